@@ -1,0 +1,1 @@
+//! Airlock: the runtime layer between an AI application and its models.
