@@ -1,1 +1,7 @@
 //! Airlock: the runtime layer between an AI application and its models.
+//!
+//! Every model call passes through the gateway; frames become events on a session's timeline; policies (sandboxed
+//! components) conclude and order at checkpoints; the host applies what they order and records the outcome.
+
+pub mod contract;
+pub mod session;
