@@ -4,4 +4,5 @@
 //! components) conclude and order at checkpoints; the host applies what they order and records the outcome.
 
 pub mod contract;
+pub mod policy;
 pub mod session;

@@ -1,0 +1,23 @@
+//! Policies: sandboxed components, their limits, loading, generations and quarantine.
+//!
+//! Two types carry the rest of Airlock. [`Policies`] is the registry: it watches the policy directory, loads what changes,
+//! and publishes a whole [`PolicySet`] with one pointer swap. A [`Seat`] is one policy in one session: it owns the
+//! instance, and the state from which the instance can be made again.
+//!
+//! Guaranteed here: a policy reaches only what it was granted, within stated limits; a failed call never leaves a broken
+//! instance behind; a change that does not load leaves the old generation serving, and says why.
+//! Not done here: wake conditions, release, slots and what a fault means for a request. Nothing here knows HTTP.
+
+pub mod generation;
+pub mod health;
+pub mod limits;
+pub mod registry;
+pub mod seat;
+pub mod spec;
+
+pub use generation::{Generation, PolicySet};
+pub use health::State;
+pub use limits::{Limits, LimitsPatch};
+pub use registry::{Policies, PolicyEvent, PolicySettings, PolicyStatus};
+pub use seat::{Asker, ContentSource, Fault, FaultKind, Moved, SavedState, Seat, Services};
+pub use spec::{Grants, Mode, Move, OnFailure, PolicySpec};

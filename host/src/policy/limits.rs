@@ -1,0 +1,101 @@
+//! What one policy may use up, with the threat that each number bounds.
+//!
+//! `[limits]` in the configuration changes the defaults for all policies; `[policy.<name>.limits]` changes some of them
+//! for one. Stack, table size and number of instances are properties of the engine and hold for all.
+
+use serde::{Deserialize, Serialize};
+
+/// Limits of policies. All are enforced by the host, outside the guest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Linear memory of one instance, MiB. Also bounds the longest uninterruptible step, a `memory.copy` of all of it.
+    pub memory_mib: u32,
+    /// CPU time of one call, ms. Measured on the calling thread, so a descheduled policy is not blamed.
+    pub cpu_ms: u32,
+    /// Wall time of one call, ms: the ceiling on a loaded machine.
+    pub wall_ms: u32,
+    /// Stack of a guest, KiB.
+    pub stack_kib: u32,
+    /// Elements of one table.
+    pub table_elements: u32,
+    /// Bytes a guest may pass to the host in one call to or from it, KiB; a guest that sends more is stopped.
+    pub hostcall_kib: u32,
+    /// Live resource handles of one instance.
+    pub handles: u32,
+    /// Findings of one assessment.
+    pub findings: u32,
+    /// Actions of one decision.
+    pub actions: u32,
+    /// Spans of evidence, release marks and pending items of one answer, each.
+    pub details: u32,
+    /// Log messages of one policy in a second; more are counted and dropped.
+    pub log_per_second: u32,
+    /// Saved state of a session, and the values of `state`, KiB each.
+    pub state_kib: u32,
+    /// Size of a component file, MiB.
+    pub file_mib: u32,
+    /// Live instances of all policies together. Each costs about 29 KiB and 8 memory mappings, of which Linux allows a
+    /// process 65,530 by default.
+    pub instances: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            memory_mib: 32,
+            cpu_ms: 20,
+            wall_ms: 250,
+            stack_kib: 512,
+            table_elements: 10_000,
+            hostcall_kib: 1024,
+            handles: 64,
+            findings: 64,
+            actions: 32,
+            details: 256,
+            log_per_second: 100,
+            state_kib: 64,
+            file_mib: 64,
+            instances: 4_000,
+        }
+    }
+}
+
+/// Limits of one policy that differ from the rest. Unset: as in `[limits]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[allow(missing_docs, reason = "as in `Limits`")]
+pub struct LimitsPatch {
+    pub memory_mib: Option<u32>,
+    pub cpu_ms: Option<u32>,
+    pub wall_ms: Option<u32>,
+    pub hostcall_kib: Option<u32>,
+    pub handles: Option<u32>,
+    pub findings: Option<u32>,
+    pub actions: Option<u32>,
+    pub details: Option<u32>,
+    pub log_per_second: Option<u32>,
+    pub state_kib: Option<u32>,
+    pub file_mib: Option<u32>,
+}
+
+impl Limits {
+    /// These limits with one policy's differences.
+    #[must_use]
+    pub fn patched(&self, patch: &LimitsPatch) -> Self {
+        Self {
+            memory_mib: patch.memory_mib.unwrap_or(self.memory_mib),
+            cpu_ms: patch.cpu_ms.unwrap_or(self.cpu_ms),
+            wall_ms: patch.wall_ms.unwrap_or(self.wall_ms),
+            hostcall_kib: patch.hostcall_kib.unwrap_or(self.hostcall_kib),
+            handles: patch.handles.unwrap_or(self.handles),
+            findings: patch.findings.unwrap_or(self.findings),
+            actions: patch.actions.unwrap_or(self.actions),
+            details: patch.details.unwrap_or(self.details),
+            log_per_second: patch.log_per_second.unwrap_or(self.log_per_second),
+            state_kib: patch.state_kib.unwrap_or(self.state_kib),
+            file_mib: patch.file_mib.unwrap_or(self.file_mib),
+            ..self.clone()
+        }
+    }
+}
