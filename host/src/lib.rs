@@ -4,5 +4,6 @@
 //! components) conclude and order at checkpoints; the host applies what they order and records the outcome.
 
 pub mod contract;
+pub mod gateway;
 pub mod policy;
 pub mod session;

@@ -1,0 +1,249 @@
+//! What all wire APIs have in common, as the rest of Airlock sees them: requests as views, responses as pieces, edits as
+//! splices, and what Airlock itself says to a client.
+//!
+//! Guarantees for each [`Dialect`]: every field of a response that bears text becomes [`Piece::Text`] or
+//! [`Piece::ToolCall`] or is on the dialect's written list of inert fields; what can be read at a place can be replaced at
+//! that place; an edit changes the bytes of what it edits and no others; what cannot be decoded is an error that says what
+//! and where, never silently passed. Pure: no I/O, no clock, no state.
+
+pub mod request;
+
+use bytes::Bytes;
+
+use crate::gateway::sse::Frame;
+use crate::session::event::{FailureKind, Place, Usage};
+pub use request::{
+    MessageEdit, MessageView, RequestEdits, RequestView, ToolCallView, ToolResultView,
+};
+
+/// One wire API.
+pub trait Dialect: Send + Sync {
+    /// `openai-chat`, ... as on the timeline.
+    fn name(&self) -> &'static str;
+
+    /// Reads a request body.
+    ///
+    /// # Errors
+    /// [`Undecodable`] names the first field that is not as the API has it.
+    fn read_request(&self, body: &[u8]) -> Result<RequestView, Undecodable>;
+
+    /// The request body with `edits` made; all bytes that no edit concerns stay as they are.
+    ///
+    /// # Errors
+    /// The body cannot be decoded, or an edit names what is not there.
+    fn edit_request(&self, body: &[u8], edits: &RequestEdits) -> Result<Vec<u8>, EditError>;
+
+    /// Reads one frame of a streamed response and appends what it says to `out`. Learns the stream's `identity`.
+    ///
+    /// # Errors
+    /// [`Undecodable`]; `out` may then hold a part of the frame.
+    fn read_frame(
+        &self,
+        frame: &Frame,
+        identity: &mut Identity,
+        out: &mut Vec<Piece>,
+    ) -> Result<(), Undecodable>;
+
+    /// Reads the body of a response that is not streamed: the same pieces, ended by [`Piece::End`].
+    ///
+    /// # Errors
+    /// As [`Dialect::read_frame`].
+    fn read_body(
+        &self,
+        body: &[u8],
+        identity: &mut Identity,
+        out: &mut Vec<Piece>,
+    ) -> Result<(), Undecodable>;
+
+    /// Reads the body of a response with an error status. Never fails: what is no error object becomes the message.
+    fn read_error(&self, status: u16, body: &[u8]) -> Failure;
+
+    /// The frame with the text of some places replaced. Fields that repeat what was replaced are set to null.
+    ///
+    /// # Errors
+    /// The frame cannot be decoded, or has no text at a place.
+    fn edit_frame(&self, frame: &Frame, edits: &[TextEdit]) -> Result<Bytes, EditError>;
+
+    /// As [`Dialect::edit_frame`], for a body.
+    ///
+    /// # Errors
+    /// As [`Dialect::edit_frame`].
+    fn edit_body(&self, body: &[u8], edits: &[TextEdit]) -> Result<Vec<u8>, EditError>;
+
+    /// Whether the frame says nothing but the usage: it is not passed on to a client that did not ask for it.
+    /// Worth calling only for frames that gave [`Piece::Usage`].
+    fn is_usage_only(&self, frame: &Frame) -> bool;
+
+    /// A frame that adds `text` at `place` to the stream.
+    fn text_frame(&self, identity: &Identity, place: Place, text: &str) -> Bytes;
+
+    /// Frames that bring a stream to an end that every client understands.
+    fn close_stream(&self, identity: &Identity, closing: &Closing<'_>) -> Bytes;
+
+    /// A whole body that answers with `text`.
+    fn answer_body(
+        &self,
+        identity: &Identity,
+        text: &str,
+        ending: &Ending,
+        usage: Usage,
+    ) -> Vec<u8>;
+
+    /// The upstream's body with another end: finish reason of all choices, and the mark of a partial result.
+    ///
+    /// # Errors
+    /// The body cannot be decoded.
+    fn end_body(&self, body: &[u8], ending: &Ending) -> Result<Vec<u8>, EditError>;
+
+    /// The body of an error response. Its HTTP status is `error.status`.
+    fn error_body(&self, error: &ClientError) -> Vec<u8>;
+
+    /// A terminal frame at which every client's SDK raises, whatever went out before.
+    fn error_frame(&self, error: &ClientError) -> Bytes;
+}
+
+/// What a response says.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Piece {
+    /// New text at a place. Several in one frame at one place join.
+    Text {
+        /// Where.
+        place: Place,
+        /// Never empty.
+        text: String,
+    },
+    /// A tool call begins, or gets its id or name. Its arguments are text at
+    /// [`Channel::ToolArguments`](crate::session::event::Channel::ToolArguments), block `block`.
+    ToolCall {
+        /// Index of the choice.
+        choice: u16,
+        /// Index of the call in the choice.
+        block: u16,
+        /// The vendor's id.
+        id: Option<String>,
+        /// Name of the tool.
+        name: Option<String>,
+    },
+    /// A choice ended, in the dialect's own word.
+    Finish {
+        /// Index of the choice.
+        choice: u16,
+        /// `stop`, `length`, `tool_calls`, `content_filter`, ...
+        reason: String,
+    },
+    /// Tokens so far or in all; a later one replaces an earlier one.
+    Usage(Usage),
+    /// The upstream failed and says so in the stream or body.
+    Error(Failure),
+    /// The response is complete (`[DONE]`).
+    End,
+}
+
+/// An upstream's error.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// HTTP status, or the one that the error states; 0 if none.
+    pub status: u16,
+    /// What failed.
+    pub kind: FailureKind,
+    /// Its message.
+    pub message: String,
+}
+
+/// Ids that all frames of a stream carry. Synthesised frames must carry the same.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Identity {
+    /// Id of the response. If nothing came from an upstream yet, the caller chooses one.
+    pub id: String,
+    /// Model that answers.
+    pub model: String,
+    /// Seconds since the Unix epoch.
+    pub created: u64,
+}
+
+/// The new text of a place in one frame or body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TextEdit {
+    /// Where.
+    pub place: Place,
+    /// In place of all text that the frame or body has there; empty drops it.
+    pub text: String,
+}
+
+/// How Airlock ends a response.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Ending {
+    /// Like any answer.
+    Complete,
+    /// The dialect's refusal (`content_filter`): a soft block.
+    Refused,
+    /// Cut short, and marked so.
+    Partial(Partial),
+}
+
+/// Stands in the response as the top-level field `airlock`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Partial {
+    /// Why, for people.
+    pub reason: String,
+    /// 0..1: how far the partial result can be relied on; `None` if unknown.
+    pub confidence: Option<f32>,
+    /// Policy that ordered it.
+    pub policy: String,
+}
+
+/// What a stream needs to be brought to its end.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Closing<'a> {
+    /// Choices that the client has not seen finish. At least `&[0]` if it has seen nothing.
+    pub open: &'a [u16],
+    /// Whether the client has seen a frame with generated content or a role. If not, the answer is begun first.
+    pub begun: bool,
+    /// Text to say before the end, in each open choice; may be empty.
+    pub text: &'a str,
+    /// How it ends.
+    pub ending: &'a Ending,
+    /// Stated to the client if it asked for usage.
+    pub usage: Option<Usage>,
+}
+
+/// An error that Airlock states to the client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientError {
+    /// HTTP status. In a stream that began, told in the error object only.
+    pub status: u16,
+    /// Decides the dialect's word for the type of error.
+    pub kind: FailureKind,
+    /// For people.
+    pub message: String,
+    /// For programs: `airlock_blocked`, `airlock_undecodable`, ...
+    pub code: String,
+}
+
+/// Bytes that are not what the dialect says they should be.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{dialect}: cannot read {place}: {what}")]
+pub struct Undecodable {
+    /// Name of the dialect.
+    pub dialect: &'static str,
+    /// Field or part of the message, as a path (`choices[0].delta.content`).
+    pub place: String,
+    /// What is wrong with it.
+    pub what: String,
+}
+
+/// An edit that could not be made. Nothing was changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EditError {
+    /// What should be edited cannot be read.
+    #[error(transparent)]
+    Undecodable(#[from] Undecodable),
+    /// The edit names a message, parameter or place that is not there, or a value that is not possible.
+    #[error("cannot edit {place}: {what}")]
+    Impossible {
+        /// What should be edited.
+        place: String,
+        /// Why it cannot.
+        what: String,
+    },
+}
