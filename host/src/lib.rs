@@ -3,7 +3,9 @@
 //! Every model call passes through the gateway; frames become events on a session's timeline; policies (sandboxed
 //! components) conclude and order at checkpoints; the host applies what they order and records the outcome.
 
+pub mod config;
 pub mod contract;
 pub mod gateway;
 pub mod policy;
 pub mod session;
+pub mod upstream;

@@ -1,0 +1,100 @@
+//! What the operator decides: `airlock.toml`, or what the environment offers when there is none.
+//!
+//! A configuration is judged as a whole before anything uses it: either every part is sound, or all problems are told
+//! at once, each with its place in the file and what to do. Keys of upstreams stand in it by reference only.
+//! Not here: what a policy's settings mean (the policy says so itself), and the files beside the policies.
+
+use std::path::PathBuf;
+
+pub mod data;
+pub mod key;
+pub mod listen;
+pub mod on_finding;
+pub mod outward;
+pub mod policies;
+pub mod problem;
+pub mod session;
+
+pub use data::{Capture, DataConfig};
+pub use key::{KeyRef, Secret};
+pub use listen::{AdminConfig, GatewayConfig};
+pub use on_finding::{OnFinding, Reaction, Severity};
+pub use outward::{Credential, RouteConfig, UpstreamConfig, WebhookConfig};
+pub use policies::PoliciesConfig;
+pub use problem::{Problem, Problems};
+pub use session::{Price, SessionConfig};
+
+/// One sound configuration. Replaced as a whole, never edited in place.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Where it came from.
+    pub source: Source,
+    /// The listener for applications.
+    pub gateway: GatewayConfig,
+    /// The listener for operators.
+    pub admin: AdminConfig,
+    /// What is kept on disk.
+    pub data: DataConfig,
+    /// Model servers by name, in the order of the file. The first one serves everything when there are no routes.
+    pub upstreams: Vec<(String, UpstreamConfig)>,
+    /// Which model goes where, in the order of the file. The first match counts.
+    pub routes: Vec<RouteConfig>,
+    /// The policy directory and its defaults.
+    pub policies: PoliciesConfig,
+    /// Entries `[policy.<name>]`, in the order of the file, which breaks ties between actions.
+    pub policy: Vec<(String, PolicySpec)>,
+    /// Bounds of the engine.
+    pub limits: Limits,
+    /// The operator's own answer to findings, in the order of the file.
+    pub on_finding: Vec<OnFinding>,
+    /// Where alerts go, by name.
+    pub webhooks: Vec<(String, WebhookConfig)>,
+    /// Limits of one session.
+    pub session: SessionConfig,
+    /// Prices that go before the built-in table, by model.
+    pub prices: Vec<(String, Price)>,
+}
+
+/// Entry of one policy, until `policy::spec` has its type.
+pub type PolicySpec = toml::Table;
+
+/// Bounds of the engine, until `policy::limits` has its type.
+pub type Limits = toml::Table;
+
+/// Where a configuration came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A file.
+    File(PathBuf),
+    /// There was no file; each line says what was chosen and why.
+    Environment(Vec<String>),
+}
+
+impl Config {
+    /// Everything at its default, with no upstream.
+    pub fn empty(source: Source) -> Self {
+        Self {
+            source,
+            gateway: GatewayConfig::default(),
+            admin: AdminConfig::default(),
+            data: DataConfig::default(),
+            upstreams: Vec::new(),
+            routes: Vec::new(),
+            policies: PoliciesConfig::default(),
+            policy: Vec::new(),
+            limits: Limits::default(),
+            on_finding: Vec::new(),
+            webhooks: Vec::new(),
+            session: SessionConfig::default(),
+            prices: Vec::new(),
+        }
+    }
+
+    /// The upstream of that name.
+    pub fn upstream(&self, name: &str) -> Option<&UpstreamConfig> {
+        self.upstreams
+            .iter()
+            .find(|(n, _)| n == name)
+            .map(|(_, u)| u)
+    }
+}

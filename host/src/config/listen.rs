@@ -1,0 +1,60 @@
+//! `[gateway]` and `[admin]`: the two listeners.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use serde::Deserialize;
+
+/// The listener for applications.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct GatewayConfig {
+    /// Address and port.
+    pub listen: SocketAddr,
+    /// Paths under `/v1` that Airlock cannot decode and lets pass unjudged, such as `/v1/audio/speech`. A trailing `*`
+    /// stands for anything.
+    pub pass_paths: Vec<String>,
+    /// Names besides the loopback ones and the listener's own address that a `Host` header may bear.
+    pub allowed_hosts: Vec<String>,
+    /// Origins (`https://app.example.com`) of web pages that may call. None by default: agents send no `Origin`.
+    pub allowed_origins: Vec<String>,
+    /// Longest request body in bytes.
+    pub max_body_bytes: usize,
+    /// How long open streams may go on after a signal to stop, in milliseconds.
+    pub drain_timeout_ms: u64,
+}
+
+impl Default for GatewayConfig {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 4100)),
+            pass_paths: Vec::new(),
+            allowed_hosts: Vec::new(),
+            allowed_origins: Vec::new(),
+            // A conversation with a dozen inline images fits; a body that exhausts memory does not.
+            max_body_bytes: 64 * 1024 * 1024,
+            drain_timeout_ms: 30_000,
+        }
+    }
+}
+
+/// The listener for operators.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AdminConfig {
+    /// Address and port.
+    pub listen: SocketAddr,
+    /// As for the gateway.
+    pub allowed_hosts: Vec<String>,
+    /// As for the gateway.
+    pub allowed_origins: Vec<String>,
+}
+
+impl Default for AdminConfig {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 4101)),
+            allowed_hosts: Vec::new(),
+            allowed_origins: Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! `[upstream.<name>]`, `[[route]]` and `[webhook.<name>]`: every place that Airlock may call. Policies name these, never
+//! addresses.
+
+use std::time::Duration;
+
+use http::Uri;
+use serde::{Deserialize, Deserializer};
+
+use super::key::KeyRef;
+
+/// A model server.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UpstreamConfig {
+    /// Address, up to and with `/v1`.
+    #[serde(deserialize_with = "base_url")]
+    pub base_url: Uri,
+    /// Whose credential goes along. Without it: `own` if there is a key, else `forward`.
+    pub credential: Option<Credential>,
+    /// Airlock's own key.
+    pub key: Option<KeyRef>,
+    /// Longest time for TCP and TLS together, in milliseconds.
+    #[serde(default = "defaults::connect_timeout_ms")]
+    pub connect_timeout_ms: u64,
+    /// Longest silence, before the headers as within the body, in milliseconds.
+    #[serde(default = "defaults::idle_timeout_ms")]
+    pub idle_timeout_ms: u64,
+    /// Longest time for one attempt, from connecting to the last byte, in milliseconds.
+    #[serde(default = "defaults::total_timeout_ms")]
+    pub total_timeout_ms: u64,
+    /// Repetitions before the first byte, 0 to 10.
+    #[serde(default = "defaults::retries")]
+    pub retries: u32,
+    /// Wait before the first repetition, doubled for each further one, in milliseconds.
+    #[serde(default = "defaults::retry_backoff_ms")]
+    pub retry_backoff_ms: u64,
+}
+
+/// Whose credential goes to an upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Credential {
+    /// The client's, as it came.
+    Forward,
+    /// Airlock's own; the client's is removed.
+    Own,
+}
+
+pub(super) mod defaults {
+    pub(in super::super) fn connect_timeout_ms() -> u64 {
+        5_000
+    }
+    /// The vendors' SDKs wait 600 s for the next byte: Airlock never gives up before its client.
+    pub(in super::super) fn idle_timeout_ms() -> u64 {
+        600_000
+    }
+    pub(in super::super) fn total_timeout_ms() -> u64 {
+        3_600_000
+    }
+    /// SDKs retry twice themselves, and the two multiply: 1 here makes at most 6 attempts, 2 would make 9.
+    pub(in super::super) fn retries() -> u32 {
+        1
+    }
+    pub(in super::super) fn retry_backoff_ms() -> u64 {
+        250
+    }
+}
+
+impl UpstreamConfig {
+    /// An upstream with defaults for all but its address.
+    pub fn new(base_url: Uri) -> Self {
+        Self {
+            base_url,
+            credential: None,
+            key: None,
+            connect_timeout_ms: defaults::connect_timeout_ms(),
+            idle_timeout_ms: defaults::idle_timeout_ms(),
+            total_timeout_ms: defaults::total_timeout_ms(),
+            retries: defaults::retries(),
+            retry_backoff_ms: defaults::retry_backoff_ms(),
+        }
+    }
+
+    /// Whose credential goes along.
+    pub fn credential(&self) -> Credential {
+        self.credential.unwrap_or(if self.key.is_some() {
+            Credential::Own
+        } else {
+            Credential::Forward
+        })
+    }
+
+    /// Longest time for TCP and TLS together.
+    pub fn connect_timeout(&self) -> Duration {
+        Duration::from_millis(self.connect_timeout_ms)
+    }
+
+    /// Longest silence.
+    pub fn idle_timeout(&self) -> Duration {
+        Duration::from_millis(self.idle_timeout_ms)
+    }
+
+    /// Longest time for one attempt.
+    pub fn total_timeout(&self) -> Duration {
+        Duration::from_millis(self.total_timeout_ms)
+    }
+}
+
+/// Which model goes where.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RouteConfig {
+    /// Model as the client asks for it; `*` stands for any run of characters.
+    pub model: String,
+    /// Name of the upstream.
+    pub upstream: String,
+    /// Model as the upstream is asked for it; without it, as the client did.
+    pub to_model: Option<String>,
+    /// Upstreams that are tried next when that one fails before the first byte.
+    #[serde(default)]
+    pub fallback: Vec<String>,
+}
+
+/// A place for alerts. They are posted as JSON; redirects are not followed.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WebhookConfig {
+    /// Address.
+    #[serde(deserialize_with = "base_url")]
+    pub url: Uri,
+    /// Name of a header that carries `key`, such as `authorization`.
+    pub header: Option<String>,
+    /// Value of that header, by reference.
+    pub key: Option<KeyRef>,
+}
+
+/// An absolute http or https address. User names in it are refused: they would be a key in the file.
+fn base_url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Uri, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    parse_url(&text).map_err(serde::de::Error::custom)
+}
+
+pub(super) fn parse_url(text: &str) -> Result<Uri, String> {
+    let example = "write it like \"https://api.openai.com/v1\"";
+    let uri: Uri = text
+        .trim_end_matches('/')
+        .parse()
+        .map_err(|_| format!("not an address: {example}"))?;
+    let authority = uri
+        .authority()
+        .ok_or_else(|| format!("not a whole address: {example}"))?;
+    if !matches!(uri.scheme_str(), Some("http" | "https")) {
+        return Err(format!("only http and https are spoken: {example}"));
+    }
+    if authority.as_str().contains('@') {
+        return Err(
+            "credentials do not belong into an address: use `key`, by reference".to_owned(),
+        );
+    }
+    if uri.query().is_some() {
+        return Err(format!("the address must not have a query: {example}"));
+    }
+    Ok(uri)
+}

@@ -1,0 +1,40 @@
+//! `[session]` and `[price."<model>"]`: limits that the host's ledger enforces, and what tokens cost.
+
+use serde::Deserialize;
+
+/// Limits of one session. 0 means: no limit.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SessionConfig {
+    /// Tokens in all, input and output.
+    pub max_tokens: u64,
+    /// US dollars in all.
+    pub max_cost_usd: f64,
+    /// Minutes without an exchange after which a session sleeps: its policies' state is saved and their memory freed.
+    pub idle_minutes: u32,
+}
+
+impl Default for SessionConfig {
+    fn default() -> Self {
+        Self {
+            max_tokens: 0,
+            max_cost_usd: 0.0,
+            idle_minutes: 5,
+        }
+    }
+}
+
+/// What a model costs, in US dollars per million tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Price {
+    /// Prompt tokens.
+    pub input: f64,
+    /// Generated tokens, reasoning included.
+    pub output: f64,
+    /// Prompt tokens from the provider's cache; without it, as `input`.
+    pub cached_input: Option<f64>,
+    /// Size of the context window in tokens; 0 if not known.
+    #[serde(default)]
+    pub context_window: u32,
+}

@@ -1,0 +1,19 @@
+//! HTTP out: model calls to configured upstreams.
+//!
+//! Guarantees: bodies pass byte for byte; a call is repeated or moved to another upstream only before its first byte has
+//! arrived; redirects are not followed (the key would follow too); dropping a response cancels the call at once.
+//! What failed on the way is reported attempt by attempt. Not here: what the bytes mean.
+
+pub mod attempt;
+pub mod body;
+pub mod client;
+mod connect;
+pub mod error;
+pub mod headers;
+pub mod route;
+
+pub use attempt::{Attempt, Next};
+pub use body::Body;
+pub use client::{Outgoing, Response, Upstreams};
+pub use error::UpstreamError;
+pub use route::{Routes, Target};

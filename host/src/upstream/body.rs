@@ -1,0 +1,104 @@
+//! The body of an answer as it arrives, under its timeouts.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::Stream;
+use http_body::Body as _;
+use hyper::body::Incoming;
+use tokio::time::{Instant, Sleep};
+
+use super::UpstreamError;
+use super::error::reason;
+
+/// Bytes of an answer, as they were read. Dropping it ends the call: over HTTP/1 the connection is closed, over HTTP/2
+/// the stream is reset. After an error it ends.
+pub struct Body {
+    incoming: Option<Incoming>,
+    upstream: Arc<str>,
+    idle: Duration,
+    total: Duration,
+    silence: Pin<Box<Sleep>>,
+    /// Whether `silence` runs. It counts the upstream's silence alone: not the time in which nobody asked for more.
+    waiting: bool,
+    end: Pin<Box<Sleep>>,
+}
+
+impl Body {
+    /// `started` is the beginning of the attempt, from which `total` counts.
+    pub(super) fn new(
+        incoming: Incoming,
+        upstream: Arc<str>,
+        idle: Duration,
+        total: Duration,
+        started: Instant,
+    ) -> Self {
+        Self {
+            incoming: Some(incoming),
+            upstream,
+            idle,
+            total,
+            silence: Box::pin(tokio::time::sleep(idle)),
+            waiting: false,
+            end: Box::pin(tokio::time::sleep_until(started + total)),
+        }
+    }
+
+    fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, UpstreamError>>> {
+        let Some(incoming) = &mut self.incoming else {
+            return Poll::Ready(None);
+        };
+        if self.end.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Some(Err(UpstreamError::Total {
+                upstream: self.upstream.to_string(),
+                after: self.total,
+            })));
+        }
+        loop {
+            match Pin::new(&mut *incoming).poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) => {
+                    self.waiting = false;
+                    // Trailers say nothing in any dialect.
+                    if let Ok(bytes) = frame.into_data()
+                        && !bytes.is_empty()
+                    {
+                        return Poll::Ready(Some(Ok(bytes)));
+                    }
+                }
+                Poll::Ready(Some(Err(error))) => {
+                    return Poll::Ready(Some(Err(UpstreamError::Broken {
+                        upstream: self.upstream.to_string(),
+                        reason: reason(&error),
+                    })));
+                }
+                Poll::Ready(None) => return Poll::Ready(None),
+                Poll::Pending => break,
+            }
+        }
+        if !self.waiting {
+            self.waiting = true;
+            self.silence.as_mut().reset(Instant::now() + self.idle);
+        }
+        self.silence.as_mut().poll(cx).map(|()| {
+            Some(Err(UpstreamError::Idle {
+                upstream: self.upstream.to_string(),
+                after: self.idle,
+            }))
+        })
+    }
+}
+
+impl Stream for Body {
+    type Item = Result<Bytes, UpstreamError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let next = self.poll_bytes(cx);
+        if matches!(next, Poll::Ready(None | Some(Err(_)))) {
+            self.incoming = None;
+        }
+        next
+    }
+}

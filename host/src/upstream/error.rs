@@ -1,0 +1,117 @@
+//! Why a call to an upstream failed.
+
+use std::time::Duration;
+
+use http::StatusCode;
+
+use crate::session::event::FailureKind;
+
+/// Why a call to an upstream failed. Texts are fit for the client: no keys, no headers.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UpstreamError {
+    /// No upstream has that name.
+    #[error("there is no upstream named {0}: add [upstream.{0}] to the configuration")]
+    Unknown(String),
+    /// No connection came about: name, TCP or TLS.
+    #[error("cannot connect to upstream {upstream}: {reason}")]
+    Connect {
+        /// Name of the upstream.
+        upstream: String,
+        /// The system's words.
+        reason: String,
+    },
+    /// TCP and TLS took too long.
+    #[error("upstream {upstream} did not accept a connection within {} ms", .after.as_millis())]
+    ConnectTimeout {
+        /// Name of the upstream.
+        upstream: String,
+        /// The limit.
+        after: Duration,
+    },
+    /// Nothing arrived for too long.
+    #[error("upstream {upstream} was silent for {} ms", .after.as_millis())]
+    Idle {
+        /// Name of the upstream.
+        upstream: String,
+        /// The limit.
+        after: Duration,
+    },
+    /// The attempt as a whole took too long.
+    #[error("upstream {upstream} took longer than {} ms in all", .after.as_millis())]
+    Total {
+        /// Name of the upstream.
+        upstream: String,
+        /// The limit.
+        after: Duration,
+    },
+    /// The connection broke, or what came was not HTTP.
+    #[error("the connection to upstream {upstream} broke: {reason}")]
+    Broken {
+        /// Name of the upstream.
+        upstream: String,
+        /// The transport's words.
+        reason: String,
+    },
+    /// It answered with a status that may go away. Only in reports: the answer itself goes to the client.
+    #[error("upstream {upstream} answered {status}")]
+    Status {
+        /// Name of the upstream.
+        upstream: String,
+        /// The status.
+        status: StatusCode,
+    },
+}
+
+impl UpstreamError {
+    /// The contract's word for it.
+    pub fn kind(&self) -> FailureKind {
+        match self {
+            Self::Unknown(_) => FailureKind::Other,
+            Self::Connect { .. } | Self::Broken { .. } => FailureKind::Connection,
+            Self::ConnectTimeout { .. } | Self::Idle { .. } | Self::Total { .. } => {
+                FailureKind::Timeout
+            }
+            Self::Status { status, .. } => match status.as_u16() {
+                408 | 504 => FailureKind::Timeout,
+                429 => FailureKind::RateLimit,
+                503 | 529 => FailureKind::Overloaded,
+                _ => FailureKind::Upstream,
+            },
+        }
+    }
+
+    /// Status for the client when nothing came from the upstream.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::Unknown(_) => StatusCode::NOT_FOUND,
+            Self::Connect { .. } | Self::Broken { .. } => StatusCode::BAD_GATEWAY,
+            Self::ConnectTimeout { .. } | Self::Idle { .. } | Self::Total { .. } => {
+                StatusCode::GATEWAY_TIMEOUT
+            }
+            Self::Status { status, .. } => *status,
+        }
+    }
+
+    /// Whether a repetition may succeed without harm. A silent upstream may be at work, and bill it: no.
+    pub fn retryable(&self) -> bool {
+        match self {
+            Self::Connect { .. } | Self::ConnectTimeout { .. } | Self::Broken { .. } => true,
+            Self::Status { status, .. } => super::attempt::retryable(*status),
+            Self::Unknown(_) | Self::Idle { .. } | Self::Total { .. } => false,
+        }
+    }
+}
+
+/// An error with its causes in one line: transports put the telling part last.
+pub(super) fn reason(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        next = cause.source();
+    }
+    text
+}

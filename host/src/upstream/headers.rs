@@ -1,0 +1,196 @@
+//! Which headers travel.
+//!
+//! Rule: everything travels both ways but what belongs to one connection, what names the wrong host or the wrong
+//! length, and credentials as configured. So vendors' headers (`openai-*`, `anthropic-*`, `x-stainless-*`,
+//! `traceparent`, `x-ratelimit-*`, ...) pass without a list that would age.
+
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+
+use crate::config::Secret;
+
+/// Airlock's own id of the exchange, in answers.
+pub const EXCHANGE_ID: HeaderName = HeaderName::from_static("x-airlock-exchange");
+
+/// Of one connection (RFC 9110, 7.6.1), and `proxy-authenticate`, which would make the client answer the wrong party.
+const HOP_BY_HOP: [&str; 9] = [
+    "connection",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// Where clients of the known dialects put a credential.
+const CREDENTIALS: [&str; 5] = [
+    "authorization",
+    "x-api-key",
+    "api-key",
+    "x-goog-api-key",
+    "cookie",
+];
+
+/// Headers for the upstream. `own` replaces every credential of the client.
+///
+/// `accept-encoding` is set to `identity`: Airlock has to read what comes, and compression would also collect a stream's
+/// chunks into lumps. Headers that begin with `x-airlock-` are for Airlock alone.
+pub(super) fn to_upstream(client: &HeaderMap, own: Option<&HeaderValue>) -> HeaderMap {
+    let mut out = without_hop_by_hop(client);
+    for name in [header::HOST, header::CONTENT_LENGTH, header::EXPECT] {
+        out.remove(name);
+    }
+    let ours: Vec<_> = out
+        .keys()
+        .filter(|name| name.as_str().starts_with("x-airlock-"))
+        .cloned()
+        .collect();
+    for name in ours {
+        out.remove(name);
+    }
+    // Never of use to a model server, and whose origin the call has is the client's own affair.
+    out.remove(header::ORIGIN);
+    if let Some(own) = own {
+        for name in CREDENTIALS {
+            out.remove(name);
+        }
+        out.insert(header::AUTHORIZATION, own.clone());
+    }
+    out.insert(
+        header::ACCEPT_ENCODING,
+        HeaderValue::from_static("identity"),
+    );
+    out
+}
+
+/// Headers for the client. The length is dropped, since policies may change the body; HTTP frames it anew.
+/// `X-Accel-Buffering: no` keeps a reverse proxy in front from collecting the stream.
+pub fn to_client(upstream: &HeaderMap, exchange: &str) -> HeaderMap {
+    let mut out = without_hop_by_hop(upstream);
+    out.remove(header::CONTENT_LENGTH);
+    out.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    if let Ok(value) = HeaderValue::from_str(exchange) {
+        out.insert(EXCHANGE_ID, value);
+    }
+    out
+}
+
+/// The header value of Airlock's own key; marked sensitive, so that no `Debug` shows it.
+pub(super) fn bearer(key: &Secret) -> Result<HeaderValue, header::InvalidHeaderValue> {
+    let mut value = HeaderValue::from_str(&format!("Bearer {}", key.expose()))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+fn without_hop_by_hop(headers: &HeaderMap) -> HeaderMap {
+    let named: Vec<HeaderName> = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect();
+    let mut out = headers.clone();
+    for name in HOP_BY_HOP {
+        out.remove(name);
+    }
+    for name in named {
+        out.remove(name);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        let mut map = HeaderMap::new();
+        for (name, value) in pairs {
+            map.append(*name, value.parse().unwrap());
+        }
+        map
+    }
+
+    fn names(map: &HeaderMap) -> Vec<&str> {
+        let mut names: Vec<_> = map.keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        names
+    }
+
+    #[test]
+    fn vendors_headers_pass_byte_for_byte_and_connection_headers_do_not() {
+        let client = headers(&[
+            ("anthropic-beta", "a-2025,b-2026"),
+            ("openai-organization", "org"),
+            ("x-stainless-retry-count", "1"),
+            ("traceparent", "00-1-2-01"),
+            ("user-agent", "x"),
+            ("authorization", "Bearer client"),
+            ("host", "127.0.0.1:4100"),
+            ("content-length", "3"),
+            ("connection", "keep-alive, x-hop"),
+            ("x-hop", "1"),
+            ("te", "trailers"),
+            ("accept-encoding", "gzip, br"),
+            ("origin", "http://localhost"),
+            ("x-airlock-session-id", "s"),
+        ]);
+        let out = to_upstream(&client, None);
+        let expected = [
+            "accept-encoding",
+            "anthropic-beta",
+            "authorization",
+            "openai-organization",
+            "traceparent",
+            "user-agent",
+            "x-stainless-retry-count",
+        ];
+        assert_eq!(names(&out), expected);
+        assert_eq!(out["accept-encoding"], "identity");
+        assert_eq!(out["anthropic-beta"], "a-2025,b-2026");
+        assert_eq!(out["authorization"], "Bearer client");
+    }
+
+    #[test]
+    fn an_own_key_replaces_every_credential_and_does_not_show() {
+        let client = headers(&[
+            ("authorization", "Bearer client"),
+            ("x-api-key", "k"),
+            ("api-key", "k"),
+            ("cookie", "c=1"),
+        ]);
+        let own = bearer(&Secret::new("sk-own\n")).unwrap();
+        let out = to_upstream(&client, Some(&own));
+        assert_eq!(names(&out), ["accept-encoding", "authorization"]);
+        assert_eq!(out["authorization"], "Bearer sk-own");
+        assert!(!format!("{out:?}").contains("sk-own"));
+    }
+
+    #[test]
+    fn retry_signals_and_ids_reach_the_client() {
+        let upstream = headers(&[
+            ("x-request-id", "r"),
+            ("retry-after", "2"),
+            ("x-should-retry", "false"),
+            ("x-ratelimit-remaining-tokens", "9"),
+            ("content-length", "12"),
+            ("transfer-encoding", "chunked"),
+            ("content-type", "text/event-stream"),
+        ]);
+        let out = to_client(&upstream, "s1.2");
+        let expected = [
+            "content-type",
+            "retry-after",
+            "x-accel-buffering",
+            "x-airlock-exchange",
+            "x-ratelimit-remaining-tokens",
+            "x-request-id",
+            "x-should-retry",
+        ];
+        assert_eq!(names(&out), expected);
+    }
+}
