@@ -8,4 +8,5 @@ pub mod contract;
 pub mod gateway;
 pub mod policy;
 pub mod session;
+pub mod store;
 pub mod upstream;

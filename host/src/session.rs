@@ -2,3 +2,7 @@
 //! Knows no HTTP.
 
 pub mod event;
+pub mod feed;
+pub mod key;
+pub mod ledger;
+pub mod timeline;
