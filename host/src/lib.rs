@@ -7,6 +7,7 @@ pub mod config;
 pub mod contract;
 pub mod gateway;
 pub mod policy;
+pub mod reason;
 pub mod session;
 pub mod store;
 pub mod upstream;

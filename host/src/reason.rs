@@ -1,0 +1,3 @@
+//! Checkpoints: what wakes a policy, and how far text may be released.
+
+pub mod patterns;
