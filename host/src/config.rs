@@ -4,7 +4,10 @@
 //! at once, each with its place in the file and what to do. Keys of upstreams stand in it by reference only.
 //! Not here: what a policy's settings mean (the policy says so itself), and the files beside the policies.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
+
+use crate::policy::{Limits, PolicySpec};
 
 pub mod data;
 pub mod key;
@@ -29,6 +32,8 @@ pub use session::{Price, SessionConfig};
 pub struct Config {
     /// Where it came from.
     pub source: Source,
+    /// What was chosen that the file does not say, one line each.
+    pub notes: Vec<String>,
     /// The listener for applications.
     pub gateway: GatewayConfig,
     /// The listener for operators.
@@ -41,9 +46,9 @@ pub struct Config {
     pub routes: Vec<RouteConfig>,
     /// The policy directory and its defaults.
     pub policies: PoliciesConfig,
-    /// Entries `[policy.<name>]`, in the order of the file, which breaks ties between actions.
-    pub policy: Vec<(String, PolicySpec)>,
-    /// Bounds of the engine.
+    /// Entries `[policy.<name>]`, with the paths of their files made absolute.
+    pub policy: BTreeMap<String, PolicySpec>,
+    /// Bounds of every policy.
     pub limits: Limits,
     /// The operator's own answer to findings, in the order of the file.
     pub on_finding: Vec<OnFinding>,
@@ -55,19 +60,13 @@ pub struct Config {
     pub prices: Vec<(String, Price)>,
 }
 
-/// Entry of one policy, until `policy::spec` has its type.
-pub type PolicySpec = toml::Table;
-
-/// Bounds of the engine, until `policy::limits` has its type.
-pub type Limits = toml::Table;
-
 /// Where a configuration came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
     /// A file.
     File(PathBuf),
-    /// There was no file; each line says what was chosen and why.
-    Environment(Vec<String>),
+    /// There was no file.
+    Environment,
 }
 
 impl Config {
@@ -75,13 +74,14 @@ impl Config {
     pub fn empty(source: Source) -> Self {
         Self {
             source,
+            notes: Vec::new(),
             gateway: GatewayConfig::default(),
             admin: AdminConfig::default(),
             data: DataConfig::default(),
             upstreams: Vec::new(),
             routes: Vec::new(),
             policies: PoliciesConfig::default(),
-            policy: Vec::new(),
+            policy: BTreeMap::new(),
             limits: Limits::default(),
             on_finding: Vec::new(),
             webhooks: Vec::new(),

@@ -1,4 +1,12 @@
-//! HTTP in. Here: what the wire says (framing and dialects), free of I/O.
+//! HTTP in: the listener for applications, and what the wire says.
 
+pub mod app;
 pub mod dialect;
+pub mod exchange;
+pub mod guard;
+pub mod passthrough;
+pub mod reply;
+pub mod server;
 pub mod sse;
+
+pub use app::{App, Settings};

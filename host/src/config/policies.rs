@@ -4,21 +4,23 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use crate::policy::Grants;
+
 /// The policy directory and its defaults.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PoliciesConfig {
     /// Directory whose `*.wasm` files are loaded, and watched. Relative to the configuration file.
     pub dir: PathBuf,
-    /// Actions that a policy may order without an entry of its own. By default none but notes.
-    pub grant: Vec<String>,
+    /// What a file in the directory may see and order for which nothing else is stated: see everything, leave notes.
+    pub grants: Grants,
 }
 
 impl Default for PoliciesConfig {
     fn default() -> Self {
         Self {
             dir: PathBuf::from("policies"),
-            grant: vec!["annotate".to_owned()],
+            grants: Grants::directory(),
         }
     }
 }

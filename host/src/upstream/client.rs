@@ -81,7 +81,7 @@ impl Upstreams {
         }
         let file = match &config.source {
             Source::File(path) => Some(path.clone()),
-            Source::Environment(_) => None,
+            Source::Environment => None,
         };
         Err(Problems { file, problems })
     }

@@ -110,7 +110,7 @@ mod tests {
     }
 
     fn config(routes: &[(&str, &str, Option<&str>, &[&str])]) -> Config {
-        let mut config = Config::empty(Source::Environment(Vec::new()));
+        let mut config = Config::empty(Source::Environment);
         for name in ["main", "spare"] {
             config.upstreams.push((
                 name.into(),

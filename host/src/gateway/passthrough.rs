@@ -1,0 +1,344 @@
+//! Calls that Airlock passes on without decoding them: embeddings, the list of models, and what the operator lists.
+//!
+//! Guarantees: each one is recorded; while an enforcing policy applies, a path that is neither known nor listed is
+//! refused by name, and one that is listed is recorded as unjudged.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::body::Body;
+use axum::extract::State;
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
+
+use super::app::{App, Settings};
+use super::reply;
+use crate::config::GatewayConfig;
+use crate::upstream::{Attempt, Outgoing, Target, headers};
+
+/// One call that passed.
+#[derive(Debug)]
+pub struct Passage<'a> {
+    /// Method and path, without the query, which may hold content.
+    pub path: &'a str,
+    /// The client's headers, by which the session is found. Never recorded.
+    pub headers: &'a HeaderMap,
+    /// Model that it names, if it does.
+    pub model: Option<&'a str>,
+    /// Name of the upstream that answered or was asked last.
+    pub upstream: &'a str,
+    /// Status that the client got.
+    pub status: u16,
+    /// Until the headers of the answer.
+    pub elapsed: Duration,
+    /// Attempts that failed on the way.
+    pub failures: &'a [Attempt],
+    /// Why nobody judged it, if enforcing policies apply or would have applied.
+    pub unjudged: Option<&'a str>,
+}
+
+/// Keeps the record of what passes.
+pub trait Recorder: Send + Sync {
+    /// A call passed. Must not block.
+    fn passage(&self, passage: &Passage<'_>);
+}
+
+/// What becomes of a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Ruling {
+    /// It passes; it bears no generated text.
+    Pass,
+    /// It passes, and nobody judges it.
+    Unjudged(String),
+    /// It is refused.
+    Refuse(String),
+}
+
+/// Rules on a path that has no exchange. `enforcing` is the name of a policy whose word is law.
+pub(super) fn rule(
+    config: &GatewayConfig,
+    enforcing: Option<&str>,
+    method: &Method,
+    path: &str,
+) -> Ruling {
+    let known = match path.strip_prefix("/v1/") {
+        Some("embeddings") => method == Method::POST,
+        Some("models") => method == Method::GET,
+        Some(rest) => method == Method::GET && rest.starts_with("models/"),
+        None => false,
+    };
+    if known {
+        return Ruling::Pass;
+    }
+    let listed = config
+        .pass_paths
+        .iter()
+        .any(|listed| match listed.strip_suffix('*') {
+            Some(prefix) => path.starts_with(prefix),
+            None => path == listed,
+        });
+    match enforcing {
+        _ if listed => Ruling::Unjudged("the operator lists this path in `pass_paths`".to_owned()),
+        None => Ruling::Unjudged("no enforcing policy applies".to_owned()),
+        Some(policy) => Ruling::Refuse(format!(
+            "Airlock cannot decode {method} {path}, and the policy {policy} must see everything: use \
+             /v1/chat/completions, or let the operator add \"{path}\" to `pass_paths` in [gateway]"
+        )),
+    }
+}
+
+/// Serves every path under `/v1` that has no exchange.
+pub async fn handle(State(app): State<Arc<App>>, request: Request<Body>) -> Response<Body> {
+    let settings = app.settings.load_full();
+    let enforcing = app.enforcing();
+    let (head, body) = request.into_parts();
+    let ruling = rule(
+        &settings.config.gateway,
+        enforcing.as_deref(),
+        &head.method,
+        head.uri.path(),
+    );
+    let unjudged = match ruling {
+        Ruling::Refuse(reason) => {
+            return reply::error(
+                StatusCode::FORBIDDEN,
+                "invalid_request_error",
+                "airlock_undecodable_path",
+                &reason,
+            );
+        }
+        Ruling::Pass => None,
+        Ruling::Unjudged(reason) => Some(reason),
+    };
+    let Ok(body) = axum::body::to_bytes(body, settings.config.gateway.max_body_bytes).await else {
+        return too_large(settings.config.gateway.max_body_bytes);
+    };
+    pass(&app, &settings, &head, body, unjudged.as_deref()).await
+}
+
+/// The refusal of a body longer than `max_body_bytes`, or broken off.
+pub fn too_large(limit: usize) -> Response<Body> {
+    let message = format!(
+        "the request body is longer than {limit} bytes (`max_body_bytes` in [gateway]), or broke off"
+    );
+    reply::error(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        "invalid_request_error",
+        "airlock_body_too_large",
+        &message,
+    )
+}
+
+async fn pass(
+    app: &App,
+    settings: &Settings,
+    head: &http::request::Parts,
+    body: Bytes,
+    unjudged: Option<&str>,
+) -> Response<Body> {
+    let begun = Instant::now();
+    let path = format!("{} {}", head.method, head.uri.path());
+    let model = model_of(&body);
+    let targets = settings
+        .routes
+        .resolve(model.as_deref().unwrap_or_default());
+    let targets = if targets.is_empty() {
+        default_target(settings)
+    } else {
+        targets
+    };
+    let request = Outgoing {
+        method: head.method.clone(),
+        path: under_v1(&head.uri),
+        headers: head.headers.clone(),
+    };
+    let mut failures = Vec::new();
+    let result = settings
+        .upstreams
+        .send(
+            &targets,
+            &request,
+            &|target| with_model(&body, model.as_deref(), target),
+            &mut |attempt| {
+                failures.push(attempt);
+            },
+        )
+        .await;
+    let (response, upstream) = match result {
+        Ok(answer) => {
+            let mut response = Response::new(Body::from_stream(answer.body));
+            *response.status_mut() = answer.status;
+            *response.headers_mut() = headers::to_client(&answer.headers, "");
+            (response, answer.target.upstream.to_string())
+        }
+        Err(error) => {
+            let upstream = failures
+                .last()
+                .map(|f: &Attempt| f.target.upstream.to_string())
+                .unwrap_or_default();
+            (
+                reply::error(
+                    error.status(),
+                    "api_error",
+                    "airlock_upstream",
+                    &error.to_string(),
+                ),
+                upstream,
+            )
+        }
+    };
+    app.recorder.passage(&Passage {
+        path: &path,
+        headers: &head.headers,
+        model: model.as_deref(),
+        upstream: &upstream,
+        status: response.status().as_u16(),
+        elapsed: begun.elapsed(),
+        failures: &failures,
+        unjudged,
+    });
+    response
+}
+
+/// The path as the upstream has it: its base URL ends with `/v1`.
+fn under_v1(uri: &Uri) -> String {
+    let path = uri
+        .path_and_query()
+        .map_or("/", http::uri::PathAndQuery::as_str);
+    path.strip_prefix("/v1").unwrap_or(path).to_owned()
+}
+
+/// Where calls go that name no model, or none that has a route.
+fn default_target(settings: &Settings) -> Vec<Target> {
+    let first = settings.config.upstreams.first();
+    first
+        .map(|(name, _)| Target {
+            upstream: name.as_str().into(),
+            model: "".into(),
+        })
+        .into_iter()
+        .collect()
+}
+
+#[derive(serde::Deserialize)]
+struct Named {
+    model: Option<String>,
+}
+
+fn model_of(body: &Bytes) -> Option<String> {
+    serde_json::from_slice::<Named>(body).ok()?.model
+}
+
+/// The body for a target: untouched unless a route renames the model.
+fn with_model(body: &Bytes, model: Option<&str>, target: &Target) -> Bytes {
+    if target.model.is_empty() || model.is_none_or(|model| *model == *target.model) {
+        return body.clone();
+    }
+    let Ok(mut value) = serde_json::from_slice::<serde_json::Value>(body) else {
+        return body.clone();
+    };
+    if let Some(field) = value.get_mut("model") {
+        *field = serde_json::Value::from(&*target.model);
+    }
+    serde_json::to_vec(&value).map_or_else(|_| body.clone(), Bytes::from)
+}
+
+/// Writes the record to the log alone.
+pub struct LogRecorder;
+
+impl Recorder for LogRecorder {
+    fn passage(&self, passage: &Passage<'_>) {
+        tracing::info!(
+            path = passage.path,
+            upstream = passage.upstream,
+            status = passage.status,
+            unjudged = passage.unjudged,
+            "passed without judgement"
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+
+    fn ruling(enforcing: Option<&str>, method: Method, path: &str) -> Ruling {
+        let pass_paths = vec!["/v1/audio/speech".to_owned(), "/v1/files*".to_owned()];
+        rule(
+            &GatewayConfig {
+                pass_paths,
+                ..GatewayConfig::default()
+            },
+            enforcing,
+            &method,
+            path,
+        )
+    }
+
+    #[test]
+    fn embeddings_and_models_pass_whatever_applies() {
+        for (method, path) in [
+            (Method::POST, "/v1/embeddings"),
+            (Method::GET, "/v1/models"),
+            (Method::GET, "/v1/models/gpt-4o"),
+        ] {
+            assert_eq!(
+                ruling(Some("blocklist"), method, path),
+                Ruling::Pass,
+                "{path}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_unknown_path_is_refused_by_name_while_a_policy_enforces() {
+        for (method, path) in [
+            (Method::POST, "/v1/completions"),
+            (Method::POST, "/v1/responses"),
+            (Method::DELETE, "/v1/models/mine"),
+            (Method::POST, "/v1/audio/speech/more"),
+            (Method::POST, "/v1/embeddings/"),
+        ] {
+            let Ruling::Refuse(reason) = ruling(Some("blocklist"), method, path) else {
+                panic!("{path} passed")
+            };
+            assert!(
+                reason.contains(path)
+                    && reason.contains("blocklist")
+                    && reason.contains("pass_paths"),
+                "{reason}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_passes_undecoded_says_why() {
+        for (enforcing, path) in [
+            (Some("blocklist"), "/v1/audio/speech"),
+            (Some("blocklist"), "/v1/files/7"),
+            (None, "/v1/completions"),
+        ] {
+            assert!(
+                matches!(ruling(enforcing, Method::POST, path), Ruling::Unjudged(_)),
+                "{path}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_renamed_model_changes_that_field_alone() {
+        let body = Bytes::from_static(br#"{"input":"x","model":"a","n":1.50}"#);
+        let target = |model: &str| Target {
+            upstream: "u".into(),
+            model: model.into(),
+        };
+        assert_eq!(with_model(&body, Some("a"), &target("a")), body);
+        let renamed: serde_json::Value =
+            serde_json::from_slice(&with_model(&body, Some("a"), &target("b"))).unwrap();
+        assert_eq!(
+            renamed,
+            serde_json::json!({"input": "x", "model": "b", "n": 1.5})
+        );
+    }
+}

@@ -1,0 +1,174 @@
+//! The two listeners and what they answer.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::middleware;
+use axum::routing::{any, get, post};
+use axum::serve::ListenerExt as _;
+use http::{Response, StatusCode};
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use super::app::App;
+use super::guard::{self, Guard, Names};
+use super::{exchange, passthrough, reply};
+use crate::config::Config;
+
+/// Both listeners, bound. Nothing is answered yet.
+pub struct Listeners {
+    gateway: TcpListener,
+    admin: TcpListener,
+}
+
+impl Listeners {
+    /// Binds both addresses.
+    ///
+    /// # Errors
+    /// Which address cannot be had, and what to do.
+    pub async fn bind(config: &Config) -> anyhow::Result<Self> {
+        Ok(Self {
+            gateway: bind(config.gateway.listen, "[gateway]").await?,
+            admin: bind(config.admin.listen, "[admin]").await?,
+        })
+    }
+
+    /// The gateway's address; with port 0 configured, the one that the system chose.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn gateway_address(&self) -> std::io::Result<SocketAddr> {
+        self.gateway.local_addr()
+    }
+
+    /// The admin API's address.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn admin_address(&self) -> std::io::Result<SocketAddr> {
+        self.admin.local_addr()
+    }
+
+    /// Answers on both until `stop`; then takes no new connections and lets open streams end within `drain`. Returns
+    /// whether all of them did.
+    ///
+    /// # Errors
+    /// The system's.
+    pub async fn serve(
+        self,
+        app: Arc<App>,
+        admin: Router,
+        stop: CancellationToken,
+        drain: Duration,
+    ) -> anyhow::Result<bool> {
+        let gateway_guard =
+            Guard::new(self.gateway_address()?, Arc::new(GatewayNames(app.clone())));
+        let admin_guard = Guard::new(self.admin_address()?, Arc::new(AdminNames(app.clone())));
+        let gateway = run(
+            self.gateway,
+            guarded(routes(app), gateway_guard),
+            stop.clone(),
+        );
+        let admin = run(self.admin, guarded(admin, admin_guard), stop.clone());
+        let both = async { tokio::try_join!(gateway, admin) };
+        tokio::pin!(both);
+        tokio::select! {
+            result = &mut both => result.map(|_| true).context("serving failed"),
+            () = async { stop.cancelled().await; tokio::time::sleep(drain).await } => Ok(false),
+        }
+    }
+}
+
+async fn bind(address: SocketAddr, section: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| {
+        format!(
+            "cannot listen on {address}: stop what uses it, or set another `listen` in {section}"
+        )
+    })
+}
+
+async fn run(
+    listener: TcpListener,
+    router: Router,
+    stop: CancellationToken,
+) -> std::io::Result<()> {
+    // A token must not wait for the one after it: small writes go out at once.
+    let listener = listener.tap_io(|stream| {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "cannot set TCP_NODELAY");
+        }
+    });
+    axum::serve(listener, router)
+        .with_graceful_shutdown(stop.cancelled_owned())
+        .await
+}
+
+fn guarded(router: Router, guard: Guard) -> Router {
+    router.layer(middleware::from_fn_with_state(guard, guard::check))
+}
+
+/// What the gateway answers. Bodies are bounded by each handler, with an error in the dialect.
+fn routes(app: Arc<App>) -> Router {
+    Router::new()
+        .route("/v1/chat/completions", post(exchange::handle))
+        .route("/v1/{*path}", any(passthrough::handle))
+        .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(ready))
+        .fallback(unknown)
+        .layer(DefaultBodyLimit::disable())
+        .with_state(app)
+}
+
+/// 503 while a required policy has no good generation: a load balancer then keeps traffic away.
+async fn ready(State(app): State<Arc<App>>) -> Response<Body> {
+    match app.policies.ready() {
+        Ok(()) => reply::json_response(StatusCode::OK, json!({"ready": true}).to_string()),
+        Err(missing) => reply::json_response(
+            StatusCode::SERVICE_UNAVAILABLE,
+            json!({"ready": false, "missing": missing}).to_string(),
+        ),
+    }
+}
+
+async fn unknown(request: axum::extract::Request) -> Response<Body> {
+    let message = format!(
+        "there is no {}: Airlock serves /v1/chat/completions, /v1/embeddings and /v1/models (set the client's base URL \
+         with /v1)",
+        request.uri().path()
+    );
+    reply::error(
+        StatusCode::NOT_FOUND,
+        "invalid_request_error",
+        "airlock_unknown_path",
+        &message,
+    )
+}
+
+struct GatewayNames(Arc<App>);
+struct AdminNames(Arc<App>);
+
+impl Names for GatewayNames {
+    fn allowed(&self, judge: &mut dyn FnMut(&[String], &[String])) {
+        let settings = self.0.settings.load();
+        judge(
+            &settings.config.gateway.allowed_hosts,
+            &settings.config.gateway.allowed_origins,
+        );
+    }
+}
+
+impl Names for AdminNames {
+    fn allowed(&self, judge: &mut dyn FnMut(&[String], &[String])) {
+        let settings = self.0.settings.load();
+        judge(
+            &settings.config.admin.allowed_hosts,
+            &settings.config.admin.allowed_origins,
+        );
+    }
+}
