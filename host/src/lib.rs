@@ -11,3 +11,4 @@ pub mod reason;
 pub mod session;
 pub mod store;
 pub mod upstream;
+pub mod simulate;
