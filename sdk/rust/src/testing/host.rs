@@ -1,0 +1,90 @@
+//! What stands in for the host: the imports of the contract, under the names of their interfaces, one memory a thread.
+
+use std::{cell::RefCell, collections::BTreeMap};
+
+use crate::types::Level;
+
+#[derive(Default)]
+struct Memory {
+    log: Vec<(Level, String)>,
+    state: BTreeMap<String, Vec<u8>>,
+    content: BTreeMap<u64, String>,
+    tickets: u64,
+}
+
+thread_local! {
+    static MEMORY: RefCell<Memory> = RefCell::default();
+}
+
+fn with<R>(f: impl FnOnce(&mut Memory) -> R) -> R {
+    MEMORY.with_borrow_mut(f)
+}
+
+/// Forgets everything.
+pub(crate) fn reset() {
+    with(|memory| *memory = Memory::default());
+}
+
+/// Serves these texts as content.
+pub(crate) fn serve(content: &BTreeMap<u64, String>) {
+    with(|memory| memory.content = content.clone());
+}
+
+pub(crate) fn logged() -> Vec<(Level, String)> {
+    with(|memory| memory.log.clone())
+}
+
+pub(crate) mod logging {
+    use super::{Level, with};
+
+    pub(crate) fn log(level: Level, message: &str) {
+        with(|memory| memory.log.push((level, message.into())));
+    }
+}
+
+pub(crate) mod state {
+    use super::with;
+
+    pub(crate) fn get(key: &str) -> Option<Vec<u8>> {
+        with(|memory| memory.state.get(key).cloned())
+    }
+
+    pub(crate) fn set(key: &str, value: Option<&[u8]>) -> Result<(), String> {
+        if !(1..=128).contains(&key.len()) {
+            return Err("a key has 1 to 128 bytes".into());
+        }
+        with(|memory| match value {
+            Some(value) => drop(memory.state.insert(key.into(), value.into())),
+            None => drop(memory.state.remove(key)),
+        });
+        Ok(())
+    }
+}
+
+pub(crate) mod content {
+    use super::with;
+
+    pub(crate) fn read(id: u64, offset: u64, len: u32) -> Option<Vec<u8>> {
+        let offset = usize::try_from(offset).ok()?;
+        with(|memory| {
+            let rest = memory.content.get(&id)?.as_bytes().get(offset..)?;
+            Some(rest[..rest.len().min(len as usize).min(65_536)].to_vec())
+        })
+    }
+}
+
+pub(crate) mod asking {
+    use super::with;
+    use crate::types::Question;
+
+    pub(crate) fn ask(
+        _target: &str,
+        _question: &Question,
+        _deadline_ms: u32,
+    ) -> Result<u64, String> {
+        Ok(with(|memory| {
+            memory.tickets += 1;
+            memory.tickets
+        }))
+    }
+}
