@@ -1,13 +1,13 @@
 //! Follows the patterns of a set through the text of one place.
 //!
 //! Starts from which something can still match are *alive*. Those in the same state share one [`Group`], so that a text
-//! full of starts (`[a-z]+@` in a long word) costs one step a byte. What matched goes to the [`Lane`] of its pattern, which
+//! full of starts (`[a-z]+@` in a long word) costs few steps a byte. What matched goes to the [`Lane`] of its pattern, which
 //! decides when a match is certain to be the leftmost and final.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::table::{BEGINNING, Table};
+use super::table::{BEGINNING, State, Table};
 use super::{MAX_MATCH, Match, PatternSet};
 
 /// The state of the search in one place (channel, choice, block) of one generation. Offsets are UTF-8 bytes from the first
@@ -82,20 +82,19 @@ impl Scanner {
 
     fn step(&mut self, set: &PatternSet, byte: u8, begins: bool, found: &mut Vec<Match>) {
         let here = self.at + 1;
+        let mut was = false;
         for group in &mut self.alive.groups {
-            let table = group.table(set);
-            group.state = table.step(group.state, byte);
-            for &pattern in table.was(group.state) {
-                lane(&mut self.lanes, pattern).note(&group.starts, self.at);
-            }
-            while group
-                .starts
-                .front()
-                .is_some_and(|s| length(*s, here) > MAX_MATCH)
-            {
-                group.starts.pop_front();
+            group.state = group.table(set).step(group.state, byte);
+            was |= group.state.has(State::WAS);
+        }
+        if was {
+            for group in &self.alive.groups {
+                for &pattern in group.table(set).was(group.state) {
+                    lane(&mut self.lanes, pattern).note(&group.starts, self.at);
+                }
             }
         }
+        self.alive.expire(here);
         if begins {
             for (number, table) in set.tables.iter().enumerate() {
                 if let Some(state) = table.begin(self.before, byte) {
@@ -105,11 +104,13 @@ impl Scanner {
         }
         self.alive.merge();
         for group in &self.alive.groups {
-            for &pattern in group.table(set).now(group.state) {
-                lane(&mut self.lanes, pattern).note(&group.starts, here);
+            if group.state.has(State::NOW) {
+                for &pattern in group.table(set).now(group.state) {
+                    lane(&mut self.lanes, pattern).note(&group.starts, here);
+                }
             }
         }
-        self.alive.prune(set, here);
+        self.alive.prune(here);
         self.at = here;
         self.before = u16::from(byte);
         if !self.lanes.is_empty() {
@@ -177,12 +178,26 @@ fn length(start: u64, here: u64) -> usize {
 #[derive(Debug, Default)]
 struct Alive {
     groups: Vec<Group>,
+    /// No start is older; a bound that spares a look at each of them at each byte.
+    oldest: u64,
+    /// Merge when there are more groups than this.
+    merge_above: usize,
     /// Emptied lists, kept so that a start costs no allocation.
     spare: Vec<VecDeque<u64>>,
 }
 
 impl Alive {
-    fn add(&mut self, table: usize, state: u32, start: u64) {
+    /// Adds the newest start; usually to a group that is there.
+    fn add(&mut self, table: usize, state: State, start: u64) {
+        const LOOKED_AT: usize = 4;
+        if self.groups.is_empty() {
+            self.oldest = start;
+        }
+        let mut near = self.groups.iter_mut().rev().take(LOOKED_AT);
+        if let Some(group) = near.find(|g| (g.table, g.state) == (table, state)) {
+            group.starts.push_back(start);
+            return;
+        }
         let mut starts = self.spare.pop().unwrap_or_default();
         starts.push_back(start);
         self.groups.push(Group {
@@ -192,9 +207,12 @@ impl Alive {
         });
     }
 
-    /// Brings starts that came to the same state together.
+    /// Brings starts that came to the same state together. Needed for speed only, so it waits until the groups have doubled:
+    /// a pattern with a long counted repetition has a thousand, all different, and sorting them at each byte would cost
+    /// ten times the search.
     fn merge(&mut self) {
-        if self.groups.len() < 2 {
+        const FEW: usize = 4;
+        if self.groups.len() <= self.merge_above.max(FEW) {
             return;
         }
         self.groups.sort_unstable_by_key(|g| (g.table, g.state));
@@ -202,32 +220,42 @@ impl Alive {
         self.groups.dedup_by(|from, into| {
             let same = (from.table, from.state) == (into.table, into.state);
             if same {
-                let ordered = into.starts.back() < from.starts.front();
                 into.starts.append(&mut from.starts);
-                if !ordered {
-                    into.starts.make_contiguous().sort_unstable();
-                }
+                into.starts.make_contiguous().sort_unstable();
                 recycle(spare, std::mem::take(&mut from.starts));
             }
             same
         });
+        self.merge_above = 2 * self.groups.len();
+    }
+
+    /// Gives up starts whose match would be too long.
+    fn expire(&mut self, here: u64) {
+        if length(self.oldest, here) <= MAX_MATCH {
+            return;
+        }
+        let mut oldest = here;
+        for group in &mut self.groups {
+            let old = |&start: &u64| length(start, here) > MAX_MATCH;
+            while group.starts.front().is_some_and(old) {
+                group.starts.pop_front();
+            }
+            oldest = group.starts.front().map_or(oldest, |&s| s.min(oldest));
+        }
+        self.oldest = oldest;
     }
 
     /// Drops what can match no more.
-    fn prune(&mut self, set: &PatternSet, here: u64) {
+    fn prune(&mut self, here: u64) {
+        // At its full length a candidate may only wait for the byte that decides it.
+        let full = length(self.oldest, here) == MAX_MATCH;
+        let is_full = |&start: &u64| length(start, here) == MAX_MATCH;
         let spare = &mut self.spare;
         self.groups.retain_mut(|group| {
-            let table = group.table(set);
-            // At its full length a candidate may only wait for the byte that decides it.
-            if !table.is_open(group.state)
-                && group
-                    .starts
-                    .front()
-                    .is_some_and(|s| length(*s, here) == MAX_MATCH)
-            {
+            if full && !group.state.has(State::OPEN) && group.starts.front().is_some_and(is_full) {
                 group.starts.pop_front();
             }
-            let keep = table.is_live(group.state) && !group.starts.is_empty();
+            let keep = group.state.has(State::LIVE) && !group.starts.is_empty();
             if !keep {
                 recycle(spare, std::mem::take(&mut group.starts));
             }
@@ -245,11 +273,11 @@ fn recycle(spare: &mut Vec<VecDeque<u64>>, mut starts: VecDeque<u64>) {
     }
 }
 
-/// Starts in the same state of the same table, oldest first.
+/// Starts in the same state of the same table, oldest first. Several groups may be in one state for a while.
 #[derive(Debug)]
 struct Group {
     table: usize,
-    state: u32,
+    state: State,
     starts: VecDeque<u64>,
 }
 

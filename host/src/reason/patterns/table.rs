@@ -30,17 +30,17 @@ pub(super) struct Table {
     class: [u8; 256],
     classes: usize,
     /// By state and class.
-    next: Vec<u32>,
+    next: Vec<State>,
     /// First state, by the byte before it (see [`BEGINNING`]).
-    start: Vec<u32>,
-    states: Vec<State>,
+    start: Vec<State>,
+    answers: Vec<Answers>,
     /// Sets of patterns, as sorted numbers of [`super::PatternSet::specs`]. The first is the empty one.
     sets: Vec<Box<[u32]>>,
 }
 
 /// Patterns by what they do in a state that was reached by the byte before position `p`. Numbers of [`Table::sets`].
 #[derive(Debug, Clone, Copy)]
-pub(super) struct State {
+struct Answers {
     /// Matched up to `p - 1`; known with the byte that led here.
     was: u32,
     /// Matched up to `p`, whatever follows.
@@ -51,6 +51,33 @@ pub(super) struct State {
     live: u32,
     /// Matched up to `p` if the text ends here.
     end: u32,
+}
+
+/// A state's number, and in the low bits which of its answers are not empty: nearly always none is, and then the
+/// transition itself is all that a byte costs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct State(u32);
+
+impl State {
+    pub(super) const WAS: u32 = 1;
+    pub(super) const NOW: u32 = 2;
+    pub(super) const OPEN: u32 = 4;
+    pub(super) const LIVE: u32 = 8;
+    const FLAGS: u32 = 4;
+
+    fn numbered(number: u32) -> Self {
+        Self(number << Self::FLAGS)
+    }
+
+    fn number(self) -> usize {
+        (self.0 >> Self::FLAGS) as usize
+    }
+
+    /// Whether one of these answers has a pattern in it.
+    #[inline]
+    pub(super) fn has(self, answers: u32) -> bool {
+        self.0 & answers != 0
+    }
 }
 
 impl Table {
@@ -78,7 +105,7 @@ impl Table {
                     .start_kind(regex_automata::dfa::StartKind::Anchored)
                     .accelerate(false)
                     .dfa_size_limit(Some(limit))
-                    .determinize_size_limit(Some(limit)),
+                    .determinize_size_limit(Some(4 * limit)),
             )
             .build_from_nfa(&nfa)
             .map_err(|e| match e.is_size_limit_exceeded() {
@@ -134,7 +161,7 @@ impl Table {
             classes: samples.len(),
             next,
             start,
-            states: Vec::new(),
+            answers: Vec::new(),
             sets: Vec::new(),
         };
         table.classify(&was, &end, numbers);
@@ -148,7 +175,7 @@ impl Table {
         let mut at = Rows::new(count, numbers.len());
         let mut successors = Vec::with_capacity(count);
         for (state, row) in self.next.chunks_exact(self.classes).enumerate() {
-            let mut targets: Vec<usize> = row.iter().map(|&t| t as usize).collect();
+            let mut targets: Vec<usize> = row.iter().map(|t| t.number()).collect();
             targets.sort_unstable();
             targets.dedup();
             now.or(state, end.row(state));
@@ -184,7 +211,7 @@ impl Table {
             for (word, later) in live.iter_mut().zip(more.row(state)) {
                 *word |= later;
             }
-            self.states.push(State {
+            self.answers.push(Answers {
                 was: sets.number(was.row(state)),
                 now: sets.number(now.row(state)),
                 open: sets.number(&open),
@@ -193,11 +220,23 @@ impl Table {
             });
         }
         self.sets = sets.sets;
+        for state in self.next.iter_mut().chain(&mut self.start) {
+            let answers = self.answers[state.number()];
+            let flags = [
+                (answers.was, State::WAS),
+                (answers.now, State::NOW),
+                (answers.open, State::OPEN),
+                (answers.live, State::LIVE),
+            ];
+            for (_, flag) in flags.iter().filter(|(set, _)| *set != 0) {
+                state.0 |= flag;
+            }
+        }
     }
 
     pub(super) fn memory(&self) -> usize {
         size_of_val(self.next.as_slice())
-            + size_of_val(self.states.as_slice())
+            + size_of_val(self.answers.as_slice())
             + self
                 .sets
                 .iter()
@@ -206,56 +245,40 @@ impl Table {
     }
 
     #[inline]
-    pub(super) fn step(&self, state: u32, byte: u8) -> u32 {
+    pub(super) fn step(&self, state: State, byte: u8) -> State {
         let class = usize::from(self.class[usize::from(byte)]);
-        self.next[state as usize * self.classes + class]
+        self.next[state.number() * self.classes + class]
     }
 
     /// The state of a candidate after its first byte, if it can become a match.
     #[inline]
-    pub(super) fn begin(&self, before: u16, byte: u8) -> Option<u32> {
+    pub(super) fn begin(&self, before: u16, byte: u8) -> Option<State> {
         let state = self.step(self.start[usize::from(before)], byte);
-        self.is_of_interest(state).then_some(state)
+        state.has(State::LIVE | State::NOW).then_some(state)
     }
 
-    #[inline]
-    fn is_of_interest(&self, state: u32) -> bool {
-        let state = self.states[state as usize];
-        (state.live | state.now) != 0
+    pub(super) fn was(&self, state: State) -> &[u32] {
+        self.set(self.answers[state.number()].was)
     }
 
-    /// Whether any pattern can still match.
-    #[inline]
-    pub(super) fn is_live(&self, state: u32) -> bool {
-        self.states[state as usize].live != 0
+    pub(super) fn now(&self, state: State) -> &[u32] {
+        self.set(self.answers[state.number()].now)
     }
 
-    /// Whether any pattern waits for the next byte to be decided.
-    #[inline]
-    pub(super) fn is_open(&self, state: u32) -> bool {
-        self.states[state as usize].open != 0
+    pub(super) fn open(&self, state: State) -> &[u32] {
+        self.set(self.answers[state.number()].open)
     }
 
-    #[inline]
-    pub(super) fn was(&self, state: u32) -> &[u32] {
-        &self.sets[self.states[state as usize].was as usize]
+    pub(super) fn live(&self, state: State) -> &[u32] {
+        self.set(self.answers[state.number()].live)
     }
 
-    #[inline]
-    pub(super) fn now(&self, state: u32) -> &[u32] {
-        &self.sets[self.states[state as usize].now as usize]
+    pub(super) fn end(&self, state: State) -> &[u32] {
+        self.set(self.answers[state.number()].end)
     }
 
-    pub(super) fn open(&self, state: u32) -> &[u32] {
-        &self.sets[self.states[state as usize].open as usize]
-    }
-
-    pub(super) fn live(&self, state: u32) -> &[u32] {
-        &self.sets[self.states[state as usize].live as usize]
-    }
-
-    pub(super) fn end(&self, state: u32) -> &[u32] {
-        &self.sets[self.states[state as usize].end as usize]
+    fn set(&self, number: u32) -> &[u32] {
+        &self.sets[number as usize]
     }
 }
 
@@ -280,14 +303,14 @@ impl Pairs {
             for start in starts {
                 for one in 0..=u8::MAX {
                     let state = table.step(start, one);
-                    if !table.is_of_interest(state) {
+                    if !state.has(State::LIVE | State::NOW) {
                         continue;
                     }
                     pairs.first[usize::from(one)] = true;
-                    let complete = !table.now(state).is_empty();
                     for two in 0..=u8::MAX {
                         let after = table.step(state, two);
-                        if complete || table.is_of_interest(after) || !table.was(after).is_empty() {
+                        // A match of one byte `was`, if it depends on the second and if not.
+                        if after.has(State::WAS | State::NOW | State::LIVE) {
                             let (word, bit) = Self::place(one, two);
                             pairs.bits[word] |= bit;
                         }
@@ -334,12 +357,12 @@ impl Pairs {
 #[derive(Default)]
 struct Walk {
     order: Vec<StateID>,
-    numbers: HashMap<StateID, u32>,
+    numbers: HashMap<StateID, State>,
 }
 
 impl Walk {
-    fn number(&mut self, id: StateID) -> u32 {
-        let fresh = self.order.len() as u32;
+    fn number(&mut self, id: StateID) -> State {
+        let fresh = State::numbered(self.order.len() as u32);
         *self.numbers.entry(id).or_insert_with(|| {
             self.order.push(id);
             fresh

@@ -337,7 +337,8 @@ fn expression() -> impl Strategy<Value = String> {
         1 => Just("[ab]".to_owned()),
         1 => Just("[^a]".to_owned()),
         1 => Just(".".to_owned()),
-        1 => Just(r"\w".to_owned()),
+        // Unicode's would now and then make a pattern too big.
+        1 => Just(r"(?-u:\w)".to_owned()),
         1 => Just(r"\b".to_owned()),
         1 => Just("^".to_owned()),
         1 => Just("$".to_owned()),
@@ -376,7 +377,7 @@ fn text() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 3000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 5000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn finds_what_the_oracle_finds_however_the_text_is_cut(
