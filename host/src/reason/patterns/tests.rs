@@ -241,6 +241,16 @@ fn a_candidate_that_gets_too_long_is_given_up() {
 }
 
 #[test]
+fn a_match_of_full_length_may_wait_for_the_byte_that_decides_it() {
+    let text = |after| format!("<{}>{after}", "x".repeat(MAX_MATCH - 2));
+    let full = [(0, MAX_MATCH as u32)];
+    assert_eq!(spans(regex(r"<[a-z]*>\b"), &text("w")), full);
+    assert_eq!(spans(regex(r"<[a-z]*>\b"), &text(" ")), []);
+    assert_eq!(spans(regex(r"<[a-z]*>$"), &text("")), full);
+    assert_eq!(spans(regex(r"<[a-z>]*\bw?"), &text("w")), full);
+}
+
+#[test]
 fn an_endless_match_is_reported_at_the_limit() {
     let mut scanner = Scanner::new(set(vec![regex("a+")]));
     let mut found = Vec::new();
