@@ -12,3 +12,4 @@ pub mod session;
 pub mod store;
 pub mod upstream;
 pub mod simulate;
+pub mod observe;

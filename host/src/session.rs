@@ -1,6 +1,7 @@
 //! One agent's run: its timeline, its conversation as the client tells it, its policies' seats, its ledger.
 //! Knows no HTTP.
 
+pub mod conversation;
 pub mod event;
 pub mod feed;
 pub mod key;

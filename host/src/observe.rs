@@ -1,0 +1,5 @@
+//! From frames to events: what an exchange has seen, its tokens, its tools, its measured state.
+
+pub mod log;
+pub mod tools;
+pub mod vitals;

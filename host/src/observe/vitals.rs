@@ -1,0 +1,165 @@
+//! Measured state of an exchange and its session, by the ids of the contract's table of vitals.
+
+use crate::contract::types::Vital;
+use crate::session::event::Micros;
+
+/// Ids of the contract's table `vital-id`.
+#[allow(missing_docs, reason = "documented in wit/types.wit")]
+pub mod id {
+    pub const ELAPSED: u16 = 1;
+    pub const FIRST_TOKEN: u16 = 2;
+    pub const TOKEN_GAP: u16 = 3;
+    pub const TOKENS_PER_SECOND: u16 = 4;
+    pub const OUTPUT_TOKENS: u16 = 5;
+    pub const TOKENS_EXACT: u16 = 6;
+    pub const SESSION_ELAPSED: u16 = 10;
+    pub const SESSION_BUSY: u16 = 11;
+    pub const SESSION_TOKENS: u16 = 12;
+    pub const SESSION_COST: u16 = 13;
+    pub const SESSION_EXCHANGES: u16 = 14;
+    pub const TOOL_CALLS: u16 = 15;
+    pub const TOOL_FAILURES: u16 = 16;
+    pub const TOOL_FAILURES_IN_A_ROW: u16 = 17;
+    pub const RETRIES: u16 = 18;
+    pub const TOKEN_LIMIT: u16 = 20;
+    pub const TOKEN_USED_SHARE: u16 = 21;
+    pub const CONTEXT_SHARE: u16 = 22;
+}
+
+/// What a session measured, as a copy at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct SessionVitals {
+    /// When the session was opened.
+    pub opened: Micros,
+    /// Sum of the durations of ended exchanges, us.
+    pub busy: u64,
+    /// Tokens, reserved ones included.
+    pub tokens: u64,
+    /// Microdollars.
+    pub cost: u64,
+    /// Exchanges so far.
+    pub exchanges: u32,
+    /// Tool calls, failures, failures in a row.
+    pub tools: (u32, u32, u32),
+    /// Retries by client and Airlock.
+    pub retries: u32,
+    /// Limit of tokens in the ledger.
+    pub token_limit: Option<u64>,
+}
+
+/// What one exchange measures.
+#[derive(Clone, Debug)]
+pub struct Vitals {
+    /// When the request arrived.
+    pub started: Micros,
+    /// When the first token arrived.
+    pub first_token: Option<Micros>,
+    /// When the latest token arrived.
+    pub last_token: Option<Micros>,
+    /// Generated tokens so far.
+    pub output_tokens: u32,
+    /// Whether the provider stated the counts.
+    pub exact: bool,
+    /// Prompt tokens over the model's window.
+    pub context_share: Option<f64>,
+    /// The session's part.
+    pub session: SessionVitals,
+}
+
+impl Vitals {
+    /// An exchange that begins.
+    pub fn new(started: Micros, session: SessionVitals) -> Vitals {
+        Vitals { started, first_token: None, last_token: None, output_tokens: 0, exact: false, context_share: None, session }
+    }
+
+    /// Tokens arrived.
+    pub fn tokens(&mut self, count: u32, at: Micros) {
+        self.first_token.get_or_insert(at);
+        self.last_token = Some(at);
+        self.output_tokens += count;
+    }
+
+    /// The value of one vital now; `None` if it is not known (yet).
+    pub fn value(&self, vital: u16, now: Micros) -> Option<f64> {
+        let s = &self.session;
+        let generating = || Some(self.last_token?.saturating_sub(self.first_token?) as f64);
+        Some(match vital {
+            id::ELAPSED => now.saturating_sub(self.started) as f64,
+            id::FIRST_TOKEN => self.first_token?.saturating_sub(self.started) as f64,
+            id::TOKEN_GAP if self.output_tokens > 1 => generating()? / f64::from(self.output_tokens - 1),
+            id::TOKENS_PER_SECOND => match generating()? {
+                span if span > 0.0 => f64::from(self.output_tokens) * 1e6 / span,
+                _ => return None,
+            },
+            id::OUTPUT_TOKENS => self.output_tokens.into(),
+            id::TOKENS_EXACT => f64::from(u8::from(self.exact)),
+            id::SESSION_ELAPSED => now.saturating_sub(s.opened) as f64,
+            id::SESSION_BUSY => (s.busy + now.saturating_sub(self.started)) as f64,
+            id::SESSION_TOKENS => s.tokens as f64,
+            id::SESSION_COST => s.cost as f64,
+            id::SESSION_EXCHANGES => s.exchanges.into(),
+            id::TOOL_CALLS => s.tools.0.into(),
+            id::TOOL_FAILURES => s.tools.1.into(),
+            id::TOOL_FAILURES_IN_A_ROW => s.tools.2.into(),
+            id::RETRIES => s.retries.into(),
+            id::TOKEN_LIMIT => s.token_limit? as f64,
+            id::TOKEN_USED_SHARE => s.tokens as f64 / s.token_limit.filter(|limit| *limit > 0)? as f64,
+            id::CONTEXT_SHARE => self.context_share?,
+            _ => return None,
+        })
+    }
+
+    /// Everything that is known now.
+    pub fn all(&self, now: Micros) -> Vec<Vital> {
+        (id::ELAPSED..=id::CONTEXT_SHARE).filter_map(|id| Some(Vital { id, value: self.value(id, now)? })).collect()
+    }
+
+    /// When a vital that grows with time alone will rise above a value; `None` for others.
+    pub fn crosses_at(&self, vital: u16, above: f64) -> Option<Micros> {
+        let base = match vital {
+            id::ELAPSED => self.started,
+            id::SESSION_ELAPSED => self.session.opened,
+            id::SESSION_BUSY => self.started.saturating_sub(self.session.busy),
+            _ => return None,
+        };
+        // One microsecond more, because a threshold is crossed when the value is above it.
+        Some(base.saturating_add(above.max(0.0) as u64).saturating_add(1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn rates_are_of_the_generation_not_of_the_wait_before_it() {
+        let mut v = Vitals::new(1_000_000, SessionVitals::default());
+        assert_eq!(v.value(id::TOKENS_PER_SECOND, 2_000_000), None);
+        v.tokens(1, 3_000_000);
+        v.tokens(1, 3_100_000);
+        v.tokens(1, 3_200_000);
+        assert_eq!(v.value(id::FIRST_TOKEN, 9_000_000), Some(2_000_000.0));
+        assert_eq!(v.value(id::TOKEN_GAP, 9_000_000), Some(100_000.0));
+        assert_eq!(v.value(id::TOKENS_PER_SECOND, 9_000_000), Some(15.0));
+    }
+
+    #[test]
+    fn a_deadline_is_the_moment_at_which_the_threshold_is_passed() {
+        let session = SessionVitals { busy: 400_000, opened: 10, ..SessionVitals::default() };
+        let v = Vitals::new(1_000_000, session);
+        for (vital, above) in [(id::ELAPSED, 250_000.0), (id::SESSION_BUSY, 500_000.0), (id::SESSION_ELAPSED, 3_000_000.0)] {
+            let at = v.crosses_at(vital, above).unwrap();
+            assert!(v.value(vital, at).unwrap() > above, "{vital}");
+            assert!(v.value(vital, at - 1).unwrap() <= above, "{vital}");
+        }
+        assert_eq!(v.crosses_at(id::OUTPUT_TOKENS, 5.0), None);
+    }
+
+    #[test]
+    fn a_share_without_a_limit_is_unknown() {
+        let session = SessionVitals { tokens: 50, token_limit: Some(200), ..SessionVitals::default() };
+        assert_eq!(Vitals::new(0, session).value(id::TOKEN_USED_SHARE, 0), Some(0.25));
+        assert_eq!(Vitals::new(0, SessionVitals::default()).value(id::TOKEN_USED_SHARE, 0), None);
+    }
+}
