@@ -3,6 +3,7 @@
 //! Every model call passes through the gateway; frames become events on a session's timeline; policies (sandboxed
 //! components) conclude and order at checkpoints; the host applies what they order and records the outcome.
 
+pub mod act;
 pub mod config;
 pub mod contract;
 pub mod gateway;

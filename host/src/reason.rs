@@ -1,3 +1,6 @@
-//! Checkpoints: what wakes a policy, and how far text may be released.
+//! Checkpoints: when policies are asked, what they are shown, how far their word lets text go.
 
 pub mod patterns;
+pub mod plan;
+pub mod round;
+pub mod watch;

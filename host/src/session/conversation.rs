@@ -5,6 +5,11 @@
 
 use std::collections::HashMap;
 
+use sha2::{Digest as _, Sha256};
+
+/// What a message means, as the dialect hashes it.
+pub type Digest = [u8; 16];
+
 /// What a request says that the session did not know.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Told {
@@ -19,7 +24,7 @@ pub struct Told {
 /// A message that was told: what it says, and its identity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Known {
-    hash: u64,
+    digest: Digest,
     id: u64,
 }
 
@@ -28,42 +33,42 @@ struct Known {
 pub struct Conversation {
     known: Vec<Known>,
     /// Messages that the client dropped may come back: their identities by content.
-    gone: HashMap<u64, u64>,
+    gone: HashMap<Digest, u64>,
     next_id: u64,
 }
 
 impl Conversation {
-    /// Takes in the messages of a request, each as the dialect's canonical hash of what it says.
-    pub fn tell(&mut self, hashes: &[u64]) -> Told {
-        let same = self.known.iter().zip(hashes).take_while(|(known, hash)| known.hash == **hash).count();
+    /// Takes in the messages of a request, each as the dialect's digest of what it means.
+    pub fn tell(&mut self, digests: &[Digest]) -> Told {
+        let same = self.known.iter().zip(digests).take_while(|(known, digest)| known.digest == **digest).count();
         let rewritten = (same < self.known.len()).then_some((same as u32, self.known.len() as u32));
         let left = self.known.split_off(same);
         let mut told = Told { ids: self.known.iter().map(|known| known.id).collect(), new: Vec::new(), rewritten };
         let mut from = 0;
-        for (index, hash) in hashes.iter().enumerate().skip(same) {
-            let again = left.iter().skip(from).position(|known| known.hash == *hash);
+        for (index, digest) in digests.iter().enumerate().skip(same) {
+            let again = left.iter().skip(from).position(|known| known.digest == *digest);
             let id = if let Some((offset, known)) = again.and_then(|offset| Some((offset, left.get(from + offset)?))) {
                 from += offset + 1;
                 known.id
-            } else if let Some(id) = self.gone.remove(hash).filter(|_| rewritten.is_some()) {
+            } else if let Some(id) = self.gone.remove(digest).filter(|_| rewritten.is_some()) {
                 id
             } else {
                 told.new.push(index);
                 self.fresh_id()
             };
             told.ids.push(id);
-            self.known.push(Known { hash: *hash, id });
+            self.known.push(Known { digest: *digest, id });
         }
         for known in left.iter().filter(|known| !told.ids.contains(&known.id)) {
-            self.gone.insert(known.hash, known.id);
+            self.gone.insert(known.digest, known.id);
         }
         told
     }
 
-    /// The model made a turn, which the client will send back as a message with this hash.
-    pub fn answered(&mut self, hash: u64) -> u64 {
+    /// The model made a turn, which the client will send back as a message with this digest.
+    pub fn answered(&mut self, digest: Digest) -> u64 {
         let id = self.fresh_id();
-        self.known.push(Known { hash, id });
+        self.known.push(Known { digest, id });
         id
     }
 
@@ -83,49 +88,52 @@ impl Conversation {
     }
 }
 
-/// Continues a rolling hash of a conversation by one message: the prefix hash by which a session is recognised.
-pub fn roll(prefix: u64, message: u64) -> u64 {
-    // The finaliser of SplitMix64 over both: order matters, and equal messages in different places differ.
-    let mut z = prefix.rotate_left(25) ^ message.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^ (z >> 31)
+/// Continues the digest of a conversation by one message: the prefix digest by which a session is recognised.
+pub fn roll(prefix: Digest, message: Digest) -> Digest {
+    let mut rolled = Digest::default();
+    let hash = Sha256::new().chain_update(prefix).chain_update(message).finalize();
+    rolled.copy_from_slice(&hash[..16]);
+    rolled
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn d(n: u8) -> Digest {
+        [n; 16]
+    }
+
     #[test]
     fn only_new_messages_are_told() {
         let mut c = Conversation::default();
-        assert_eq!(c.tell(&[10, 20]), Told { ids: vec![1, 2], new: vec![0, 1], rewritten: None });
-        c.answered(30);
-        assert_eq!(c.tell(&[10, 20, 30, 40]), Told { ids: vec![1, 2, 3, 4], new: vec![3], rewritten: None });
+        assert_eq!(c.tell(&[d(10), d(20)]), Told { ids: vec![1, 2], new: vec![0, 1], rewritten: None });
+        c.answered(d(30));
+        assert_eq!(c.tell(&[d(10), d(20), d(30), d(40)]), Told { ids: vec![1, 2, 3, 4], new: vec![3], rewritten: None });
     }
 
     #[test]
     fn the_same_words_said_again_are_a_new_message() {
         let mut c = Conversation::default();
-        c.tell(&[10]);
-        c.answered(20);
-        assert_eq!(c.tell(&[10, 20, 10]), Told { ids: vec![1, 2, 3], new: vec![2], rewritten: None });
+        c.tell(&[d(10)]);
+        c.answered(d(20));
+        assert_eq!(c.tell(&[d(10), d(20), d(10)]), Told { ids: vec![1, 2, 3], new: vec![2], rewritten: None });
     }
 
     #[test]
     fn a_request_sent_again_tells_nothing() {
         let mut c = Conversation::default();
-        c.tell(&[10, 20]);
-        assert_eq!(c.tell(&[10, 20]), Told { ids: vec![1, 2], new: vec![], rewritten: None });
+        c.tell(&[d(10), d(20)]);
+        assert_eq!(c.tell(&[d(10), d(20)]), Told { ids: vec![1, 2], new: vec![], rewritten: None });
     }
 
     #[test]
     fn truncated_history_keeps_identities() {
         let mut c = Conversation::default();
-        c.tell(&[1, 10, 20, 30]);
-        let told = c.tell(&[1, 20, 30, 40]);
+        c.tell(&[d(1), d(10), d(20), d(30)]);
+        let told = c.tell(&[d(1), d(20), d(30), d(40)]);
         assert_eq!(told, Told { ids: vec![1, 3, 4, 5], new: vec![3], rewritten: Some((1, 4)) });
-        let back = c.tell(&[1, 10, 20, 30, 40]);
+        let back = c.tell(&[d(1), d(10), d(20), d(30), d(40)]);
         assert_eq!(back.ids, [1, 2, 3, 4, 5]);
         assert_eq!(back.rewritten, Some((1, 4)));
     }
@@ -133,15 +141,15 @@ mod tests {
     #[test]
     fn an_edited_message_is_new_and_branches() {
         let mut c = Conversation::default();
-        c.tell(&[1, 10]);
-        c.answered(20);
-        let told = c.tell(&[1, 11]);
+        c.tell(&[d(1), d(10)]);
+        c.answered(d(20));
+        let told = c.tell(&[d(1), d(11)]);
         assert_eq!(told, Told { ids: vec![1, 4], new: vec![1], rewritten: Some((1, 3)) });
     }
 
     #[test]
     fn the_rolling_hash_depends_on_order() {
-        assert_ne!(roll(roll(0, 1), 2), roll(roll(0, 2), 1));
-        assert_ne!(roll(roll(0, 1), 1), roll(0, 1));
+        assert_ne!(roll(roll(d(0), d(1)), d(2)), roll(roll(d(0), d(2)), d(1)));
+        assert_ne!(roll(roll(d(0), d(1)), d(1)), roll(d(0), d(1)));
     }
 }

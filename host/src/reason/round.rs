@@ -1,0 +1,299 @@
+//! One checkpoint: the reasoners that are due are called, then the actuators that subscribe to what was found.
+//!
+//! Guarantees: a policy is told only what it was granted to see; findings of a policy in `observe` mode reach only
+//! actuators in `observe` mode; a failed call leaves the others untouched, and is reported with what its failure means.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use sha2::{Digest as _, Sha256};
+
+use super::plan::Plan;
+use super::watch::Watcher;
+use crate::config::OnFinding;
+use crate::contract::types::{
+    Action, Assessment, Checkpoint, Decision, Finding, Pending, PatternMatch, ReportedFinding, Severity, Situation,
+};
+use crate::observe::log::{Kinds, Log};
+use crate::policy::seat::{Fault, Seat};
+use crate::policy::spec::OnFailure;
+use crate::session::event::{Body, Micros};
+use crate::session::timeline::Timeline;
+
+/// Who ordered an action.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// The policy with this index in the plan.
+    Policy(usize),
+    /// The operator's table `[on_finding]`; observed if the finding was only observed.
+    Operator {
+        /// Whether the finding came from a policy in `observe` mode.
+        observed: bool,
+    },
+    /// The host itself, because a policy with this index failed and is closed.
+    Failure(usize),
+}
+
+/// An action that somebody ordered.
+#[derive(Clone, Debug)]
+pub struct Order {
+    /// Who.
+    pub by: By,
+    /// What.
+    pub action: Action,
+}
+
+/// What a checkpoint brought.
+#[derive(Debug, Default)]
+pub struct Heard {
+    /// Actions, in the order of the policies.
+    pub orders: Vec<Order>,
+    /// Policies that failed, enforce, and are closed: what they were to judge must not pass.
+    pub closed: Vec<(usize, Fault)>,
+    /// Policies that failed and are open: what they were to judge goes on without their word.
+    pub excused: Vec<usize>,
+    /// Items that a policy wants to park, with the policy.
+    pub pending: Vec<(usize, Pending)>,
+}
+
+/// What a reasoner found, and in which part of the log.
+struct Found {
+    entry: usize,
+    cursor: usize,
+    matches: Vec<PatternMatch>,
+    findings: Vec<Finding>,
+}
+
+/// Everything that a checkpoint needs of its exchange.
+pub struct Round<'a> {
+    /// The policies.
+    pub plan: &'a Plan,
+    /// Their seats in the session; same indexes.
+    pub seats: &'a [Arc<Mutex<Seat>>],
+    /// The reasoners' places.
+    pub watchers: &'a mut [Watcher],
+    /// What happened.
+    pub log: &'a Log,
+    /// Where it is recorded.
+    pub timeline: &'a Timeline,
+    /// Number of the exchange.
+    pub exchange: u32,
+    /// The operator's table.
+    pub on_finding: &'a [OnFinding],
+}
+
+impl Round<'_> {
+    /// Asks whoever is due.
+    pub fn run(&mut self, checkpoint: Checkpoint, now: Micros) -> Heard {
+        let mut heard = Heard::default();
+        let mut found = Vec::new();
+        for index in 0..self.watchers.len() {
+            if self.watchers.get(index).is_some_and(|w| w.woken) {
+                found.extend(self.observe(index, checkpoint, now, &mut heard));
+            }
+        }
+        found.retain(|f| !f.findings.is_empty());
+        if !found.is_empty() {
+            self.act(checkpoint, &found, &mut heard);
+        }
+        heard
+    }
+
+    fn observe(&mut self, index: usize, checkpoint: Checkpoint, now: Micros, heard: &mut Heard) -> Option<Found> {
+        let watcher = self.watchers.get_mut(index)?;
+        let (entry, cursor) = (watcher.entry, watcher.cursor);
+        let (generation, wants) = (self.plan.entries.get(entry)?, self.plan.wants.get(entry)?);
+        let matches = watcher.told(self.log.len(), now);
+        let (batch, origins) = self.log.batch(cursor, wants.sees, checkpoint, self.exchange, matches);
+        let called = std::time::Instant::now();
+        let answer = lock(self.seats.get(entry)?).observe(&batch);
+        self.called(entry, "observe", checkpoint, origins.range(), called, answer.as_ref().ok().map(digest_of_assessment));
+        let assessment = match answer {
+            Ok(assessment) => assessment,
+            Err(fault) => {
+                self.failed(entry, fault, heard);
+                return None;
+            }
+        };
+        if let Some(watcher) = self.watchers.get_mut(index) {
+            watcher.mark(&assessment.release);
+        }
+        heard.pending.extend(assessment.pending.into_iter().map(|p| (entry, p)));
+        for finding in &assessment.findings {
+            let evidence =
+                finding.evidence.iter().filter_map(|s| Some((origins.seq(s.event)?, s.start, s.len))).collect();
+            self.timeline.append(
+                self.exchange,
+                Body::Finding {
+                    policy: generation.name.to_string(),
+                    generation: generation.number,
+                    finding: finding.kind.clone(),
+                    severity: severity_name(finding.severity).to_owned(),
+                    confidence: finding.confidence,
+                    summary: finding.summary.clone(),
+                    evidence,
+                    data: finding.data.clone(),
+                },
+            );
+        }
+        Some(Found { entry, cursor, matches: batch.matches, findings: assessment.findings })
+    }
+
+    fn act(&mut self, checkpoint: Checkpoint, found: &[Found], heard: &mut Heard) {
+        for (entry, generation) in self.plan.entries.iter().enumerate().filter(|(_, g)| g.acts) {
+            let hears = |f: &&Found| generation.mode == crate::policy::spec::Mode::Observe || self.enforces(f.entry);
+            let wanted = |kind: &str| generation.subscription.findings.iter().any(|glob| matches_glob(glob, kind));
+            let mut findings = Vec::new();
+            let (mut cursor, mut matches) = (usize::MAX, Vec::new());
+            for f in found.iter().filter(hears) {
+                let policy = self.plan.entries.get(f.entry).map(|g| g.name.to_string()).unwrap_or_default();
+                let before = findings.len();
+                findings.extend(
+                    f.findings.iter().filter(|x| wanted(&x.kind)).map(|finding| ReportedFinding {
+                        policy: policy.clone(),
+                        finding: finding.clone(),
+                    }),
+                );
+                if findings.len() > before {
+                    cursor = cursor.min(f.cursor);
+                    if f.entry == entry {
+                        matches.clone_from(&f.matches);
+                    }
+                }
+            }
+            if findings.is_empty() {
+                continue;
+            }
+            let sees = if generation.reasons {
+                self.plan.wants.get(entry).map_or(Kinds::default(), |w| w.sees)
+            } else {
+                Kinds::ALL
+            };
+            let sees = crate::policy::spec::EVENT_KINDS
+                .iter()
+                .filter(|(kind, _)| sees.has(*kind) && generation.sees(*kind))
+                .fold(Kinds::default(), |set, (kind, _)| set.with(*kind));
+            let (batch, origins) = self.log.batch(cursor, sees, checkpoint, self.exchange, matches);
+            let situation = Situation { findings, batch };
+            let called = std::time::Instant::now();
+            let Some(seat) = self.seats.get(entry) else { continue };
+            let answer = lock(seat).decide(&situation);
+            self.called(entry, "decide", checkpoint, origins.range(), called, answer.as_ref().ok().map(digest_of_decision));
+            match answer {
+                Ok(decision) => {
+                    heard.pending.extend(decision.pending.into_iter().map(|p| (entry, p)));
+                    heard
+                        .orders
+                        .extend(decision.actions.into_iter().map(|action| Order { by: By::Policy(entry), action }));
+                }
+                Err(fault) => self.failed(entry, fault, heard),
+            }
+        }
+        for f in found {
+            let observed = !self.enforces(f.entry);
+            for finding in &f.findings {
+                heard.orders.extend(self.on_finding.iter().filter(|row| row.matches(finding)).map(|row| Order {
+                    by: By::Operator { observed },
+                    action: row.reaction.action(finding),
+                }));
+            }
+        }
+    }
+
+    fn enforces(&self, entry: usize) -> bool {
+        self.plan.entries.get(entry).is_some_and(|g| g.enforces())
+    }
+
+    fn called(
+        &self,
+        entry: usize,
+        role: &str,
+        checkpoint: Checkpoint,
+        events: (u64, u64),
+        since: std::time::Instant,
+        result: Option<String>,
+    ) {
+        let Some(generation) = self.plan.entries.get(entry) else { return };
+        self.timeline.append(
+            self.exchange,
+            Body::PolicyCall {
+                policy: generation.name.to_string(),
+                generation: generation.number,
+                role: role.to_owned(),
+                checkpoint: checkpoint_name(checkpoint).to_owned(),
+                events,
+                took_us: since.elapsed().as_micros().min(u32::MAX.into()) as u32,
+                result: result.unwrap_or_else(|| "fault".to_owned()),
+            },
+        );
+    }
+
+    fn failed(&self, entry: usize, fault: Fault, heard: &mut Heard) {
+        let Some(generation) = self.plan.entries.get(entry) else { return };
+        let closed = generation.enforces() && generation.on_failure == OnFailure::Closed;
+        tracing::warn!(policy = %generation.name, generation = generation.number, %fault, closed, "policy failed");
+        self.timeline.append(
+            self.exchange,
+            Body::PolicyFault {
+                policy: generation.name.to_string(),
+                generation: generation.number,
+                fault: fault.kind.as_str().to_owned(),
+                text: fault.message.clone(),
+                on_failure: if generation.on_failure == OnFailure::Closed { "closed" } else { "open" }.to_owned(),
+            },
+        );
+        if closed {
+            heard.closed.push((entry, fault));
+        } else {
+            heard.excused.push(entry);
+        }
+    }
+}
+
+fn lock(seat: &Mutex<Seat>) -> std::sync::MutexGuard<'_, Seat> {
+    // A seat drops its instance before anything that could panic; its state is sound.
+    seat.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A trailing `*` matches any rest.
+pub fn matches_glob(glob: &str, text: &str) -> bool {
+    glob.strip_suffix('*').map_or(glob == text, |prefix| text.starts_with(prefix))
+}
+
+/// The contract's word.
+pub fn severity_name(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Info => "info",
+        Severity::Low => "low",
+        Severity::Medium => "medium",
+        Severity::High => "high",
+        Severity::Critical => "critical",
+    }
+}
+
+/// The contract's word.
+pub fn checkpoint_name(checkpoint: Checkpoint) -> &'static str {
+    match checkpoint {
+        Checkpoint::Request => "request",
+        Checkpoint::Stream => "stream",
+        Checkpoint::ToolCall => "tool-call",
+        Checkpoint::ToolResult => "tool-result",
+        Checkpoint::Response => "response",
+        Checkpoint::Tick => "tick",
+        Checkpoint::Answer => "answer",
+        Checkpoint::Other => "other",
+    }
+}
+
+fn digest_of_assessment(a: &Assessment) -> String {
+    if a.findings.is_empty() && a.release.is_empty() && a.pending.is_empty() { String::new() } else { digest(a) }
+}
+
+fn digest_of_decision(d: &Decision) -> String {
+    if d.actions.is_empty() && d.pending.is_empty() { String::new() } else { digest(d) }
+}
+
+/// First 16 hexadecimal digits of the SHA-256 of a result's JSON: replays compare it.
+fn digest(value: &impl serde::Serialize) -> String {
+    let json = serde_json::to_vec(value).unwrap_or_default();
+    Sha256::digest(&json).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
