@@ -1,9 +1,13 @@
 //! One agent's run: its timeline, its conversation as the client tells it, its policies' seats, its ledger.
 //! Knows no HTTP.
 
+pub mod content;
 pub mod conversation;
 pub mod event;
 pub mod feed;
 pub mod key;
 pub mod ledger;
+pub mod overlay;
+pub mod sessions;
+pub mod state;
 pub mod timeline;

@@ -3,13 +3,15 @@
 
 use std::collections::HashMap;
 
+use serde::{Deserialize, Serialize};
+
 use crate::session::event::Micros;
 
 /// Calls that wait for a result, oldest forgotten first beyond this many: a client that never answers must not fill memory.
 const MAX_OPEN: usize = 1024;
 
 /// Tool calls of a session and what became of them.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Tools {
     open: HashMap<String, (String, Micros)>,
     /// Calls released to the client.

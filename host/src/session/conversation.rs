@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 /// What a message means, as the dialect hashes it.
@@ -22,17 +23,18 @@ pub struct Told {
 }
 
 /// A message that was told: what it says, and its identity.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Known {
     digest: Digest,
     id: u64,
 }
 
 /// The known messages of a session.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Conversation {
     known: Vec<Known>,
     /// Messages that the client dropped may come back: their identities by content.
+    #[serde(skip)]
     gone: HashMap<Digest, u64>,
     next_id: u64,
 }

@@ -1,0 +1,140 @@
+//! All live sessions of the process, and how one is found again.
+//!
+//! A session is named by the client, or recognised by how its conversation begins: the digest of a conversation is
+//! remembered after each turn that the model made, and a request that begins with a remembered one goes on with that
+//! session. Two sessions that said the same so far cannot be told apart, and neither is continued.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::conversation::{Digest, roll};
+use super::event::Micros;
+use super::key::{SessionId, SessionKey};
+use super::ledger::Limits;
+use super::state::{Found, Session};
+use super::timeline::{Recorder, now};
+use crate::store::StoreError;
+
+/// How long a conversation's beginning is remembered after it was last continued.
+const REMEMBERED_US: u64 = 24 * 3600 * 1_000_000;
+
+/// Beginnings remembered at most; the oldest half goes when there are more. About 10 MB.
+const MAX_REMEMBERED: usize = 65_536;
+
+/// All live sessions.
+pub struct Sessions {
+    recorder: Recorder,
+    live: Mutex<HashMap<SessionId, Arc<Session>>>,
+    beginnings: Mutex<HashMap<(Arc<str>, Digest), Beginning>>,
+}
+
+#[derive(Clone)]
+struct Beginning {
+    /// `None` once two sessions have it.
+    key: Option<SessionKey>,
+    at: Micros,
+}
+
+impl Sessions {
+    /// No session yet.
+    pub fn new(recorder: Recorder) -> Sessions {
+        Sessions { recorder, live: Mutex::default(), beginnings: Mutex::default() }
+    }
+
+    /// Where everything is recorded.
+    pub fn recorder(&self) -> &Recorder {
+        &self.recorder
+    }
+
+    /// The session, live, from the store, or new.
+    ///
+    /// # Errors
+    /// The store cannot be read: going on as if the session were new would forget its budget.
+    pub async fn get(&self, found: Found, limits: Limits) -> Result<Arc<Session>, StoreError> {
+        let id = found.key.id();
+        if let Some(session) = lock(&self.live).get(&id) {
+            return Ok(Arc::clone(session));
+        }
+        let store = Arc::clone(&self.recorder.store);
+        let saved = tokio::task::spawn_blocking(move || store.load_session(id))
+            .await
+            .map_err(|error| StoreError::Commit(error.to_string()))??;
+        // Two requests of a new session may arrive at once: whoever is first opens it.
+        let mut live = lock(&self.live);
+        let session = live
+            .entry(id)
+            .or_insert_with(|| Session::open(found, saved.as_ref(), limits, self.recorder.clone()));
+        Ok(Arc::clone(session))
+    }
+
+    /// The session that said the longest known beginning of these messages. `model_turn` says whether a message is a turn
+    /// that the model made: only past one of those does a beginning count.
+    pub fn recognise(&self, principal: &str, messages: &[(Digest, bool)]) -> Option<SessionKey> {
+        let principal: Arc<str> = principal.into();
+        let mut prefix = Digest::default();
+        let mut longest = None;
+        let beginnings = lock(&self.beginnings);
+        for (digest, model_turn) in messages {
+            prefix = roll(prefix, *digest);
+            if *model_turn && let Some(known) = beginnings.get(&(Arc::clone(&principal), prefix)) {
+                longest = Some(known.clone());
+            }
+        }
+        longest?.key
+    }
+
+    /// A model's turn ended a conversation of these messages.
+    pub fn remember(&self, key: &SessionKey, messages: impl Iterator<Item = Digest>) {
+        let prefix = messages.fold(Digest::default(), roll);
+        let at = now();
+        let mut beginnings = lock(&self.beginnings);
+        if beginnings.len() >= MAX_REMEMBERED {
+            forget(&mut beginnings, at);
+        }
+        let known = beginnings
+            .entry((key.principal.as_str().into(), prefix))
+            .or_insert_with(|| Beginning { key: Some(key.clone()), at });
+        known.at = at;
+        if known.key.as_ref() != Some(key) {
+            known.key = None;
+        }
+    }
+
+    /// Lets go of sessions that are idle since `idle_us`: all that they need is saved after each exchange, and they wake
+    /// with their next request. Returns how many.
+    pub fn sweep(&self, idle_us: u64) -> usize {
+        let before = now().saturating_sub(idle_us);
+        let mut live = lock(&self.live);
+        let count = live.len();
+        live.retain(|_, session| {
+            let state = session.state();
+            state.open > 0 || state.last_seen > before || Arc::strong_count(session) > 1
+        });
+        count - live.len()
+    }
+
+    /// How many are live.
+    pub fn len(&self) -> usize {
+        lock(&self.live).len()
+    }
+
+    /// Whether none is live.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+fn forget(beginnings: &mut HashMap<(Arc<str>, Digest), Beginning>, at: Micros) {
+    beginnings.retain(|_, known| known.at + REMEMBERED_US > at);
+    if beginnings.len() >= MAX_REMEMBERED {
+        let mut ages: Vec<Micros> = beginnings.values().map(|known| known.at).collect();
+        let (_, median, _) = ages.select_nth_unstable(MAX_REMEMBERED / 2);
+        let median = *median;
+        beginnings.retain(|_, known| known.at > median);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Maps of whole values: a panic while one was held leaves nothing half written.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

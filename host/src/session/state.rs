@@ -1,0 +1,367 @@
+//! One live session.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde::{Deserialize, Serialize};
+
+use super::content::Contents;
+use super::conversation::{Conversation, Digest};
+use super::event::{Body, Micros};
+use super::key::{SessionId, SessionKey};
+use super::ledger::{Ledger, Limits};
+use super::overlay::Overlay;
+use super::timeline::{Recorder, Timeline, now};
+use crate::contract::types::{self as wit, Facts};
+use crate::observe::tools::Tools;
+use crate::observe::vitals::SessionVitals;
+use crate::policy::generation::Generation;
+use crate::policy::seat::{Asker, SavedState, Seat, Services};
+use crate::store::{self, SavedSession, SessionHead};
+
+/// How long a request can be recognised as a repetition of an earlier one: beyond the longest wait of the vendors' SDKs
+/// (120 s) and the time of an attempt.
+const RETRY_WINDOW_US: u64 = 15 * 60 * 1_000_000;
+
+/// How a session was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Who it belongs to.
+    pub key: SessionKey,
+    /// `explicit`, `derived` or `inferred`.
+    pub confidence: &'static str,
+    /// The session that started it, if the client says so.
+    pub parent: Option<String>,
+}
+
+/// One live session. All its parts are behind locks that are held for microseconds.
+pub struct Session {
+    /// Its name.
+    pub id: SessionId,
+    /// Who it belongs to.
+    pub key: SessionKey,
+    /// What policies are told of it.
+    pub facts: Arc<Facts>,
+    /// What happened.
+    pub timeline: Timeline,
+    /// What may be spent.
+    pub ledger: Arc<Ledger>,
+    /// Long content of its exchanges.
+    pub contents: Arc<Contents>,
+    recorder: Recorder,
+    state: Mutex<State>,
+    seats: Mutex<HashMap<Arc<str>, Arc<Mutex<Seat>>>>,
+}
+
+/// The changing part.
+#[derive(Debug, Default)]
+pub struct State {
+    /// What the client told.
+    pub conversation: Conversation,
+    /// Tool calls and results.
+    pub tools: Tools,
+    /// What policies changed for the rest of the session.
+    pub overlay: Overlay,
+    /// Thresholds that were crossed, by policy.
+    pub fired: HashMap<Arc<str>, Vec<bool>>,
+    /// Exchanges that are under way.
+    pub open: u32,
+    /// When the last exchange began or ended.
+    pub last_seen: Micros,
+    opened: Micros,
+    exchanges: u32,
+    busy: u64,
+    retries: u32,
+    recent: Vec<Recent>,
+    saved_seats: HashMap<String, SavedState>,
+}
+
+/// A request that a client may repeat.
+#[derive(Clone, Debug)]
+struct Recent {
+    body: Digest,
+    exchange: u32,
+    at: Micros,
+}
+
+/// What outlives the process, opaque to the store.
+#[derive(Serialize, Deserialize)]
+struct Saved {
+    conversation: Conversation,
+    tools: Tools,
+    overlay: Overlay,
+    opened: Micros,
+    busy: u64,
+    retries: u32,
+}
+
+impl Session {
+    /// A session that is new, or goes on from what the store has of it.
+    pub fn open(found: Found, saved: Option<&SavedSession>, limits: Limits, recorder: Recorder) -> Arc<Session> {
+        let id = found.key.id();
+        let opened = saved.map_or_else(now, |s| s.row.opened);
+        let seed = saved.map_or_else(|| getrandom::u32().unwrap_or_default(), |s| s.seed);
+        let parent = found.parent.as_ref().map(|value| SessionKey { value: value.clone(), ..found.key.clone() }.id());
+        recorder.store.open_session(
+            id,
+            SessionHead {
+                key: found.key.clone(),
+                opened,
+                parent,
+                seed,
+                whole: recorder.capture == crate::store::capture::Capture::Full,
+            },
+        );
+        let ledger = match saved {
+            Some(saved) => Ledger::resume(Arc::clone(&recorder.store), limits, saved).0,
+            None => Ledger::new(id, Arc::clone(&recorder.store), limits),
+        };
+        let mut state = State { opened, last_seen: now(), ..State::default() };
+        if let Some(saved) = saved {
+            state.resume(saved);
+        }
+        let session = Arc::new(Session {
+            id,
+            facts: Arc::new(Facts {
+                tenant: found.key.tenant.clone(),
+                principal: found.key.principal.clone(),
+                session: id.to_string(),
+                seed,
+                started: opened,
+                extra: vec![
+                    ("session.source".to_owned(), found.key.source.clone()),
+                    ("session.confidence".to_owned(), found.confidence.to_owned()),
+                ],
+            }),
+            timeline: Timeline::new(id, saved.map_or(1, |s| s.next_seq), recorder.clone()),
+            ledger,
+            contents: Arc::default(),
+            recorder,
+            state: Mutex::new(state),
+            seats: Mutex::default(),
+            key: found.key,
+        });
+        if saved.is_none() {
+            session.timeline.append(
+                0,
+                Body::SessionOpened {
+                    tenant: session.key.tenant.clone(),
+                    principal: session.key.principal.clone(),
+                    source: session.key.source.clone(),
+                    confidence: found.confidence.to_owned(),
+                    seed,
+                },
+            );
+        }
+        session
+    }
+
+    /// The changing part, locked. Never held across a policy call or an await.
+    pub fn state(&self) -> MutexGuard<'_, State> {
+        // Every change is a plain assignment of a whole part: a panic leaves nothing half done that matters.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The seat of a policy, made when it is first needed.
+    pub fn seat(&self, generation: &Arc<Generation>, asks: &Arc<dyn Asker>) -> Arc<Mutex<Seat>> {
+        let mut seats = self.seats.lock().unwrap_or_else(PoisonError::into_inner);
+        let seat = seats.entry(Arc::clone(&generation.name)).or_insert_with(|| {
+            let services =
+                Services { content: Arc::clone(&self.contents) as Arc<_>, asks: Arc::clone(asks) };
+            let mut seat = Seat::new(Arc::clone(generation), Arc::clone(&self.facts), services);
+            if let Some(saved) = self.state().saved_seats.remove(&*generation.name) {
+                seat.restore_from(saved);
+            }
+            Arc::new(Mutex::new(seat))
+        });
+        Arc::clone(seat)
+    }
+
+    /// The generation under which this session already uses a policy.
+    pub fn seated(&self, name: &str) -> Option<Arc<Generation>> {
+        let seats = self.seats.lock().unwrap_or_else(PoisonError::into_inner);
+        let seat = seats.get(name)?.lock().unwrap_or_else(PoisonError::into_inner);
+        Some(Arc::clone(seat.generation()))
+    }
+
+    /// Measured state for an exchange that looks at it now.
+    pub fn vitals(&self) -> SessionVitals {
+        let (spent, limits) = (self.ledger.spent(), self.ledger.limits());
+        let state = self.state();
+        SessionVitals {
+            opened: state.opened,
+            busy: state.busy,
+            tokens: spent.tokens,
+            cost: spent.cost,
+            exchanges: state.exchanges,
+            tools: (state.tools.calls, state.tools.failures, state.tools.failures_in_a_row),
+            retries: state.retries,
+            token_limit: limits.tokens,
+        }
+    }
+
+    /// An exchange ended after `elapsed` us: everything that a later one needs is saved. Seats that fail to save keep what
+    /// they saved before; the fault is returned with the policy's name.
+    pub fn settle(&self, exchange: u32, elapsed: u64) -> Vec<(String, crate::policy::seat::Fault)> {
+        self.contents.forget(exchange);
+        let seats: Vec<_> = {
+            let seats = self.seats.lock().unwrap_or_else(PoisonError::into_inner);
+            seats.values().map(Arc::clone).collect()
+        };
+        let mut faults = Vec::new();
+        for seat in seats {
+            let mut seat = seat.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Err(fault) = seat.settle() {
+                faults.push((seat.generation().name.to_string(), fault));
+            } else if let Some(saved) = seat.saved() {
+                self.recorder.store.save_seat(self.id, to_row(&seat.generation().name, &seat.generation().digest, saved));
+            }
+        }
+        let mut state = self.state();
+        state.busy += elapsed;
+        state.open = state.open.saturating_sub(1);
+        state.last_seen = now();
+        let bytes = state.save();
+        drop(state);
+        self.recorder.store.save_state(self.id, bytes);
+        faults
+    }
+}
+
+impl State {
+    /// Begins an exchange: its number, and how often the client sent this same request before. A repetition attaches to
+    /// the exchange that it repeats.
+    pub fn begin(&mut self, body: Digest, retry_of_client: u32, at: Micros) -> (u32, u32) {
+        self.last_seen = at;
+        self.open += 1;
+        self.recent.retain(|r| r.at + RETRY_WINDOW_US > at);
+        if retry_of_client > 0
+            && let Some(recent) = self.recent.iter_mut().find(|r| r.body == body)
+        {
+            recent.at = at;
+            self.retries += 1;
+            return (recent.exchange, retry_of_client);
+        }
+        self.exchanges += 1;
+        let exchange = self.exchanges;
+        self.recent.push(Recent { body, exchange, at });
+        (exchange, 0)
+    }
+
+    /// Airlock itself repeats a call.
+    pub fn retried(&mut self) {
+        self.retries += 1;
+    }
+
+    fn save(&self) -> Vec<u8> {
+        let saved = Saved {
+            conversation: self.conversation.clone(),
+            tools: self.tools.clone(),
+            overlay: self.overlay.clone(),
+            opened: self.opened,
+            busy: self.busy,
+            retries: self.retries,
+        };
+        serde_json::to_vec(&saved).unwrap_or_default()
+    }
+
+    fn resume(&mut self, saved: &SavedSession) {
+        self.exchanges = saved.row.counters.exchanges;
+        self.saved_seats =
+            saved.seats.iter().filter_map(|seat| Some((seat.policy.clone(), from_row(seat)?))).collect();
+        let Some(bytes) = &saved.state else { return };
+        match serde_json::from_slice::<Saved>(bytes) {
+            Ok(state) => {
+                self.conversation = state.conversation;
+                self.tools = state.tools;
+                self.overlay = state.overlay;
+                self.busy = state.busy;
+                self.retries = state.retries;
+            }
+            Err(error) => {
+                tracing::error!(session = %saved.row.id, %error, "saved state is unreadable: the session begins anew");
+            }
+        }
+    }
+}
+
+/// Both halves in one: length of the first, first, second.
+fn to_row(policy: &str, digest: &str, saved: &SavedState) -> store::Seat {
+    let mut state = (saved.reasoning.len() as u32).to_le_bytes().to_vec();
+    state.extend_from_slice(&saved.reasoning);
+    state.extend_from_slice(&saved.acting);
+    store::Seat {
+        policy: policy.to_owned(),
+        digest: digest.to_owned(),
+        schema: saved.schema,
+        state,
+        kv: saved.values.clone().into_iter().collect(),
+    }
+}
+
+fn from_row(row: &store::Seat) -> Option<SavedState> {
+    let (len, rest) = row.state.split_first_chunk::<4>()?;
+    let (reasoning, acting) = rest.split_at_checked(u32::from_le_bytes(*len) as usize)?;
+    Some(SavedState {
+        schema: row.schema,
+        reasoning: reasoning.to_vec(),
+        acting: acting.to_vec(),
+        values: row.kv.iter().cloned().collect(),
+    })
+}
+
+impl From<wit::Role> for super::event::Role {
+    fn from(role: wit::Role) -> Self {
+        match role {
+            wit::Role::System => Self::System,
+            wit::Role::Developer => Self::Developer,
+            wit::Role::User => Self::User,
+            wit::Role::Assistant => Self::Assistant,
+            wit::Role::Tool => Self::Tool,
+            wit::Role::Other => Self::Other,
+        }
+    }
+}
+
+impl From<super::event::Role> for wit::Role {
+    fn from(role: super::event::Role) -> Self {
+        use super::event::Role;
+        match role {
+            Role::System => Self::System,
+            Role::Developer => Self::Developer,
+            Role::User => Self::User,
+            Role::Assistant => Self::Assistant,
+            Role::Tool => Self::Tool,
+            Role::Other => Self::Other,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_clients_retry_attaches_to_its_exchange() {
+        let mut state = State::default();
+        assert_eq!(state.begin([1; 16], 0, 10), (1, 0));
+        assert_eq!(state.begin([2; 16], 0, 20), (2, 0));
+        assert_eq!(state.begin([1; 16], 1, 30), (1, 1));
+        // The same words without the SDK's mark are a new call.
+        assert_eq!(state.begin([1; 16], 0, 40), (3, 0));
+        assert_eq!(state.begin([9; 16], 1, 50), (4, 0));
+    }
+
+    #[test]
+    fn a_seat_survives_the_store() {
+        let saved = SavedState {
+            schema: 3,
+            reasoning: vec![1, 2, 3],
+            acting: vec![],
+            values: [("k".to_owned(), vec![9])].into_iter().collect(),
+        };
+        assert_eq!(from_row(&to_row("p", "d", &saved)).unwrap(), saved);
+        assert_eq!(from_row(&store::Seat { state: vec![9, 0, 0, 0, 1], ..to_row("p", "d", &saved) }), None);
+    }
+}
