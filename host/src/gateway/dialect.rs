@@ -6,6 +6,8 @@
 //! that place; an edit changes the bytes of what it edits and no others; what cannot be decoded is an error that says what
 //! and where, never silently passed. Pure: no I/O, no clock, no state.
 
+mod json;
+pub mod openai_chat;
 pub mod request;
 
 use bytes::Bytes;
@@ -75,12 +77,17 @@ pub trait Dialect: Send + Sync {
     fn is_usage_only(&self, frame: &Frame) -> bool;
 
     /// A frame that adds `text` at `place` to the stream.
-    fn text_frame(&self, identity: &Identity, place: Place, text: &str) -> Bytes;
+    ///
+    /// # Errors
+    /// The dialect has no one field for the channel: so for
+    /// [`Channel::Other`](crate::session::event::Channel::Other).
+    fn text_frame(&self, identity: &Identity, place: Place, text: &str)
+    -> Result<Bytes, EditError>;
 
     /// Frames that bring a stream to an end that every client understands.
     fn close_stream(&self, identity: &Identity, closing: &Closing<'_>) -> Bytes;
 
-    /// A whole body that answers with `text`.
+    /// A whole body that answers with `text` in one choice.
     fn answer_body(
         &self,
         identity: &Identity,
@@ -159,6 +166,8 @@ pub struct Identity {
     pub model: String,
     /// Seconds since the Unix epoch.
     pub created: u64,
+    /// Field in which the upstream writes reasoning, where servers of the dialect differ.
+    pub reasoning_field: Option<&'static str>,
 }
 
 /// The new text of a place in one frame or body.

@@ -198,3 +198,6 @@ fn field(line: &[u8]) -> (&[u8], &[u8]) {
         None => (line, &[]),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,122 @@
+//! OpenAI Chat Completions, as OpenAI, Azure, vLLM, Ollama, llama.cpp, Groq, Mistral, OpenRouter and others speak it.
+//!
+//! Where text stands: see [`fields`]. `/v1/completions` is another API and is not read here.
+
+mod fields;
+mod read;
+mod request;
+mod request_edit;
+mod say;
+mod splice;
+mod values;
+
+use bytes::Bytes;
+
+use super::{
+    ClientError, Closing, Dialect, EditError, Ending, Failure, Identity, Piece, RequestEdits,
+    RequestView, TextEdit, Undecodable,
+};
+use crate::gateway::sse::Frame;
+use crate::session::event::{Place, Usage};
+
+/// The dialect's name, on the timeline and in errors.
+pub const NAME: &str = "openai-chat";
+
+/// The dialect.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct OpenAiChat;
+
+impl Dialect for OpenAiChat {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn read_request(&self, body: &[u8]) -> Result<RequestView, Undecodable> {
+        request::read(body)
+    }
+
+    fn edit_request(&self, body: &[u8], edits: &RequestEdits) -> Result<Vec<u8>, EditError> {
+        request_edit::edit(body, edits)
+    }
+
+    fn read_frame(
+        &self,
+        frame: &Frame,
+        identity: &mut Identity,
+        out: &mut Vec<Piece>,
+    ) -> Result<(), Undecodable> {
+        read::frame(frame, identity, out)
+    }
+
+    fn read_body(
+        &self,
+        body: &[u8],
+        identity: &mut Identity,
+        out: &mut Vec<Piece>,
+    ) -> Result<(), Undecodable> {
+        read::body(body, identity, out)
+    }
+
+    fn read_error(&self, status: u16, body: &[u8]) -> Failure {
+        read::error_body(status, body)
+    }
+
+    fn edit_frame(&self, frame: &Frame, edits: &[TextEdit]) -> Result<Bytes, EditError> {
+        splice::frame(frame, edits)
+    }
+
+    fn edit_body(&self, body: &[u8], edits: &[TextEdit]) -> Result<Vec<u8>, EditError> {
+        splice::body(body, edits)
+    }
+
+    fn is_usage_only(&self, frame: &Frame) -> bool {
+        read::is_usage_only(frame)
+    }
+
+    fn text_frame(
+        &self,
+        identity: &Identity,
+        place: Place,
+        text: &str,
+    ) -> Result<Bytes, EditError> {
+        say::text_frame(identity, place, text)
+    }
+
+    fn close_stream(&self, identity: &Identity, closing: &Closing<'_>) -> Bytes {
+        say::close_stream(identity, closing)
+    }
+
+    fn answer_body(
+        &self,
+        identity: &Identity,
+        text: &str,
+        ending: &Ending,
+        usage: Usage,
+    ) -> Vec<u8> {
+        say::answer_body(identity, text, ending, usage)
+    }
+
+    fn end_body(&self, body: &[u8], ending: &Ending) -> Result<Vec<u8>, EditError> {
+        splice::end_body(body, ending)
+    }
+
+    fn error_body(&self, error: &ClientError) -> Vec<u8> {
+        say::error_body(error)
+    }
+
+    fn error_frame(&self, error: &ClientError) -> Bytes {
+        say::error_frame(error)
+    }
+}
+
+/// What cannot be read, and why.
+fn undecodable(place: impl Into<String>, what: impl ToString) -> Undecodable {
+    Undecodable {
+        dialect: NAME,
+        place: place.into(),
+        what: what.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests;
