@@ -1,8 +1,6 @@
 //! The simulated models and how each behaves when no script says otherwise.
 
-use serde_json::json;
-
-use super::request::{self, ChatRequest};
+use super::request::{self, ChatRequest, Tool};
 use super::script::{Script, ScriptedCall, ScriptedError};
 
 /// A model of the list.
@@ -125,9 +123,8 @@ fn tools(request: &ChatRequest) -> Script {
     };
     let results: Vec<usize> = indexes(request, "tool");
     let Some(&last) = results.last() else {
-        return calls(first, 1);
+        return calls(first);
     };
-    let step = results.len() + 1;
     if !failed(&request::text(&request.messages[last])) {
         return says("The tool gave me what I need. The task is done.");
     }
@@ -144,8 +141,8 @@ fn tools(request: &ChatRequest) -> Script {
                     .contains("keeps failing")
         });
     match (told, request.tools.get(1)) {
-        (false, _) => calls(first, step),
-        (true, Some(second)) => calls(second, step),
+        (false, _) => calls(first),
+        (true, Some(second)) => calls(second),
         (true, None) => says(
             "The tool does not work, so I answer from what I know and say that it is not verified.",
         ),
@@ -171,11 +168,11 @@ fn failed(result: &str) -> bool {
         .any(|word| result.contains(word))
 }
 
-fn calls(tool: &str, step: usize) -> Script {
-    let arguments = json!({"query": "quarterly report", "attempt": step});
+fn calls(tool: &Tool) -> Script {
+    let (name, arguments) = (tool.name.clone(), tool.arguments.clone());
     Script {
         tool_calls: Some(vec![ScriptedCall {
-            name: tool.to_owned(),
+            name,
             arguments,
             chunks: None,
             id: None,
@@ -211,6 +208,8 @@ pub fn words(text: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
+    use serde_json::json;
+
     use super::*;
 
     fn request(messages: serde_json::Value) -> ChatRequest {

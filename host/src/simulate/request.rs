@@ -1,7 +1,7 @@
 //! The parts of a chat completion request that the simulator reads. Everything else is accepted and ignored.
 
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::script::ScriptedError;
 
@@ -16,12 +16,47 @@ pub struct ChatRequest {
     pub include_usage: bool,
     /// Number of choices, from 1 to 128 as the vendor allows.
     pub choices: usize,
-    /// Names of the functions offered.
-    pub tools: Vec<String>,
+    /// The functions offered.
+    pub tools: Vec<Tool>,
     /// The tighter of the two limits that the vendor knows.
     pub max_tokens: Option<usize>,
     pub logprobs: bool,
     pub metadata: Map<String, Value>,
+}
+
+/// A function that the request offers.
+#[derive(Debug)]
+pub struct Tool {
+    pub name: String,
+    /// Arguments that its schema accepts: each required property, with a plain value of its type.
+    pub arguments: Value,
+}
+
+impl Tool {
+    fn read(tool: &Value) -> Option<Self> {
+        let name = tool.pointer("/function/name")?.as_str()?.to_owned();
+        let required = tool
+            .pointer("/function/parameters/required")
+            .and_then(Value::as_array);
+        let sample =
+            |property: &str| match tool["function"]["parameters"]["properties"][property]["type"]
+                .as_str()
+            {
+                Some("number" | "integer") => json!(1),
+                Some("boolean") => json!(true),
+                Some("array") => json!([]),
+                Some("object") => json!({}),
+                _ => json!("sample"),
+            };
+        let properties = required.into_iter().flatten().filter_map(Value::as_str);
+        let arguments = properties
+            .map(|property| (property.to_owned(), sample(property)))
+            .collect();
+        Some(Self {
+            name,
+            arguments: Value::Object(arguments),
+        })
+    }
 }
 
 #[derive(Deserialize)]
@@ -72,11 +107,8 @@ impl ChatRequest {
             )));
         }
         let tools = body.tools.unwrap_or_default();
-        let names = tools
-            .iter()
-            .filter_map(|tool| tool.pointer("/function/name")?.as_str().map(str::to_owned));
         Ok(Self {
-            tools: names.collect(),
+            tools: tools.iter().filter_map(Tool::read).collect(),
             prompt: Value::Array(body.messages.clone()).to_string(),
             model: body.model,
             messages: body.messages,
