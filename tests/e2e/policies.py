@@ -10,8 +10,9 @@ FORBIDDEN = "FORBIDDEN-7731"
 FALLBACK = "This answer was withheld."
 
 
-def blocklist(mode: str = "hard", patterns: list[str] | None = None, **entry: Any) -> str:
-    settings = {"patterns": patterns or [FORBIDDEN], "block": mode, "fallback": FALLBACK}
+def blocklist(action: str = "hard", patterns: list[str] | None = None, **entry: Any) -> str:
+    texts = [{"text": text} for text in patterns or [FORBIDDEN]]
+    settings = {"patterns": texts, "action": action, "fallback": FALLBACK, "alert": False}
     return policy("blocklist", settings, **entry)
 
 

@@ -101,7 +101,7 @@ def test_a_block_cancels_the_upstream(blocking: Airlock, simulator: Simulator) -
 
 
 def test_observe_mode_changes_nothing(make: Makers, simulator: Simulator) -> None:
-    airlock = make.airlock(simulator, blocklist(mode="hard").replace("[policy.blocklist]", '[policy.blocklist]\nmode = "observe"'))
+    airlock = make.airlock(simulator, blocklist(mode="observe"))
     session = new_session()
     received = airlock.post(body(**LEAK) | {"stream_options": {"include_usage": True}}, session)
     assert received.content == simulator.chats()[-1]["response"].encode()
