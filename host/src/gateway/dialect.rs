@@ -128,7 +128,7 @@ pub enum Piece {
         block: u16,
         /// The vendor's id.
         id: Option<String>,
-        /// Name of the tool.
+        /// Name of the tool, or a further part of it: parts join.
         name: Option<String>,
     },
     /// A choice ended, in the dialect's own word.
@@ -255,4 +255,20 @@ pub enum EditError {
         /// Why it cannot.
         what: String,
     },
+}
+
+impl EditError {
+    /// An edit that is not possible at a place.
+    pub fn at(place: Place, what: &str) -> Self {
+        let Place {
+            channel,
+            choice,
+            block,
+        } = place;
+        let place = format!("{channel:?} in choice {choice}, block {block}");
+        Self::Impossible {
+            place,
+            what: what.to_owned(),
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! JSON read one level at a time, in place, so that whatever was read can be replaced by splicing its bytes.
 //!
 //! Objects with a key twice are refused: programs disagree on which value counts, and one that counts the other would
-//! see text that no policy saw.
+//! see text that no policy saw. Keys that differ in case only count as one, since Go's decoder takes them for one.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
@@ -107,21 +107,18 @@ impl<'de> Deserialize<'de> for Key<'de> {
 /// A key that occurs again. Objects of the wire have few keys, where comparing is faster than hashing.
 fn twice<'e>(entries: &'e [(Key<'_>, &RawValue)]) -> Option<&'e str> {
     const FEW: usize = 16;
-    if entries.len() <= FEW {
-        let again = |(at, (key, _)): &(usize, &'e (Key<'_>, &RawValue))| {
-            entries[..*at].iter().any(|(k, _)| k.0 == key.0)
-        };
-        return entries
-            .iter()
-            .enumerate()
-            .find(again)
-            .map(|(_, (key, _))| key.as_str());
+    let mut keys = entries.iter().map(|(key, _)| key.as_str());
+    if entries.len() > FEW {
+        let mut seen = HashSet::with_capacity(entries.len());
+        return keys.find(|key| !seen.insert(key.to_ascii_lowercase()));
     }
-    let mut seen = HashSet::with_capacity(entries.len());
-    entries
-        .iter()
-        .map(|(key, _)| key.as_str())
-        .find(|key| !seen.insert(*key))
+    let again = |at: usize, key: &str| {
+        let mut before = entries[..at].iter();
+        before.any(|(other, _)| other.as_str().eq_ignore_ascii_case(key))
+    };
+    keys.enumerate()
+        .find(|(at, key)| again(*at, key))
+        .map(|(_, key)| key)
 }
 
 /// The values of an array.

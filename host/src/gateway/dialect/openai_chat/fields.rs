@@ -165,8 +165,10 @@ fn choice<'a>(
             continue;
         }
         match key.as_str() {
-            name @ ("delta" | "message") => {
-                delta(index, value, || format!("choices[{at}].{name}"), tell)?
+            "delta" => delta(index, value, || format!("choices[{at}].delta"), tell)?,
+            // Beside a delta it repeats the answer so far: text, but not again of the same channels.
+            "message" if entries.get("delta").is_none() => {
+                delta(index, value, || format!("choices[{at}].message"), tell)?;
             }
             "finish_reason" => {
                 let reason = text(value, || format!("choices[{at}].finish_reason"))?;

@@ -31,11 +31,10 @@ pub(super) fn text_frame(
             json!({ "tool_calls": [{ "index": place.block, "function": { "arguments": text } }] })
         }
         Channel::Other => {
-            let what = "no one field bears the text of this channel".to_owned();
-            return Err(EditError::Impossible {
-                place: format!("{place:?}"),
-                what,
-            });
+            return Err(EditError::at(
+                place,
+                "no one field bears the text of this channel",
+            ));
         }
     };
     Ok(frame(&chunk(identity, json!([choice(place.choice, delta, None)]))).into())

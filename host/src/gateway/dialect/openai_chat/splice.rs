@@ -62,11 +62,7 @@ fn text(source: &str, edits: &[TextEdit]) -> Result<String, EditError> {
             said = true;
         }
         if !said {
-            let what = "there is no text to replace".to_owned();
-            return Err(EditError::Impossible {
-                place: format!("{:?}", edit.place),
-                what,
-            });
+            return Err(EditError::at(edit.place, "there is no text to replace"));
         }
         let repeated = |choice, of: Option<_>| {
             choice == edit.place.choice && of.is_none_or(|of| of == edit.place.channel)

@@ -105,6 +105,16 @@ fn each_field_that_bears_text_has_a_channel() {
 }
 
 #[test]
+fn a_message_that_repeats_the_stream_is_seen_but_does_not_double_it() {
+    let data = r#"{"choices":[{"index":0,"message":{"content":"ab"},"delta":{"content":"b"}}]}"#;
+    let pieces = read(&frame(data)).unwrap();
+    assert_eq!(
+        pieces,
+        [text(Channel::Other, "ab"), text(Channel::Output, "b")]
+    );
+}
+
+#[test]
 fn tool_calls_of_every_form_are_read() {
     let call = |block, id: Option<&str>, name: Option<&str>| Piece::ToolCall {
         choice: 0,
@@ -192,6 +202,10 @@ fn what_cannot_be_read_is_named() {
         ),
         (
             r#"{"choices":[{"delta":{"content":"a","content":"b"}}]}"#,
+            "choices[0].delta",
+        ),
+        (
+            r#"{"choices":[{"delta":{"content":"a","Content":"b"}}]}"#,
             "choices[0].delta",
         ),
         (
