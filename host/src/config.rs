@@ -9,14 +9,21 @@ use std::path::PathBuf;
 
 use crate::policy::{Limits, PolicySpec};
 
+mod advice;
 pub mod data;
+pub mod environment;
 pub mod key;
 pub mod listen;
+pub mod locate;
 pub mod on_finding;
 pub mod outward;
+pub mod parse;
 pub mod policies;
 pub mod problem;
 pub mod session;
+pub mod template;
+mod validate;
+pub mod watch;
 
 pub use data::{Capture, DataConfig};
 pub use key::{KeyRef, Secret};
@@ -90,6 +97,11 @@ impl Config {
         }
     }
 
+    /// What is allowed but should be seen at every start, one line each.
+    pub fn warnings(&self) -> Vec<String> {
+        validate::warnings(self)
+    }
+
     /// The upstream of that name.
     pub fn upstream(&self, name: &str) -> Option<&UpstreamConfig> {
         self.upstreams
@@ -98,3 +110,6 @@ impl Config {
             .map(|(_, u)| u)
     }
 }
+
+#[cfg(test)]
+mod tests;

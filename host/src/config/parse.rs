@@ -1,0 +1,257 @@
+//! The text of `airlock.toml` as sections.
+//!
+//! Each section, entry and row is read by itself, so that one bad value does not hide the next: all problems of a file are
+//! told at once, each at its place.
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use serde::de::DeserializeOwned;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue, ValueDeserializer};
+
+use super::advice;
+use super::problem::{Problem, Problems};
+use super::{Config, Source, validate};
+
+const SECTIONS: [&str; 12] = [
+    "gateway",
+    "admin",
+    "data",
+    "upstream",
+    "route",
+    "policies",
+    "policy",
+    "limits",
+    "on_finding",
+    "webhook",
+    "session",
+    "price",
+];
+
+/// A file of which nothing but its first words makes sense should not fill the screen.
+const MOST_PROBLEMS: usize = 20;
+
+type Value<'i> = Spanned<DeValue<'i>>;
+
+/// Reads and judges a configuration. `file` names it in messages, and its directory is where relative paths begin.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn parse(text: &str, file: &Path) -> Result<Config, Problems> {
+    let (root, errors) = DeTable::parse_recoverable(text);
+    let mut reader = Reader {
+        text,
+        root: root.get_ref(),
+        problems: Vec::new(),
+    };
+    for error in errors {
+        let span = error.span().unwrap_or(0..0);
+        reader.problems.push(Problem::at(
+            text,
+            &span,
+            "",
+            format!("this is not TOML: {}", error.message().trim()),
+        ));
+    }
+    // What follows a broken line is read as something else: judging it would only mislead.
+    let config = if reader.problems.is_empty() {
+        reader.config(file)
+    } else {
+        None
+    };
+    let mut problems = reader.problems;
+    match config {
+        Some(config) if problems.is_empty() => Ok(config),
+        _ => {
+            problems.sort_by_key(|problem| (problem.line, problem.column));
+            problems.truncate(MOST_PROBLEMS);
+            Err(Problems {
+                file: Some(file.to_owned()),
+                problems,
+            })
+        }
+    }
+}
+
+struct Reader<'a> {
+    text: &'a str,
+    root: &'a DeTable<'a>,
+    problems: Vec<Problem>,
+}
+
+impl Reader<'_> {
+    fn config(&mut self, file: &Path) -> Option<Config> {
+        let names: Vec<_> = self
+            .root
+            .keys()
+            .map(|key| (key.get_ref().to_string(), key.span()))
+            .collect();
+        for (name, span) in names {
+            if !SECTIONS.contains(&name.as_str()) {
+                let message = advice::unknown("section", &name, SECTIONS);
+                self.problems
+                    .push(Problem::at(self.text, &span, "", message));
+            }
+        }
+        let base = file.parent().unwrap_or(Path::new("."));
+        let mut config = Config::empty(Source::File(file.to_owned()));
+        config.gateway = self.section("gateway").unwrap_or_default();
+        config.admin = self.section("admin").unwrap_or_default();
+        config.data = self.section("data").unwrap_or_default();
+        config.policies = self.section("policies").unwrap_or_default();
+        config.limits = self.section("limits").unwrap_or_default();
+        config.session = self.section("session").unwrap_or_default();
+        config.upstreams = self.entries("upstream");
+        config.webhooks = self.entries("webhook");
+        config.prices = self.entries("price");
+        config.policy = self.entries("policy").into_iter().collect();
+        config.routes = self.rows("route");
+        config.on_finding = self.rows("on_finding");
+
+        config.data.dir = absolute(base, &config.data.dir);
+        config.policies.dir = absolute(base, &config.policies.dir);
+        for policy in config.policy.values_mut() {
+            policy.file = policy.file.take().map(|file| absolute(base, &file));
+        }
+        for (path, message) in validate::check(&config, !self.problems.is_empty()) {
+            let span = self.span(&path);
+            let key = shown(&path);
+            self.problems
+                .push(Problem::at(self.text, &span, &key, message));
+        }
+        Some(config)
+    }
+
+    /// A table `[name]`.
+    fn section<T: DeserializeOwned>(&mut self, name: &str) -> Option<T> {
+        let value = self.root.get(name)?.clone();
+        self.read(value, name)
+    }
+
+    /// Tables `[name.<entry>]`, in the order of the file.
+    fn entries<T: DeserializeOwned>(&mut self, name: &str) -> Vec<(String, T)> {
+        let Some(value) = self.root.get(name) else {
+            return Vec::new();
+        };
+        let DeValue::Table(table) = value.get_ref() else {
+            self.wrong_shape(value.span(), name, &format!("write [{name}.<name>]"));
+            return Vec::new();
+        };
+        let mut entries: Vec<_> = table.iter().collect();
+        entries.sort_by_key(|(key, _)| key.span().start);
+        let read = |(key, value): (&Spanned<_>, &Value<'_>)| {
+            let key: &std::borrow::Cow<'_, str> = key.get_ref();
+            Some((
+                key.to_string(),
+                self.read(value.clone(), &format!("{name}.{}", quoted(key)))?,
+            ))
+        };
+        entries.into_iter().filter_map(read).collect()
+    }
+
+    /// Tables `[[name]]`.
+    fn rows<T: DeserializeOwned>(&mut self, name: &str) -> Vec<T> {
+        let Some(value) = self.root.get(name) else {
+            return Vec::new();
+        };
+        let DeValue::Array(rows) = value.get_ref() else {
+            self.wrong_shape(
+                value.span(),
+                name,
+                &format!("write [[{name}]], with two brackets, once for each"),
+            );
+            return Vec::new();
+        };
+        rows.iter()
+            .enumerate()
+            .filter_map(|(n, row)| self.read(row.clone(), &format!("{name}[{n}]")))
+            .collect()
+    }
+
+    fn read<T: DeserializeOwned>(&mut self, value: Value<'_>, key: &str) -> Option<T> {
+        let whole = value.span();
+        match T::deserialize(ValueDeserializer::from(value)) {
+            Ok(read) => Some(read),
+            Err(error) => {
+                let span = error.span().unwrap_or(whole);
+                self.problems.push(Problem::at(
+                    self.text,
+                    &span,
+                    key,
+                    advice::improve(error.message()),
+                ));
+                None
+            }
+        }
+    }
+
+    fn wrong_shape(&mut self, span: Range<usize>, key: &str, advice: &str) {
+        self.problems.push(Problem::at(
+            self.text,
+            &span,
+            key,
+            format!("this has another shape: {advice}"),
+        ));
+    }
+
+    /// Where the value at `path` stands, or the nearest table around it.
+    fn span(&self, path: &[String]) -> Range<usize> {
+        let mut table = Some(self.root);
+        let mut array: Option<&[Value<'_>]> = None;
+        let mut span = 0..0;
+        for step in path {
+            let value = match (table, array) {
+                (Some(table), _) => table.get(step.as_str()),
+                (_, Some(array)) => step.parse::<usize>().ok().and_then(|n| array.get(n)),
+                _ => None,
+            };
+            let Some(value) = value else { break };
+            span = value.span();
+            table = None;
+            array = None;
+            match value.get_ref() {
+                DeValue::Table(inner) => table = Some(inner),
+                DeValue::Array(inner) => array = Some(inner),
+                _ => {}
+            }
+        }
+        span
+    }
+}
+
+/// A path as people write it: `upstream.openai.key`, `route[1].upstream`.
+fn shown(path: &[String]) -> String {
+    let mut out = String::new();
+    for step in path {
+        if step.bytes().all(|b| b.is_ascii_digit()) && !out.is_empty() {
+            out.push_str(&format!("[{step}]"));
+        } else {
+            if !out.is_empty() {
+                out.push('.');
+            }
+            out.push_str(&quoted(step));
+        }
+    }
+    out
+}
+
+fn quoted(key: &str) -> String {
+    let bare = !key.is_empty()
+        && key
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+    if bare {
+        key.to_owned()
+    } else {
+        format!("{key:?}")
+    }
+}
+
+/// A path of the configuration: relative ones begin at the file, `~/` at the home.
+fn absolute(base: &Path, path: &Path) -> PathBuf {
+    match (path.strip_prefix("~"), std::env::var_os("HOME")) {
+        (Ok(rest), Some(home)) => Path::new(&home).join(rest),
+        _ => base.join(path),
+    }
+}

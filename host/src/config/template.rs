@@ -1,0 +1,118 @@
+//! The commented `airlock.toml` that `airlock init` writes.
+
+/// Its text: every key with its default, each behind a `#`, so that later defaults take effect.
+pub const TEMPLATE: &str = include_str!("template.toml");
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use std::path::Path;
+
+    use serde::de::DeserializeOwned;
+
+    use super::TEMPLATE;
+    use crate::config::parse::parse;
+    use crate::config::*;
+    use crate::policy::Grants;
+
+    /// The template with the `#` before every key and header removed; prose begins with `# `.
+    fn uncommented() -> String {
+        let bare = |line: &str| match line.strip_prefix('#') {
+            Some(rest) if !rest.starts_with(' ') => rest.to_owned(),
+            _ => line.to_owned(),
+        };
+        TEMPLATE.lines().map(bare).collect::<Vec<_>>().join("\n")
+    }
+
+    fn read(text: &str) -> Config {
+        parse(text, Path::new("/etc/airlock.toml")).unwrap_or_else(|problems| panic!("{problems}"))
+    }
+
+    fn defaults() -> Config {
+        let mut config = Config::empty(Source::File("/etc/airlock.toml".into()));
+        config.policies.dir = "/etc/policies".into();
+        config
+    }
+
+    #[test]
+    fn as_written_it_says_nothing_but_the_defaults() {
+        assert_eq!(read(TEMPLATE), defaults());
+    }
+
+    #[test]
+    fn every_key_stands_there_with_its_default() {
+        let config = read(&uncommented());
+        let expected = defaults();
+        assert_eq!(config.gateway, expected.gateway);
+        assert_eq!(config.admin, expected.admin);
+        assert_eq!(config.limits, expected.limits);
+        assert_eq!(config.session, expected.session);
+        assert_eq!(config.policies, expected.policies);
+        let data = DataConfig {
+            dir: expected.data.dir.clone(),
+            ..config.data.clone()
+        };
+        assert_eq!(data, expected.data);
+
+        let mut upstream = UpstreamConfig::new("https://api.openai.com/v1".parse().unwrap());
+        upstream.credential = Some(Credential::Own);
+        upstream.key = Some(KeyRef::Env("OPENAI_API_KEY".into()));
+        assert_eq!(config.upstreams, [("openai".to_owned(), upstream)]);
+        assert_eq!(config.policy.len(), 1);
+        assert_eq!(config.on_finding.len(), 1);
+    }
+
+    /// The keys that a section knows, as serde tells them to somebody who gets one wrong.
+    fn keys<T: DeserializeOwned>() -> Vec<String> {
+        let Err(error) = toml::from_str::<T>("no_such_key = 1") else {
+            panic!("the key was taken")
+        };
+        let message = error.message().to_owned();
+        let known: Vec<_> = message
+            .split('`')
+            .skip(1)
+            .step_by(2)
+            .skip(1)
+            .map(str::to_owned)
+            .collect();
+        assert!(!known.is_empty(), "{message}");
+        known
+    }
+
+    #[test]
+    fn no_key_is_forgotten() {
+        let text = uncommented();
+        let root: toml::Table = text.parse().unwrap();
+        let has = |path: &[&str], keys: Vec<String>| {
+            let mut at = toml::Value::Table(root.clone());
+            for step in path {
+                at = match at {
+                    toml::Value::Array(rows) => rows[0].clone(),
+                    other => other,
+                };
+                at = at[*step].clone();
+            }
+            if let toml::Value::Array(rows) = &at {
+                at = rows[0].clone();
+            }
+            for key in keys {
+                assert!(at.get(&key).is_some(), "{path:?} lacks {key}");
+            }
+        };
+        has(&["gateway"], keys::<GatewayConfig>());
+        has(&["admin"], keys::<AdminConfig>());
+        has(&["data"], keys::<DataConfig>());
+        has(&["upstream", "openai"], keys::<UpstreamConfig>());
+        has(&["route"], keys::<RouteConfig>());
+        has(&["policies"], keys::<PoliciesConfig>());
+        has(&["policies", "grants"], keys::<Grants>());
+        has(
+            &["policy", "blocklist"],
+            keys::<crate::policy::PolicySpec>(),
+        );
+        has(&["limits"], keys::<crate::policy::Limits>());
+        has(&["webhook", "ops"], keys::<WebhookConfig>());
+        has(&["session"], keys::<SessionConfig>());
+        has(&["price", "my-model"], keys::<Price>());
+    }
+}

@@ -1,0 +1,344 @@
+//! Bad files, as people write them: each message has its place and says what to do.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::path::Path;
+
+use super::parse::parse;
+use super::*;
+
+fn problems(text: &str) -> Problems {
+    parse(text, Path::new("/etc/airlock.toml")).expect_err("a bad file was taken")
+}
+
+/// The file, the line and column of the first problem, and words that its message must have.
+#[test]
+fn each_mistake_is_told_with_its_place_and_what_to_do() {
+    let upstream = "[upstream.a]\nbase_url = \"https://a.example/v1\"\n";
+    for (text, line, column, words) in [
+        (
+            "[gateway]\nlisten = 4100\n",
+            2,
+            10,
+            &["gateway", "127.0.0.1:4100"][..],
+        ),
+        (
+            "[gateway]\nlisten = \"4100\"\n",
+            2,
+            10,
+            &["address", "127.0.0.1:4100"],
+        ),
+        (
+            "[gateway]\nlisen = \"127.0.0.1:1\"\n",
+            2,
+            1,
+            &["lisen", "did you mean `listen`"],
+        ),
+        (
+            "[gatway]\n",
+            1,
+            2,
+            &["section `gatway`", "did you mean `gateway`"],
+        ),
+        ("[zzz]\n", 1, 2, &["section `zzz`", "gateway, admin"]),
+        (
+            "[gateway]\nmax_body_bytes = \"big\"\n",
+            2,
+            18,
+            &["whole number"],
+        ),
+        ("[gateway]\nmax_body_bytes = -1\n", 2, 18, &["whole number"]),
+        (
+            "[gateway]\npass_paths = [\"/v1/chat/completions\"]\n",
+            2,
+            15,
+            &["unjudged", "Remove"],
+        ),
+        (
+            "[gateway]\npass_paths = [\"/v1/a\", \"audio\"]\n",
+            2,
+            24,
+            &["/v1/audio"],
+        ),
+        (
+            "[gateway]\nallowed_origins = [\"*\"]\n",
+            2,
+            20,
+            &["https://"],
+        ),
+        (
+            "[admin]\nlisten = \"127.0.0.1:4100\"\n",
+            2,
+            10,
+            &["another port"],
+        ),
+        (
+            "[data]\ncapture = \"ful\"\n",
+            2,
+            11,
+            &["ful", "did you mean `full`"],
+        ),
+        (
+            "[data]\ncapture = \"everything\"\n",
+            2,
+            11,
+            &["everything", "redacted"],
+        ),
+        ("[upstream.a]\n", 1, 1, &["base_url", "missing", "add"]),
+        (
+            "[upstream.a]\nbase_url = \"api.openai.com\"\n",
+            2,
+            12,
+            &["https://api.openai.com/v1"],
+        ),
+        (
+            "[upstream.a]\nbase_url = \"ftp://a/v1\"\n",
+            2,
+            12,
+            &["http"],
+        ),
+        (
+            "[upstream.a]\nbase_url = \"https://me:pw@a/v1\"\n",
+            2,
+            12,
+            &["key"],
+        ),
+        (
+            "[upstream.a]\nbase_url = \"http://localhost:4100/v1\"\n",
+            2,
+            12,
+            &["Airlock's own address"],
+        ),
+        (
+            "[upstream.a]\nbase_url = \"https://a/v1\"\nkey = \"sk-123\"\n",
+            3,
+            7,
+            &["env:NAME", "file:/path"],
+        ),
+        (
+            "[upstream.a]\nbase_url = \"https://a/v1\"\napi_key = \"sk-123\"\n",
+            3,
+            1,
+            &["by reference", "env:NAME"],
+        ),
+        (
+            "[upstream.a]\nbase_url = \"https://a/v1\"\ncredential = \"own\"\n",
+            3,
+            14,
+            &["needs a key", "env:NAME"],
+        ),
+        (
+            "[upstream.a]\nbase_url = \"https://a/v1\"\ncredential = \"forward\"\nkey = \"env:K\"\n",
+            4,
+            7,
+            &["never used", "remove"],
+        ),
+        (
+            "[upstream.a]\nbase_url = \"https://a/v1\"\nidle_timeout_ms = 0\n",
+            3,
+            19,
+            &["1 to"],
+        ),
+        (
+            "[upstream.a]\nbase_url = \"https://a/v1\"\nretries = 50\n",
+            3,
+            11,
+            &["at most 10"],
+        ),
+        (
+            "upstream = \"https://a/v1\"\n",
+            1,
+            12,
+            &["[upstream.<name>]"],
+        ),
+        ("[route]\nmodel = \"*\"\n", 1, 1, &["[[route]]"]),
+        (
+            &format!("{upstream}[[route]]\nmodel = \"*\"\nupstream = \"b\"\n"),
+            5,
+            12,
+            &["unknown upstream `b`"],
+        ),
+        (
+            &format!("{upstream}[[route]]\nmodel = \"\"\nupstream = \"a\"\n"),
+            4,
+            9,
+            &["\"*\""],
+        ),
+        (
+            &format!("{upstream}[[route]]\nmodel = \"*\"\nupstream = \"a\"\nfallback = [\"a\"]\n"),
+            6,
+            13,
+            &["tried already"],
+        ),
+        ("[policy.Blocklist]\n", 1, 1, &["a-z"]),
+        (
+            "[policy.x]\nmode = \"enforced\"\n",
+            2,
+            8,
+            &["did you mean `enforce`"],
+        ),
+        (
+            "[policy.x.grants]\nactions = [\"blok\"]\n",
+            2,
+            12,
+            &["did you mean `block`"],
+        ),
+        (
+            "[policy.x.grants]\nsees = [\"txt\"]\n",
+            2,
+            9,
+            &["did you mean `text`"],
+        ),
+        (
+            "[policy.x]\ndigest = \"abc\"\n",
+            2,
+            10,
+            &["64", "sha256sum"],
+        ),
+        ("[limits]\ncpu_ms = 0\n", 2, 10, &["default"]),
+        (
+            "[[on_finding]]\nkind = \"a\"\naction = \"blok\"\n",
+            3,
+            10,
+            &["did you mean `block`"],
+        ),
+        (
+            "[[on_finding]]\nkind = \"a\"\naction = \"annotate\"\nmode = \"soft\"\n",
+            1,
+            1,
+            &["`mode`", "remove"],
+        ),
+        (
+            "[[on_finding]]\nkind = \"a\"\naction = \"inject\"\n",
+            1,
+            1,
+            &["message"],
+        ),
+        (
+            "[[on_finding]]\nkind = \"a*b\"\naction = \"annotate\"\n",
+            1,
+            1,
+            &["trailing *"],
+        ),
+        (
+            "[[on_finding]]\nkind = \"a\"\naction = \"alert\"\nwebhook = \"ops\"\n",
+            4,
+            11,
+            &["unknown webhook `ops`"],
+        ),
+        (
+            "[webhook.ops]\nurl = \"https://a\"\nheader = \"x-key\"\n",
+            3,
+            10,
+            &["by reference"],
+        ),
+        ("[session]\nmax_cost_usd = -1.0\n", 2, 16, &["0 (no limit)"]),
+        (
+            "[price.\"m\"]\ninput = 1\noutput = nan\n",
+            3,
+            10,
+            &["per million"],
+        ),
+        ("[gateway\nlisten = 1\n", 1, 9, &["not TOML"]),
+        ("[gateway]\n\"é\" = 1 1\n", 2, 9, &["not TOML"]),
+    ] {
+        let problems = problems(text);
+        let first = &problems.problems[0];
+        let shown = problems.to_string();
+        assert_eq!(
+            (first.line, first.column),
+            (line, column),
+            "{text}\n{shown}"
+        );
+        assert!(
+            shown.starts_with(&format!("/etc/airlock.toml:{line}:{column}: ")),
+            "{shown}"
+        );
+        for word in words {
+            assert!(shown.contains(word), "{text}\nlacks {word:?}: {shown}");
+        }
+    }
+}
+
+#[test]
+fn all_problems_of_a_file_are_told_at_once_and_in_order() {
+    let text = "[gateway]\nlisen = 1\n\n[data]\ncapture = \"x\"\n\n[upstream.a]\nbase_url = 1\n\n[limits]\ncpu_ms = 0\n";
+    let lines: Vec<_> = problems(text)
+        .problems
+        .iter()
+        .map(|problem| problem.line)
+        .collect();
+    assert_eq!(lines, [2, 5, 8, 11]);
+}
+
+#[test]
+fn a_broken_upstream_does_not_make_its_routes_look_wrong() {
+    let text = "[upstream.a]\nbase_url = 1\n[[route]]\nmodel = \"*\"\nupstream = \"a\"\n";
+    assert_eq!(problems(text).problems.len(), 1);
+}
+
+#[test]
+fn a_key_in_the_file_is_never_repeated_in_a_message() {
+    for text in [
+        "[upstream.a]\nbase_url = \"https://a/v1\"\nkey = \"sk-secret\"\n",
+        "[upstream.a]\nbase_url = \"https://a/v1\"\napi_key = \"sk-secret\"\n",
+        "[upstream.a]\nbase_url = \"https://a/v1\"\nretries = \"sk-secret\"\n",
+        "[upstream.a]\nbase_url = \"https://sk-secret@a/v1\"\n",
+    ] {
+        let problems = problems(text);
+        assert!(
+            !format!("{problems} {problems:?}").contains("sk-secret"),
+            "{problems}"
+        );
+    }
+}
+
+#[test]
+fn order_and_paths_are_as_in_the_file() {
+    let text = "[upstream.zeta]\nbase_url = \"https://z/v1/\"\n[upstream.alpha]\nbase_url = \"https://a/v1\"\n\
+                [policies]\ndir = \"mine\"\n[policy.x]\nfile = \"x.wasm\"\n[data]\ndir = \"/var/lib/airlock\"\n";
+    let config = parse(text, Path::new("/etc/airlock/airlock.toml")).unwrap();
+    let names: Vec<_> = config
+        .upstreams
+        .iter()
+        .map(|(name, _)| name.as_str())
+        .collect();
+    assert_eq!(names, ["zeta", "alpha"]);
+    assert_eq!(config.upstreams[0].1.base_url, "https://z/v1");
+    assert_eq!(config.policies.dir, Path::new("/etc/airlock/mine"));
+    assert_eq!(
+        config.policy["x"].file.as_deref(),
+        Some(Path::new("/etc/airlock/x.wasm"))
+    );
+    assert_eq!(config.data.dir, Path::new("/var/lib/airlock"));
+}
+
+#[test]
+fn a_key_file_is_read_trimmed_and_an_empty_one_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("key");
+    std::fs::write(&path, "sk-file\n").unwrap();
+    let key = KeyRef::try_from(format!("file:{}", path.display())).unwrap();
+    assert_eq!(key.resolve().unwrap().expose(), "sk-file");
+    assert_eq!(format!("{:?}", key.resolve().unwrap()), "Secret(..)");
+    std::fs::write(&path, "\n").unwrap();
+    assert!(matches!(key.resolve(), Err(key::KeyError::Unusable(_))));
+    std::fs::write(&path, "two words").unwrap();
+    assert!(matches!(key.resolve(), Err(key::KeyError::Unusable(_))));
+    let unset = KeyRef::Env("AIRLOCK_TEST_UNSET".into())
+        .resolve()
+        .expect_err("set")
+        .to_string();
+    assert!(
+        unset.contains("AIRLOCK_TEST_UNSET") && unset.contains("export"),
+        "{unset}"
+    );
+}
+
+#[test]
+fn what_is_allowed_but_unwise_is_warned_of() {
+    let text = "[gateway]\nlisten = \"0.0.0.0:4100\"\n[admin]\nlisten = \"0.0.0.0:4101\"\n\
+                [upstream.a]\nbase_url = \"http://gpu.example/v1\"\nkey = \"env:K\"\n";
+    let warnings = parse(text, Path::new("/a")).unwrap().warnings();
+    assert_eq!(warnings.len(), 3, "{warnings:?}");
+    assert!(parse("", Path::new("/a")).unwrap().warnings().is_empty());
+}
