@@ -25,7 +25,8 @@ pub mod template;
 mod validate;
 pub mod watch;
 
-pub use data::{Capture, DataConfig};
+pub use crate::store::capture::Capture;
+pub use data::DataConfig;
 pub use key::{KeyRef, Secret};
 pub use listen::{AdminConfig, GatewayConfig};
 pub use on_finding::{OnFinding, Reaction, Severity};

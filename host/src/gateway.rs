@@ -5,6 +5,7 @@ pub mod dialect;
 pub mod exchange;
 pub mod guard;
 pub mod passthrough;
+pub mod reload;
 pub mod reply;
 pub mod server;
 pub mod sse;

@@ -4,13 +4,15 @@
 //! components) conclude and order at checkpoints; the host applies what they order and records the outcome.
 
 pub mod act;
+pub mod admin;
+pub mod cli;
 pub mod config;
 pub mod contract;
 pub mod gateway;
+pub mod observe;
 pub mod policy;
 pub mod reason;
 pub mod session;
+pub mod simulate;
 pub mod store;
 pub mod upstream;
-pub mod simulate;
-pub mod observe;

@@ -4,32 +4,21 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use crate::store::capture::Capture;
+
 /// What is kept on disk.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DataConfig {
     /// Directory of the database and the admin token; created with mode 0700.
     pub dir: PathBuf,
-    /// How much of messages, text and arguments is kept.
+    /// How much of messages, text and arguments is kept. Policies always see everything that they are granted.
+    ///
+    /// `full` is the default: the timeline is what explains an intervention, only a full one can be replayed, and it lies
+    /// in a file that only its owner reads (mode 0600) and that forgets after `retention_days`.
     pub capture: Capture,
     /// Days after which a session is removed, from 1; 0 keeps everything.
     pub retention_days: u32,
-}
-
-/// How much content the timeline keeps. Policies always see everything that they are granted.
-///
-/// `full` is the default: the timeline is what explains an intervention, only a full one can be replayed, and it lies in a
-/// file that only its owner reads (mode 0600) and that forgets after `retention_days`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Capture {
-    /// All text.
-    #[default]
-    Full,
-    /// Text with secrets and personal data masked. Not replayable.
-    Redacted,
-    /// Sizes and counts only. Not replayable.
-    None,
 }
 
 impl Default for DataConfig {

@@ -239,7 +239,7 @@ fn each_mistake_is_told_with_its_place_and_what_to_do() {
             &["per million"],
         ),
         ("[gateway\nlisten = 1\n", 1, 9, &["not TOML"]),
-        ("[gateway]\n\"é\" = 1 1\n", 2, 9, &["not TOML"]),
+        ("[gateway]\n\"é\" = 1 1\n", 2, 7, &["not TOML"]),
     ] {
         let problems = problems(text);
         let first = &problems.problems[0];

@@ -1,0 +1,51 @@
+//! Errors of the admin API.
+
+use axum::body::Body;
+use axum::response::IntoResponse;
+use http::{Response, StatusCode};
+use serde_json::json;
+
+use crate::gateway::reply::json_response;
+use crate::store::StoreError;
+
+/// A status, and a message for people.
+#[derive(Debug)]
+pub struct ApiError {
+    status: StatusCode,
+    message: String,
+}
+
+impl ApiError {
+    /// An error with a message that says what to do.
+    pub fn new(status: StatusCode, message: impl Into<String>) -> Self {
+        Self { status, message: message.into() }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response<Body> {
+        json_response(self.status, json!({"error": {"message": self.message}}).to_string())
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        let status = match error {
+            StoreError::Unknown(_) | StoreError::Absent { .. } => StatusCode::NOT_FOUND,
+            StoreError::Ambiguous { .. } => StatusCode::BAD_REQUEST,
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        Self::new(status, error.to_string())
+    }
+}
+
+impl From<tokio::task::JoinError> for ApiError {
+    fn from(error: tokio::task::JoinError) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, format!("the work was interrupted: {error}"))
+    }
+}
+
+/// Any other path.
+pub async fn unknown(request: axum::extract::Request) -> ApiError {
+    ApiError::new(StatusCode::NOT_FOUND, format!("the admin API has no {} {}", request.method(), request.uri().path()))
+}

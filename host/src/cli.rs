@@ -1,0 +1,102 @@
+//! The command line. One file a command.
+//!
+//! Exit codes: 0 done; 1 failed; 64 the command or the configuration is wrong; 69 no Airlock runs that could be asked.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub mod client;
+pub mod config;
+pub mod failure;
+pub mod init;
+pub mod log;
+pub mod policies;
+pub mod policy;
+pub mod serve;
+pub mod simulate;
+pub mod summary;
+pub mod table;
+
+pub use failure::Failure;
+
+/// The runtime layer between an AI application and its models.
+#[derive(Debug, Parser)]
+#[command(name = "airlock", version, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Options of every command.
+#[derive(Clone, Debug, Args)]
+pub struct Global {
+    /// Configuration file. Without it: ./airlock.toml, then $XDG_CONFIG_HOME/airlock/airlock.toml.
+    #[arg(long, global = true, value_name = "FILE", env = "AIRLOCK_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// Form of what is printed.
+    #[arg(long, global = true, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+/// Form of what a command prints.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people.
+    #[default]
+    Table,
+    /// For programs.
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run Airlock: an application sets OPENAI_BASE_URL=http://127.0.0.1:4100/v1 and changes nothing else
+    Serve,
+    /// Write a commented airlock.toml
+    Init(init::InitArgs),
+    /// Judge a configuration
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
+    /// Show how the policies of the running Airlock stand
+    Policies,
+    /// Make, build, test and grant policies
+    #[command(subcommand)]
+    Policy(policy::PolicyCommand),
+    /// Run a simulated model server, for trying things out
+    Simulate(simulate::SimulateArgs),
+}
+
+impl Cli {
+    /// Reads the command line; for help, version or a mistake in it, what to exit with.
+    ///
+    /// # Errors
+    /// The exit code. The text has been printed.
+    pub fn read() -> Result<Self, ExitCode> {
+        Self::try_parse().map_err(|error| {
+            let code = if error.use_stderr() { failure::USAGE } else { 0 };
+            // Nothing is left to be told if the terminal is gone.
+            let _ = error.print();
+            ExitCode::from(code)
+        })
+    }
+
+    /// Does what was asked.
+    ///
+    /// # Errors
+    /// Why not, and the exit code that goes with it.
+    pub async fn run(self) -> Result<(), Failure> {
+        let global = &self.global;
+        match self.command {
+            Command::Serve => serve::run(global).await,
+            Command::Init(args) => init::run(&args),
+            Command::Config(command) => config::run(global, &command).await,
+            Command::Policies => policies::run(global).await,
+            Command::Policy(command) => policy::run(global, command).await,
+            Command::Simulate(args) => Ok(simulate::run(args).await?),
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! `airlock config check`: judges a configuration.
+
+use std::path::PathBuf;
+
+use anyhow::anyhow;
+use serde_json::json;
+
+use super::{Failure, Global, Output};
+use crate::config::{Problems, locate};
+
+/// Commands on the configuration.
+#[derive(Debug, clap::Subcommand)]
+pub enum ConfigCommand {
+    /// Judge a file: all mistakes, each with its line and what to do
+    Check {
+        /// File to judge; without it, the one that `airlock serve` would use.
+        file: Option<PathBuf>,
+    },
+}
+
+/// Runs a command.
+///
+/// # Errors
+/// The configuration is wrong (64).
+pub async fn run(global: &Global, command: &ConfigCommand) -> Result<(), Failure> {
+    let ConfigCommand::Check { file } = command;
+    let path = match file.as_deref().or(global.config.as_deref()) {
+        Some(path) => path.to_owned(),
+        None => locate::find(None)?.ok_or_else(|| {
+            Failure::usage(anyhow!("there is no airlock.toml here or in the configuration directory: airlock init writes one"))
+        })?,
+    };
+    let judged = locate::read(&path);
+    if global.output == Output::Json {
+        println!("{}", report(&judged));
+    }
+    let config = judged.map_err(|problems| match global.output {
+        Output::Json => Failure::usage(anyhow!("{} problems", problems.problems.len())),
+        Output::Table => Failure::from(problems),
+    })?;
+    // A key may be there only where Airlock runs: worth telling, not a mistake of the file.
+    let missing = config.upstreams.iter().filter_map(|(name, upstream)| {
+        let error = upstream.key.as_ref()?.resolve().err()?;
+        Some(format!("upstream.{name}.key: {error}"))
+    });
+    if global.output == Output::Table {
+        for warning in config.warnings().into_iter().chain(missing) {
+            println!("warning: {warning}");
+        }
+        println!("{}: good", path.display());
+    }
+    Ok(())
+}
+
+fn report(judged: &Result<crate::config::Config, Problems>) -> serde_json::Value {
+    match judged {
+        Ok(config) => json!({"good": true, "warnings": config.warnings(), "problems": []}),
+        Err(problems) => {
+            let rows: Vec<_> = problems
+                .problems
+                .iter()
+                .map(|p| json!({"line": p.line, "column": p.column, "key": p.key, "message": p.message}))
+                .collect();
+            json!({"good": false, "file": problems.file, "problems": rows})
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! `airlock policy ...`: everything around one policy.
+
+use super::{Failure, Global};
+
+pub mod build;
+pub mod edit;
+pub mod grant;
+pub mod rollback;
+pub mod scaffold;
+pub mod test;
+
+/// Commands on one policy.
+#[derive(Debug, clap::Subcommand)]
+pub enum PolicyCommand {
+    /// Begin a policy: a crate with the SDK, an example and a test
+    New(scaffold::NewArgs),
+    /// Make the component of a policy's crate
+    Build(build::BuildArgs),
+    /// Run a policy's own tests and golden cases
+    Test(test::TestArgs),
+    /// Let a policy order more actions
+    Grant(grant::GrantArgs),
+    /// Bring a policy's last good generation back
+    Rollback(rollback::RollbackArgs),
+}
+
+/// Runs a command.
+///
+/// # Errors
+/// The command's.
+pub async fn run(global: &Global, command: PolicyCommand) -> Result<(), Failure> {
+    match command {
+        PolicyCommand::New(args) => scaffold::run(&args),
+        PolicyCommand::Build(args) => build::run(global, &args),
+        PolicyCommand::Test(args) => test::run(&args),
+        PolicyCommand::Grant(args) => grant::run(global, &args).await,
+        PolicyCommand::Rollback(args) => rollback::run(global, &args).await,
+    }
+}

@@ -1,0 +1,124 @@
+//! `airlock serve`: runs Airlock.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use super::{Failure, Global, Output, summary};
+use crate::admin::{self, Admin, Token};
+use crate::config::watch::Watch;
+use crate::config::{Config, locate};
+use crate::gateway::passthrough::LogRecorder;
+use crate::gateway::reload::Reloader;
+use crate::gateway::server::Listeners;
+use crate::gateway::{App, Settings};
+use crate::policy::{Policies, PolicySettings};
+use crate::session::feed::Feed;
+use crate::store::Store;
+
+/// Runs until a signal to stop; then lets open streams end.
+///
+/// # Errors
+/// The configuration is wrong (64), or something that Airlock needs cannot be had.
+pub async fn run(global: &Global) -> Result<(), Failure> {
+    let file = locate::find(global.config.as_deref())?;
+    let config = locate::load(file.as_deref(), &locate::process_variables).await?;
+    let settings = Settings::new(config.clone())?;
+
+    let listeners = Listeners::bind(&config).await?;
+    let (gateway, admin) = addresses(&listeners)?;
+    let token = Arc::new(Token::read_or_create(&config.data.dir)?);
+    let store = open_store(&config)?;
+    let feed = Feed::new();
+    let policies = start_policies(&config).await?;
+    let app = Arc::new(App::new(settings, policies.clone(), Arc::new(LogRecorder)));
+    let reloader = Arc::new(Reloader::new(app.clone(), file));
+    if global.output == Output::Table {
+        eprint!("{}", summary::render(&config, gateway, admin, &policies.status()));
+    }
+
+    let stop = CancellationToken::new();
+    if let Some(file) = reloader.file() {
+        tokio::spawn(follow(Watch::new(file)?, reloader.clone(), stop.clone()));
+    }
+    tokio::spawn(stop_on_signal(stop.clone())?);
+    let admin = admin::router(Admin { app: app.clone(), store: store.clone(), feed, reloader, token, stop: stop.clone() });
+    let drain = Duration::from_millis(config.gateway.drain_timeout_ms);
+    let drained = listeners.serve(app, admin, stop, drain).await?;
+    if !drained {
+        tracing::warn!("some streams were still open after {} s and are cut", drain.as_secs());
+    }
+    flush(store).await
+}
+
+fn addresses(listeners: &Listeners) -> anyhow::Result<(std::net::SocketAddr, std::net::SocketAddr)> {
+    let addresses = listeners.gateway_address().and_then(|g| listeners.admin_address().map(|a| (g, a)));
+    addresses.context("a listener has no address")
+}
+
+/// Compiling is work for the processor: not on a thread that serves.
+async fn start_policies(config: &Config) -> anyhow::Result<Arc<Policies>> {
+    let settings = PolicySettings {
+        dir: Some(config.policies.dir.clone()),
+        default_grants: config.policies.grants.clone(),
+        specs: config.policy.clone(),
+        limits: config.limits.clone(),
+        cache_dir: Some(config.data.dir.join("compiled")),
+        check: crate::reason::plan::check,
+    };
+    tokio::task::spawn_blocking(move || Policies::start(settings)).await.context("loading the policies was interrupted")?
+}
+
+/// Takes each change of the configuration file; a bad file is told and the old one goes on.
+async fn follow(mut watch: Watch, reloader: Arc<Reloader>, stop: CancellationToken) {
+    let changes = async {
+        while watch.changed().await.is_some() {
+            match reloader.reload().await {
+                Ok(reloaded) => {
+                    tracing::info!(changed = ?reloaded.changed, "took the changed configuration");
+                    if !reloaded.restart.is_empty() {
+                        tracing::warn!(sections = ?reloaded.restart, "these take effect at the next start");
+                    }
+                }
+                Err(error) => tracing::error!("the changed configuration is refused, the old one goes on: {error:#}"),
+            }
+        }
+    };
+    tokio::select! {
+        () = changes => tracing::warn!("the configuration file is no longer watched"),
+        () = stop.cancelled() => {}
+    }
+}
+
+/// The first signal lets open streams end; the second one does not wait for them.
+fn stop_on_signal(stop: CancellationToken) -> anyhow::Result<impl Future<Output = ()> + Send> {
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot watch SIGINT")?;
+    let mut terminate = signal(SignalKind::terminate()).context("cannot watch SIGTERM")?;
+    Ok(async move {
+        let mut next = async || {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+        };
+        next().await;
+        tracing::info!("stopping: open streams may end; a second signal cuts them");
+        stop.cancel();
+        next().await;
+        tracing::warn!("cut by a second signal");
+        std::process::exit(1);
+    })
+}
+
+/// What is queued goes to the disk before the process ends.
+async fn flush(store: Arc<dyn Store>) -> Result<(), Failure> {
+    let flushed = tokio::task::spawn_blocking(move || store.flush()).await;
+    Ok(flushed.context("writing the last events was interrupted")?.context("the last events are not on the disk")?)
+}
+
+fn open_store(_config: &Config) -> anyhow::Result<Arc<dyn Store>> {
+    Err(anyhow!("this build has no store yet"))
+}
