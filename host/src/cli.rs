@@ -77,7 +77,11 @@ impl Cli {
     /// The exit code. The text has been printed.
     pub fn read() -> Result<Self, ExitCode> {
         Self::try_parse().map_err(|error| {
-            let code = if error.use_stderr() { failure::USAGE } else { 0 };
+            let code = if error.use_stderr() {
+                failure::USAGE
+            } else {
+                0
+            };
             // Nothing is left to be told if the terminal is gone.
             let _ = error.print();
             ExitCode::from(code)

@@ -37,7 +37,9 @@ pub fn name(action: &Action) -> &str {
 pub fn arguments(action: &Action) -> serde_json::Value {
     // The derived form is {"Case": arguments}: the case is the name, which stands beside it.
     match serde_json::to_value(action) {
-        Ok(serde_json::Value::Object(case)) => case.into_iter().next().map(|(_, v)| v).unwrap_or_default(),
+        Ok(serde_json::Value::Object(case)) => {
+            case.into_iter().next().map(|(_, v)| v).unwrap_or_default()
+        }
         Ok(other) => other,
         Err(_) => serde_json::Value::Null,
     }

@@ -58,7 +58,10 @@ pub fn rule(orders: Vec<Order>, plan: &Plan, phase: Phase) -> Vec<(Order, Ruling
                     slot => match taken.iter().find(|(other, _)| slot.meets(other)) {
                         Some((_, winner)) => Ruling::Superseded(format!("{winner} won")),
                         None => {
-                            taken.push((slot, format!("`{}` of {}", name(&order.action), who(order.by, plan))));
+                            taken.push((
+                                slot,
+                                format!("`{}` of {}", name(&order.action), who(order.by, plan)),
+                            ));
                             Ruling::Apply
                         }
                     },
@@ -72,9 +75,10 @@ pub fn rule(orders: Vec<Order>, plan: &Plan, phase: Phase) -> Vec<(Order, Ruling
 /// Who ordered it, for people.
 pub fn who(by: By, plan: &Plan) -> String {
     match by {
-        By::Policy(entry) | By::Failure(entry) => {
-            plan.entries.get(entry).map_or_else(|| "a former policy".to_owned(), |g| g.name.to_string())
-        }
+        By::Policy(entry) | By::Failure(entry) => plan
+            .entries
+            .get(entry)
+            .map_or_else(|| "a former policy".to_owned(), |g| g.name.to_string()),
         By::Operator { .. } => "on_finding".to_owned(),
     }
 }
@@ -84,7 +88,10 @@ fn objection(order: &Order, plan: &Plan, phase: Phase) -> Option<Ruling> {
         let generation = plan.entries.get(entry)?;
         let action = name(&order.action);
         if let Action::Other(_) = order.action {
-            return Some(Ruling::Refused(format!("`{action}` is not an action of contract {}", crate::contract::VERSION)));
+            return Some(Ruling::Refused(format!(
+                "`{action}` is not an action of contract {}",
+                crate::contract::VERSION
+            )));
         }
         if !generation.may(action) {
             return Some(Ruling::Refused(format!(
@@ -105,23 +112,46 @@ fn objection(order: &Order, plan: &Plan, phase: Phase) -> Option<Ruling> {
 }
 
 fn impossible(action: &Action, phase: Phase) -> Option<String> {
-    let gone = |what: &str| Some(format!("the request has already gone upstream: {what} only with scope `session`"));
+    let gone = |what: &str| {
+        Some(format!(
+            "the request has already gone upstream: {what} only with scope `session`"
+        ))
+    };
     match action {
-        Action::Annotate(_) | Action::Alert(_) | Action::Block(_) | Action::Stop(_) | Action::Allocate(_) => None,
-        Action::Inject(x) if x.scope == Scope::Exchange && phase != Phase::Request => gone("a message can be injected"),
-        Action::SetParameters(x) if x.scope == Scope::Exchange && phase != Phase::Request => gone("parameters can be set"),
-        Action::Route(x) if x.scope == Scope::Exchange && phase != Phase::Request => gone("the call can be routed"),
-        Action::Inject(_) | Action::SetParameters(_) | Action::Route(_) => None,
-        Action::AnswerLocally(_) if phase == Phase::Generating => {
-            Some("the model's own answer has begun: use `replace-range`, `stop` or `block`".to_owned())
+        Action::Annotate(_)
+        | Action::Alert(_)
+        | Action::Block(_)
+        | Action::Stop(_)
+        | Action::Allocate(_) => None,
+        Action::Inject(x) if x.scope == Scope::Exchange && phase != Phase::Request => {
+            gone("a message can be injected")
         }
+        Action::SetParameters(x) if x.scope == Scope::Exchange && phase != Phase::Request => {
+            gone("parameters can be set")
+        }
+        Action::Route(x) if x.scope == Scope::Exchange && phase != Phase::Request => {
+            gone("the call can be routed")
+        }
+        Action::Inject(_) | Action::SetParameters(_) | Action::Route(_) => None,
+        Action::AnswerLocally(_) if phase == Phase::Generating => Some(
+            "the model's own answer has begun: use `replace-range`, `stop` or `block`".to_owned(),
+        ),
         Action::AnswerLocally(_) => None,
-        Action::ReplaceRange(_) if phase != Phase::Generating => Some("there is no generated text to replace".to_owned()),
-        Action::ReplaceRange(x) if Channel::from_wit(x.channel).is_none() => Some("`none` is not a channel".to_owned()),
+        Action::ReplaceRange(_) if phase != Phase::Generating => {
+            Some("there is no generated text to replace".to_owned())
+        }
+        Action::ReplaceRange(x) if Channel::from_wit(x.channel).is_none() => {
+            Some("`none` is not a channel".to_owned())
+        }
         Action::ReplaceRange(_) => None,
-        Action::Retry(_) if phase != Phase::Failed => Some("only a call that failed can be repeated".to_owned()),
+        Action::Retry(_) if phase != Phase::Failed => {
+            Some("only a call that failed can be repeated".to_owned())
+        }
         Action::Retry(_) => None,
-        other => Some(format!("`{}` is not available in this version of Airlock", name(other))),
+        other => Some(format!(
+            "`{}` is not available in this version of Airlock",
+            name(other)
+        )),
     }
 }
 
@@ -141,12 +171,20 @@ fn strength(action: &Action) -> u8 {
 
 fn slot(action: &Action) -> Slot {
     match action {
-        Action::Block(_) | Action::Stop(_) | Action::AnswerLocally(_) | Action::Retry(_) => Slot::Fate,
+        Action::Block(_) | Action::Stop(_) | Action::AnswerLocally(_) | Action::Retry(_) => {
+            Slot::Fate
+        }
         Action::Route(_) => Slot::Route,
-        Action::SetParameters(x) => Slot::Parameters(x.set.iter().map(|(name, _)| name.clone()).collect()),
+        Action::SetParameters(x) => {
+            Slot::Parameters(x.set.iter().map(|(name, _)| name.clone()).collect())
+        }
         Action::ReplaceRange(x) => match Channel::from_wit(x.channel) {
             Some(channel) => {
-                let place = Place { channel, choice: x.choice, block: x.block };
+                let place = Place {
+                    channel,
+                    choice: x.choice,
+                    block: x.block,
+                };
                 Slot::Range(place, x.offset, x.offset.saturating_add(x.len))
             }
             None => Slot::Own,
@@ -159,7 +197,9 @@ impl Slot {
     fn meets(&self, other: &Slot) -> bool {
         match (self, other) {
             (Slot::Parameters(a), Slot::Parameters(b)) => a.iter().any(|name| b.contains(name)),
-            (Slot::Range(p, start, end), Slot::Range(q, from, to)) => p == q && start < to && from < end,
+            (Slot::Range(p, start, end), Slot::Range(q, from, to)) => {
+                p == q && start < to && from < end
+            }
             (a, b) => a == b,
         }
     }

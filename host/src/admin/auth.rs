@@ -12,15 +12,24 @@ use http::{Response, StatusCode};
 use super::{ApiError, Token};
 
 /// The check as middleware.
-pub async fn check(State(token): State<Arc<Token>>, request: Request, next: Next) -> Response<Body> {
-    let shown = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+pub async fn check(
+    State(token): State<Arc<Token>>,
+    request: Request,
+    next: Next,
+) -> Response<Body> {
+    let shown = request
+        .headers()
+        .get(AUTHORIZATION)
+        .and_then(|value| value.to_str().ok());
     let shown = shown.and_then(|value| value.strip_prefix("Bearer "));
     if shown.is_some_and(|shown| token.is(shown)) {
         return next.run(request).await;
     }
     let message = "the admin API needs its token: Authorization: Bearer <content of admin-token in the data directory>";
     let mut response = ApiError::new(StatusCode::UNAUTHORIZED, message).into_response();
-    response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    response
+        .headers_mut()
+        .insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     response
 }
 
@@ -37,7 +46,9 @@ mod tests {
             .layer(middleware::from_fn_with_state(token.clone(), check));
         let mut request = Request::new(Body::empty());
         if let Some(header) = header {
-            request.headers_mut().insert(AUTHORIZATION, header.parse().unwrap());
+            request
+                .headers_mut()
+                .insert(AUTHORIZATION, header.parse().unwrap());
         }
         router.call(request).await.unwrap().status()
     }
@@ -46,9 +57,22 @@ mod tests {
     async fn only_the_token_lets_in() {
         let dir = tempfile::tempdir().unwrap();
         let token = Arc::new(Token::read_or_create(dir.path()).unwrap());
-        assert_eq!(status(Some(&format!("Bearer {}", token.expose())), &token).await, StatusCode::OK);
-        for wrong in [None, Some("Bearer "), Some("Bearer x"), Some(token.expose()), Some("Basic x")] {
-            assert_eq!(status(wrong, &token).await, StatusCode::UNAUTHORIZED, "{wrong:?}");
+        assert_eq!(
+            status(Some(&format!("Bearer {}", token.expose())), &token).await,
+            StatusCode::OK
+        );
+        for wrong in [
+            None,
+            Some("Bearer "),
+            Some("Bearer x"),
+            Some(token.expose()),
+            Some("Basic x"),
+        ] {
+            assert_eq!(
+                status(wrong, &token).await,
+                StatusCode::UNAUTHORIZED,
+                "{wrong:?}"
+            );
         }
     }
 }

@@ -18,13 +18,19 @@ pub struct ApiError {
 impl ApiError {
     /// An error with a message that says what to do.
     pub fn new(status: StatusCode, message: impl Into<String>) -> Self {
-        Self { status, message: message.into() }
+        Self {
+            status,
+            message: message.into(),
+        }
     }
 }
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response<Body> {
-        json_response(self.status, json!({"error": {"message": self.message}}).to_string())
+        json_response(
+            self.status,
+            json!({"error": {"message": self.message}}).to_string(),
+        )
     }
 }
 
@@ -41,11 +47,21 @@ impl From<StoreError> for ApiError {
 
 impl From<tokio::task::JoinError> for ApiError {
     fn from(error: tokio::task::JoinError) -> Self {
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, format!("the work was interrupted: {error}"))
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            format!("the work was interrupted: {error}"),
+        )
     }
 }
 
 /// Any other path.
 pub async fn unknown(request: axum::extract::Request) -> ApiError {
-    ApiError::new(StatusCode::NOT_FOUND, format!("the admin API has no {} {}", request.method(), request.uri().path()))
+    ApiError::new(
+        StatusCode::NOT_FOUND,
+        format!(
+            "the admin API has no {} {}",
+            request.method(),
+            request.uri().path()
+        ),
+    )
 }

@@ -36,17 +36,22 @@ pub async fn feed(
     let timeline = stream::unfold((admin.feed.subscribe(), query.session), timeline_frame);
     let policies = stream::unfold(admin.app.policies.events(), policy_frame);
     let both = stream::select(timeline.boxed(), policies.boxed());
-    let frames = both.take_until(admin.stop.clone().cancelled_owned()).map(Ok);
+    let frames = both
+        .take_until(admin.stop.clone().cancelled_owned())
+        .map(Ok);
     Sse::new(frames).keep_alive(KeepAlive::new().interval(Duration::from_secs(15)))
 }
 
-async fn timeline_frame((mut feed, session): (Subscription, String)) -> Option<(Frame, (Subscription, String))> {
+async fn timeline_frame(
+    (mut feed, session): (Subscription, String),
+) -> Option<(Frame, (Subscription, String))> {
     loop {
         let frame = match feed.next().await? {
             Update::Missed(count) => frame("missed", &json!({"count": count})),
-            Update::Event(entry) if entry.session.to_string().starts_with(&session) => {
-                frame("timeline", &json!({"session": entry.session, "event": entry.event.as_ref()}))
-            }
+            Update::Event(entry) if entry.session.to_string().starts_with(&session) => frame(
+                "timeline",
+                &json!({"session": entry.session, "event": entry.event.as_ref()}),
+            ),
             Update::Event(_) => continue,
         };
         return Some((frame, (feed, session)));

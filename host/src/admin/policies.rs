@@ -17,8 +17,17 @@ pub async fn list(State(admin): State<Admin>) -> Json<Vec<PolicyStatus>> {
 ///
 /// # Errors
 /// 404 for a name that no policy has, 409 if there is no generation to return to.
-pub async fn rollback(State(admin): State<Admin>, Path(name): Path<String>) -> Result<Json<Value>, ApiError> {
-    if !admin.app.policies.status().iter().any(|policy| policy.name == name) {
+pub async fn rollback(
+    State(admin): State<Admin>,
+    Path(name): Path<String>,
+) -> Result<Json<Value>, ApiError> {
+    if !admin
+        .app
+        .policies
+        .status()
+        .iter()
+        .any(|policy| policy.name == name)
+    {
         return Err(ApiError::new(
             StatusCode::NOT_FOUND,
             format!("there is no policy {name}: `airlock policies` lists them"),

@@ -12,11 +12,10 @@ use crate::gateway::reload::Reloaded;
 /// # Errors
 /// 422 with what is wrong; the old configuration goes on.
 pub async fn reload(State(admin): State<Admin>) -> Result<Json<Reloaded>, ApiError> {
-    let reloaded = admin
-        .reloader
-        .reload()
-        .await
-        .map_err(|error| ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, format!("{error:#}")))?;
+    let reloaded =
+        admin.reloader.reload().await.map_err(|error| {
+            ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, format!("{error:#}"))
+        })?;
     let policies = admin.app.policies.clone();
     tokio::task::spawn_blocking(move || policies.rescan()).await?;
     Ok(Json(reloaded))

@@ -41,7 +41,9 @@ pub async fn list(
         notable: query.notable,
     };
     let store = admin.store.clone();
-    Ok(Json(tokio::task::spawn_blocking(move || store.sessions(&filter, limit)).await??))
+    Ok(Json(
+        tokio::task::spawn_blocking(move || store.sessions(&filter, limit)).await??,
+    ))
 }
 
 /// What `GET /v1/sessions/{id}/timeline` can be asked.
@@ -77,9 +79,19 @@ pub async fn timeline(
     let store = admin.store.clone();
     let (session, events) = tokio::task::spawn_blocking(move || {
         let session = store.resolve(&id)?;
-        store.timeline(session, query.after, limit).map(|events| (session, events))
+        store
+            .timeline(session, query.after, limit)
+            .map(|events| (session, events))
     })
     .await??;
-    let next = if events.len() == limit { events.last().map(|event| event.seq) } else { None };
-    Ok(Json(TimelinePart { session, events, next }))
+    let next = if events.len() == limit {
+        events.last().map(|event| event.seq)
+    } else {
+        None
+    };
+    Ok(Json(TimelinePart {
+        session,
+        events,
+        next,
+    }))
 }

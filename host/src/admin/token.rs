@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use sha2::{Digest as _, Sha256};
 
 use crate::config::Secret;
@@ -26,14 +26,17 @@ impl Token {
         create_private(dir)?;
         let path = dir.join(FILE_NAME);
         let mut bytes = [0; 32];
-        getrandom::fill(&mut bytes).context("the system has no randomness")?;
+        getrandom::fill(&mut bytes)
+            .map_err(|error| anyhow!("the system gives no randomness: {error}"))?;
         let value: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
         // The whole token appears under its name at once, and never over another one: two first starts may meet.
         let aside = dir.join(format!(".{FILE_NAME}.{}", &value[..8]));
         if !path.exists() {
-            write_new(&aside, &value).with_context(|| format!("cannot write {}", aside.display()))?;
+            write_new(&aside, &value)
+                .with_context(|| format!("cannot write {}", aside.display()))?;
             let linked = fs::hard_link(&aside, &path);
-            fs::remove_file(&aside).with_context(|| format!("cannot remove {}", aside.display()))?;
+            fs::remove_file(&aside)
+                .with_context(|| format!("cannot remove {}", aside.display()))?;
             match linked {
                 Err(error) if error.kind() != ErrorKind::AlreadyExists => {
                     return Err(error).with_context(|| format!("cannot write {}", path.display()));
@@ -51,7 +54,10 @@ impl Token {
     pub fn read(dir: &Path) -> anyhow::Result<Self> {
         let path = dir.join(FILE_NAME);
         let value = fs::read_to_string(&path).with_context(|| {
-            format!("cannot read the admin token {}: `airlock serve` makes it at its first start", path.display())
+            format!(
+                "cannot read the admin token {}: `airlock serve` makes it at its first start",
+                path.display()
+            )
         })?;
         let mode = fs::metadata(&path)?.permissions().mode();
         if mode & 0o077 != 0 {
@@ -63,7 +69,10 @@ impl Token {
         }
         let secret = Secret::new(&value);
         if secret.expose().len() < 32 {
-            bail!("the admin token {} is too short: remove it, and Airlock makes a new one", path.display());
+            bail!(
+                "the admin token {} is too short: remove it, and Airlock makes a new one",
+                path.display()
+            );
         }
         Ok(Self(secret))
     }
@@ -85,11 +94,20 @@ fn create_private(dir: &Path) -> anyhow::Result<()> {
         .recursive(true)
         .mode(0o700)
         .create(dir)
-        .with_context(|| format!("cannot make the data directory {}: set another `dir` in [data]", dir.display()))
+        .with_context(|| {
+            format!(
+                "cannot make the data directory {}: set another `dir` in [data]",
+                dir.display()
+            )
+        })
 }
 
 fn write_new(path: &PathBuf, value: &str) -> std::io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
     writeln!(file, "{value}")?;
     file.sync_all()
 }
@@ -123,8 +141,13 @@ mod tests {
         Token::read_or_create(dir.path()).unwrap();
         let path = dir.path().join(FILE_NAME);
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
-        let message = Token::read_or_create(dir.path()).expect_err("taken").to_string();
-        assert!(message.contains("640") && message.contains("remove it"), "{message}");
+        let message = Token::read_or_create(dir.path())
+            .expect_err("taken")
+            .to_string();
+        assert!(
+            message.contains("640") && message.contains("remove it"),
+            "{message}"
+        );
     }
 
     #[test]

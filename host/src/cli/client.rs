@@ -27,7 +27,10 @@ impl AdminClient {
     pub fn new(global: &Global) -> Result<Self, Failure> {
         let config = configuration(global)?;
         let token = Token::read(&config.data.dir).map_err(Failure::unavailable)?;
-        Ok(Self { base: format!("http://{}", config.admin.listen), token })
+        Ok(Self {
+            base: format!("http://{}", config.admin.listen),
+            token,
+        })
     }
 
     /// Asks.
@@ -57,16 +60,30 @@ impl AdminClient {
         let response = client.request(request).await.map_err(|error| {
             let base = &self.base;
             let advice = "start it with `airlock serve`, or name its configuration with --config";
-            Failure::unavailable(anyhow!(error).context(format!("no Airlock answers at {base}: {advice}")))
+            Failure::unavailable(
+                anyhow!(error).context(format!("no Airlock answers at {base}: {advice}")),
+            )
         })?;
         let status = response.status();
-        let bytes = response.into_body().collect().await.context("the answer broke off")?.to_bytes();
-        let value: Value = serde_json::from_slice(&bytes)
-            .with_context(|| format!("{} does not answer as Airlock does: is it another program?", self.base))?;
+        let bytes = response
+            .into_body()
+            .collect()
+            .await
+            .context("the answer broke off")?
+            .to_bytes();
+        let value: Value = serde_json::from_slice(&bytes).with_context(|| {
+            format!(
+                "{} does not answer as Airlock does: is it another program?",
+                self.base
+            )
+        })?;
         if status.is_success() {
             return Ok(value);
         }
-        let message = value.pointer("/error/message").and_then(Value::as_str).unwrap_or("no reason given");
+        let message = value
+            .pointer("/error/message")
+            .and_then(Value::as_str)
+            .unwrap_or("no reason given");
         Err(anyhow!("{message}").into())
     }
 }

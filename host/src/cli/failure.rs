@@ -1,5 +1,6 @@
 //! Why a command failed, and what the process exits with (`sysexits.h`).
 
+use std::fmt;
 use std::process::ExitCode;
 
 use crate::config::Problems;
@@ -19,18 +20,30 @@ pub struct Failure {
 impl Failure {
     /// The command line or the configuration is wrong.
     pub fn usage(error: impl Into<anyhow::Error>) -> Self {
-        Self { code: USAGE, error: error.into() }
+        Self {
+            code: USAGE,
+            error: error.into(),
+        }
     }
 
     /// No Airlock runs.
     pub fn unavailable(error: impl Into<anyhow::Error>) -> Self {
-        Self { code: UNAVAILABLE, error: error.into() }
+        Self {
+            code: UNAVAILABLE,
+            error: error.into(),
+        }
     }
 
     /// Prints why, and returns the exit code.
     pub fn report(&self) -> ExitCode {
-        eprintln!("airlock: {:#}", self.error);
+        eprintln!("airlock: {self}");
         ExitCode::from(self.code)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#}", self.error)
     }
 }
 

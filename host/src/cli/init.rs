@@ -37,11 +37,20 @@ pub fn run(args: &InitArgs) -> Result<(), Failure> {
     let mut file = match options.open(&args.file) {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            return Err(Failure::usage(anyhow!("{shown} exists: --force overwrites it")));
+            return Err(Failure::usage(anyhow!(
+                "{shown} exists: --force overwrites it"
+            )));
         }
-        Err(error) => return Err(anyhow!(error).context(format!("cannot write {shown}")).into()),
+        Err(error) => {
+            return Err(anyhow!(error)
+                .context(format!("cannot write {shown}"))
+                .into());
+        }
     };
-    file.write_all(TEMPLATE.as_bytes()).with_context(|| format!("cannot write {shown}"))?;
-    println!("wrote {shown}: every key stands there with its default. Judge changes with: airlock config check {shown}");
+    file.write_all(TEMPLATE.as_bytes())
+        .with_context(|| format!("cannot write {shown}"))?;
+    println!(
+        "wrote {shown}: every key stands there with its default. Judge changes with: airlock config check {shown}"
+    );
     Ok(())
 }

@@ -7,8 +7,19 @@ use serde_json::Value;
 use super::client::AdminClient;
 use super::{Failure, Global, Output, table};
 
-const HEAD: [&str; 11] =
-    ["POLICY", "GEN", "DIGEST", "SINCE", "STATE", "MODE", "ON FAILURE", "CALLS", "FAULTS", "P50", "P99"];
+const HEAD: [&str; 11] = [
+    "POLICY",
+    "GEN",
+    "DIGEST",
+    "SINCE",
+    "STATE",
+    "MODE",
+    "ON FAILURE",
+    "CALLS",
+    "FAULTS",
+    "P50",
+    "P99",
+];
 
 /// Prints them.
 ///
@@ -19,7 +30,9 @@ pub async fn run(global: &Global) -> Result<(), Failure> {
     match global.output {
         Output::Json => println!("{policies:#}"),
         Output::Table => {
-            let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_micros() as u64);
+            let now = SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .map_or(0, |d| d.as_micros() as u64);
             print!("{}", render(&policies, now));
         }
     }
@@ -36,12 +49,19 @@ fn render(policies: &Value, now: u64) -> String {
     for policy in policies {
         let name = text(policy, "name");
         if policy["required"] == true && policy["generation"].is_null() {
-            out.push_str(&format!("{name}: required and not loaded: Airlock is not ready\n"));
+            out.push_str(&format!(
+                "{name}: required and not loaded: Airlock is not ready\n"
+            ));
         }
         if let Some(error) = policy["last_error"].as_str() {
             out.push_str(&format!("{name}: {error}\n"));
         }
-        let wanted: Vec<&str> = policy["ungranted"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        let wanted: Vec<&str> = policy["ungranted"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .collect();
         if !wanted.is_empty() {
             let list = wanted.join(", ");
             out.push_str(&format!("{name}: asks for {list}; to grant it: airlock policy grant {name} --all-requested\n"));
@@ -51,13 +71,26 @@ fn render(policies: &Value, now: u64) -> String {
 }
 
 fn row(policy: &Value, now: u64) -> Vec<String> {
-    let number = |key: &str| policy[key].as_u64().map_or_else(|| "-".to_owned(), |n| n.to_string());
-    let time = |key: &str| policy[key].as_f64().map_or_else(|| "-".to_owned(), |us| format!("{us:.1}µs"));
+    let number = |key: &str| {
+        policy[key]
+            .as_u64()
+            .map_or_else(|| "-".to_owned(), |n| n.to_string())
+    };
+    let time = |key: &str| {
+        policy[key]
+            .as_f64()
+            .map_or_else(|| "-".to_owned(), |us| format!("{us:.1}µs"))
+    };
     vec![
         text(policy, "name"),
         number("generation"),
-        policy["digest"].as_str().map_or("-", |digest| digest.get(..12).unwrap_or(digest)).to_owned(),
-        policy["since"].as_u64().map_or_else(|| "-".to_owned(), |at| table::since(at, now)),
+        policy["digest"]
+            .as_str()
+            .map_or("-", |digest| digest.get(..12).unwrap_or(digest))
+            .to_owned(),
+        policy["since"]
+            .as_u64()
+            .map_or_else(|| "-".to_owned(), |at| table::since(at, now)),
         text(policy, "state"),
         text(policy, "mode"),
         text(policy, "on_failure"),

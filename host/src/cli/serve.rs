@@ -37,7 +37,10 @@ pub async fn run(global: &Global) -> Result<(), Failure> {
     let app = Arc::new(App::new(settings, policies.clone(), Arc::new(LogRecorder)));
     let reloader = Arc::new(Reloader::new(app.clone(), file));
     if global.output == Output::Table {
-        eprint!("{}", summary::render(&config, gateway, admin, &policies.status()));
+        eprint!(
+            "{}",
+            summary::render(&config, gateway, admin, &policies.status())
+        );
     }
 
     let stop = CancellationToken::new();
@@ -45,17 +48,31 @@ pub async fn run(global: &Global) -> Result<(), Failure> {
         tokio::spawn(follow(Watch::new(file)?, reloader.clone(), stop.clone()));
     }
     tokio::spawn(stop_on_signal(stop.clone())?);
-    let admin = admin::router(Admin { app: app.clone(), store: store.clone(), feed, reloader, token, stop: stop.clone() });
+    let admin = admin::router(Admin {
+        app: app.clone(),
+        store: store.clone(),
+        feed,
+        reloader,
+        token,
+        stop: stop.clone(),
+    });
     let drain = Duration::from_millis(config.gateway.drain_timeout_ms);
     let drained = listeners.serve(app, admin, stop, drain).await?;
     if !drained {
-        tracing::warn!("some streams were still open after {} s and are cut", drain.as_secs());
+        tracing::warn!(
+            "some streams were still open after {} s and are cut",
+            drain.as_secs()
+        );
     }
     flush(store).await
 }
 
-fn addresses(listeners: &Listeners) -> anyhow::Result<(std::net::SocketAddr, std::net::SocketAddr)> {
-    let addresses = listeners.gateway_address().and_then(|g| listeners.admin_address().map(|a| (g, a)));
+fn addresses(
+    listeners: &Listeners,
+) -> anyhow::Result<(std::net::SocketAddr, std::net::SocketAddr)> {
+    let addresses = listeners
+        .gateway_address()
+        .and_then(|g| listeners.admin_address().map(|a| (g, a)));
     addresses.context("a listener has no address")
 }
 
@@ -69,7 +86,9 @@ async fn start_policies(config: &Config) -> anyhow::Result<Arc<Policies>> {
         cache_dir: Some(config.data.dir.join("compiled")),
         check: crate::reason::plan::check,
     };
-    tokio::task::spawn_blocking(move || Policies::start(settings)).await.context("loading the policies was interrupted")?
+    tokio::task::spawn_blocking(move || Policies::start(settings))
+        .await
+        .context("loading the policies was interrupted")?
 }
 
 /// Takes each change of the configuration file; a bad file is told and the old one goes on.
@@ -83,7 +102,9 @@ async fn follow(mut watch: Watch, reloader: Arc<Reloader>, stop: CancellationTok
                         tracing::warn!(sections = ?reloaded.restart, "these take effect at the next start");
                     }
                 }
-                Err(error) => tracing::error!("the changed configuration is refused, the old one goes on: {error:#}"),
+                Err(error) => tracing::error!(
+                    "the changed configuration is refused, the old one goes on: {error:#}"
+                ),
             }
         }
     };
@@ -116,7 +137,9 @@ fn stop_on_signal(stop: CancellationToken) -> anyhow::Result<impl Future<Output 
 /// What is queued goes to the disk before the process ends.
 async fn flush(store: Arc<dyn Store>) -> Result<(), Failure> {
     let flushed = tokio::task::spawn_blocking(move || store.flush()).await;
-    Ok(flushed.context("writing the last events was interrupted")?.context("the last events are not on the disk")?)
+    Ok(flushed
+        .context("writing the last events was interrupted")?
+        .context("the last events are not on the disk")?)
 }
 
 fn open_store(_config: &Config) -> anyhow::Result<Arc<dyn Store>> {

@@ -7,14 +7,22 @@ use crate::config::{Capture, Config, Credential, Source, UpstreamConfig};
 use crate::policy::{Mode, PolicyStatus};
 
 /// The summary: where it listens, where calls go and under whose key, which policies have a say, and what it chose by itself.
-pub fn render(config: &Config, gateway: SocketAddr, admin: SocketAddr, policies: &[PolicyStatus]) -> String {
+pub fn render(
+    config: &Config,
+    gateway: SocketAddr,
+    admin: SocketAddr,
+    policies: &[PolicyStatus],
+) -> String {
     let mut out = String::new();
     let mut line = |label: &str, text: &str| {
         // Writing to a string cannot fail.
         let _ = writeln!(out, "{label:>10}  {text}");
     };
     line("Airlock", env!("CARGO_PKG_VERSION"));
-    line("gateway", &format!("http://{gateway}/v1   (for applications: OPENAI_BASE_URL=http://{gateway}/v1)"));
+    line(
+        "gateway",
+        &format!("http://{gateway}/v1   (for applications: OPENAI_BASE_URL=http://{gateway}/v1)"),
+    );
     line("admin", &format!("http://{admin}"));
     match &config.source {
         Source::File(file) => line("config", &file.display().to_string()),
@@ -24,7 +32,10 @@ pub fn render(config: &Config, gateway: SocketAddr, admin: SocketAddr, policies:
         line("chosen", note);
     }
     for (name, upstream) in &config.upstreams {
-        line("upstream", &format!("{name}: {}, {}", upstream.base_url, whose_key(upstream)));
+        line(
+            "upstream",
+            &format!("{name}: {}, {}", upstream.base_url, whose_key(upstream)),
+        );
     }
     let kept = match config.data.capture {
         Capture::Full => "all content",
@@ -35,8 +46,18 @@ pub fn render(config: &Config, gateway: SocketAddr, admin: SocketAddr, policies:
         0 => "for ever".to_owned(),
         days => format!("for {days} days"),
     };
-    line("data", &format!("{}, {kept}, {days}", config.data.dir.display()));
-    line("policies", &format!("{} in {}", count(policies.len()), config.policies.dir.display()));
+    line(
+        "data",
+        &format!("{}, {kept}, {days}", config.data.dir.display()),
+    );
+    line(
+        "policies",
+        &format!(
+            "{} in {}",
+            count(policies.len()),
+            config.policies.dir.display()
+        ),
+    );
     for status in policies {
         line("", &policy(status));
     }
@@ -67,7 +88,11 @@ fn policy(status: &PolicyStatus) -> String {
     };
     let mut text = match (status.generation, &status.digest) {
         (Some(generation), Some(digest)) => {
-            format!("{} generation {generation} ({}), {mode}", status.name, digest.get(..12).unwrap_or(digest))
+            format!(
+                "{} generation {generation} ({}), {mode}",
+                status.name,
+                digest.get(..12).unwrap_or(digest)
+            )
         }
         _ => format!("{}: not loaded", status.name),
     };
@@ -97,7 +122,12 @@ mod tests {
         let mut upstream = UpstreamConfig::new("https://api.openai.com/v1".parse().unwrap());
         upstream.key = Some(KeyRef::Env("OPENAI_API_KEY".into()));
         config.upstreams.push(("openai".into(), upstream));
-        let shown = render(&config, "127.0.0.1:4100".parse().unwrap(), "127.0.0.1:4101".parse().unwrap(), &[]);
+        let shown = render(
+            &config,
+            "127.0.0.1:4100".parse().unwrap(),
+            "127.0.0.1:4101".parse().unwrap(),
+            &[],
+        );
         for expected in [
             "OPENAI_BASE_URL=http://127.0.0.1:4100/v1",
             "chosen  upstream openai: because",

@@ -3,13 +3,21 @@
 /// A table as text. The last column is not padded, so that no line ends with spaces.
 pub fn render(head: &[&str], rows: &[Vec<String>]) -> String {
     let width = |column: usize| {
-        let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
-        cells.chain([head.get(column).map_or(0, |cell| cell.chars().count())]).max().unwrap_or(0)
+        let cells = rows
+            .iter()
+            .filter_map(|row| row.get(column))
+            .map(|cell| cell.chars().count());
+        cells
+            .chain([head.get(column).map_or(0, |cell| cell.chars().count())])
+            .max()
+            .unwrap_or(0)
     };
     let widths: Vec<usize> = (0..head.len()).map(width).collect();
     let line = |cells: &mut dyn Iterator<Item = &str>| {
-        let padded: Vec<String> =
-            cells.zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        let padded: Vec<String> = cells
+            .zip(&widths)
+            .map(|(cell, width)| format!("{cell:<width$}"))
+            .collect();
         format!("{}\n", padded.join("  ").trim_end())
     };
     let mut out = line(&mut head.iter().copied());
@@ -36,13 +44,22 @@ mod tests {
 
     #[test]
     fn columns_line_up_and_lines_do_not_end_with_spaces() {
-        let rows = [vec!["é".to_owned(), "1".to_owned()], vec!["long".to_owned(), String::new()]];
+        let rows = [
+            vec!["é".to_owned(), "1".to_owned()],
+            vec!["long".to_owned(), String::new()],
+        ];
         assert_eq!(render(&["NAME", "N"], &rows), "NAME  N\né     1\nlong\n");
     }
 
     #[test]
     fn times_are_told_in_the_largest_unit_that_fits() {
-        for (seconds, shown) in [(0, "0s"), (59, "59s"), (60, "1m"), (7200, "2h"), (90_000, "1d")] {
+        for (seconds, shown) in [
+            (0, "0s"),
+            (59, "59s"),
+            (60, "1m"),
+            (7200, "2h"),
+            (90_000, "1d"),
+        ] {
             assert_eq!(since(1_000_000, 1_000_000 + seconds * 1_000_000), shown);
         }
         assert_eq!(since(5, 0), "0s");

@@ -31,7 +31,11 @@ pub struct Reloaded {
 impl Reloader {
     /// A reloader of the configuration that `app` started with.
     pub fn new(app: Arc<App>, file: Option<PathBuf>) -> Self {
-        Self { app, file, turn: Mutex::new(()) }
+        Self {
+            app,
+            file,
+            turn: Mutex::new(()),
+        }
     }
 
     /// The file that is read.
@@ -66,8 +70,20 @@ impl Reloader {
 
 fn difference(now: &Config, next: &Config) -> Reloaded {
     let live = [
-        ("gateway", GatewayConfig { listen: now.gateway.listen, ..next.gateway.clone() } != now.gateway),
-        ("admin", AdminConfig { listen: now.admin.listen, ..next.admin.clone() } != now.admin),
+        (
+            "gateway",
+            GatewayConfig {
+                listen: now.gateway.listen,
+                ..next.gateway.clone()
+            } != now.gateway,
+        ),
+        (
+            "admin",
+            AdminConfig {
+                listen: now.admin.listen,
+                ..next.admin.clone()
+            } != now.admin,
+        ),
         ("upstream", now.upstreams != next.upstreams),
         ("route", now.routes != next.routes),
         ("policy", now.policy != next.policy),
@@ -84,9 +100,16 @@ fn difference(now: &Config, next: &Config) -> Reloaded {
         ("limits", now.limits != next.limits),
     ];
     let names = |sections: &[(&'static str, bool)]| {
-        sections.iter().filter(|(_, differs)| *differs).map(|(name, _)| *name).collect()
+        sections
+            .iter()
+            .filter(|(_, differs)| *differs)
+            .map(|(name, _)| *name)
+            .collect()
     };
-    Reloaded { changed: names(&live), restart: names(&restart) }
+    Reloaded {
+        changed: names(&live),
+        restart: names(&restart),
+    }
 }
 
 /// What cannot change while Airlock runs stays as it is, so that the next reload still tells the difference.
@@ -112,7 +135,10 @@ mod tests {
         next.gateway.listen.set_port(9);
         next.gateway.pass_paths.push("/v1/files".into());
         next.limits.cpu_ms = 1;
-        next.upstreams.push(("a".into(), UpstreamConfig::new("http://a/v1".parse().unwrap())));
+        next.upstreams.push((
+            "a".into(),
+            UpstreamConfig::new("http://a/v1".parse().unwrap()),
+        ));
         let told = difference(&now, &next);
         assert_eq!(told.changed, ["gateway", "upstream"]);
         assert_eq!(told.restart, ["gateway.listen", "limits"]);

@@ -20,7 +20,9 @@ impl Kinds {
 
     /// The set of these kinds.
     pub fn of(kinds: &[EventKind]) -> Kinds {
-        kinds.iter().fold(Kinds::default(), |set, kind| set.with(*kind))
+        kinds
+            .iter()
+            .fold(Kinds::default(), |set, kind| set.with(*kind))
     }
 
     /// The set and one more kind.
@@ -113,7 +115,15 @@ impl Log {
     }
 
     /// Adds a fact. Text beyond [`INLINE_BYTES`] must have been cut by the caller unless it is generated text.
-    pub fn push(&mut self, seq: u64, at: Micros, kind: EventKind, text: &str, detail: Option<Detail>, cause: Option<usize>) {
+    pub fn push(
+        &mut self,
+        seq: u64,
+        at: Micros,
+        kind: EventKind,
+        text: &str,
+        detail: Option<Detail>,
+        cause: Option<usize>,
+    ) {
         self.text.push_str(text);
         self.items.push(Item {
             seq,
@@ -129,7 +139,14 @@ impl Log {
     }
 
     /// Adds a complete tool call.
-    pub fn push_tool_call(&mut self, seq: u64, at: Micros, place: Place, arguments: &str, detail: Detail) {
+    pub fn push_tool_call(
+        &mut self,
+        seq: u64,
+        at: Micros,
+        place: Place,
+        arguments: &str,
+        detail: Detail,
+    ) {
         self.push(seq, at, EventKind::ToolCall, arguments, Some(detail), None);
         if let Some(item) = self.items.last_mut() {
             item.place = Some(place);
@@ -137,7 +154,15 @@ impl Log {
     }
 
     /// Adds generated text.
-    pub fn push_text(&mut self, seq: u64, at: Micros, place: Place, offset: u32, text: &str, tokens: u32) {
+    pub fn push_text(
+        &mut self,
+        seq: u64,
+        at: Micros,
+        place: Place,
+        offset: u32,
+        text: &str,
+        tokens: u32,
+    ) {
         self.push(seq, at, EventKind::Text, text, None, None);
         if let Some(item) = self.items.last_mut() {
             (item.place, item.offset, item.tokens) = (Some(place), offset, tokens);
@@ -145,16 +170,23 @@ impl Log {
     }
 
     fn text_start(&self, index: usize) -> usize {
-        index.checked_sub(1).and_then(|i| self.items.get(i)).map_or(0, |item| item.end as usize)
+        index
+            .checked_sub(1)
+            .and_then(|i| self.items.get(i))
+            .map_or(0, |item| item.end as usize)
     }
 
     fn text_len(&self, index: usize) -> u32 {
-        self.items.get(index).map_or(0, |item| item.end - self.text_start(index) as u32)
+        self.items
+            .get(index)
+            .map_or(0, |item| item.end - self.text_start(index) as u32)
     }
 
     fn text_of(&self, index: usize) -> &str {
         let end = self.items.get(index).map_or(0, |item| item.end as usize);
-        self.text.get(self.text_start(index)..end).unwrap_or_default()
+        self.text
+            .get(self.text_start(index)..end)
+            .unwrap_or_default()
     }
 
     /// Everything since `cursor` that a policy with these `kinds` is told.
@@ -179,11 +211,19 @@ impl Log {
         };
         let mut origins = Origins::default();
         let mut joins: Option<(Place, u32)> = None;
-        for (i, item) in self.since(cursor).iter().enumerate().filter(|(_, item)| kinds.has(item.kind)) {
+        for (i, item) in self
+            .since(cursor)
+            .iter()
+            .enumerate()
+            .filter(|(_, item)| kinds.has(item.kind))
+        {
             let text = self.text_of(cursor + i);
             batch.text.push_str(text);
             let text_end = batch.text.len() as u32;
-            let next = item.place.filter(|_| item.kind == EventKind::Text).map(|p| (p, item.offset + text.len() as u32));
+            let next = item
+                .place
+                .filter(|_| item.kind == EventKind::Text)
+                .map(|p| (p, item.offset + text.len() as u32));
             if let (Some(joined), Some((place, _)), Some(last), Some(origin)) =
                 (joins, next, batch.events.last_mut(), origins.0.last_mut())
                 && joined == (place, item.offset)
@@ -198,7 +238,9 @@ impl Log {
                 (batch.first_seq, batch.time) = (item.seq, item.at);
             }
             if let Some(detail) = &item.detail {
-                batch.details.push((batch.events.len() as u32, (**detail).clone()));
+                batch
+                    .details
+                    .push((batch.events.len() as u32, (**detail).clone()));
             }
             batch.events.push(wit::Event {
                 kind: item.kind,
@@ -244,13 +286,19 @@ impl Channel {
     }
 
     /// All channels of generated text.
-    pub const ALL: [Channel; 5] =
-        [Channel::Output, Channel::Reasoning, Channel::Refusal, Channel::ToolArguments, Channel::Other];
+    pub const ALL: [Channel; 5] = [
+        Channel::Output,
+        Channel::Reasoning,
+        Channel::Refusal,
+        Channel::ToolArguments,
+        Channel::Other,
+    ];
 }
 
 /// The longest prefix of at most [`INLINE_BYTES`] that ends on a character boundary.
 pub fn inline(text: &str) -> &str {
-    text.get(..text.floor_char_boundary(INLINE_BYTES.min(text.len()))).unwrap_or(text)
+    text.get(..text.floor_char_boundary(INLINE_BYTES.min(text.len())))
+        .unwrap_or(text)
 }
 
 #[cfg(test)]
@@ -258,8 +306,16 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    const OUT: Place = Place { channel: Channel::Output, choice: 0, block: 0 };
-    const THINK: Place = Place { channel: Channel::Reasoning, choice: 0, block: 0 };
+    const OUT: Place = Place {
+        channel: Channel::Output,
+        choice: 0,
+        block: 0,
+    };
+    const THINK: Place = Place {
+        channel: Channel::Reasoning,
+        choice: 0,
+        block: 0,
+    };
 
     fn sample() -> Log {
         let mut log = Log::default();
@@ -276,25 +332,49 @@ mod tests {
         let (batch, origins) = sample().batch(0, Kinds::ALL, Checkpoint::Stream, 1, vec![]);
         assert_eq!(batch.text, "first tryhmHéllom");
         assert_eq!(batch.text_bytes as usize, batch.text.len());
-        assert_eq!(batch.events.iter().map(|e| e.text_end).collect::<Vec<_>>(), [9, 11, 17, 18]);
+        assert_eq!(
+            batch.events.iter().map(|e| e.text_end).collect::<Vec<_>>(),
+            [9, 11, 17, 18]
+        );
         assert_eq!(batch.events[2].tokens, 2);
-        assert_eq!((origins.seq(2), origins.len_of(2), origins.range()), (Some(3), Some(6), (1, 5)));
-        assert_eq!((batch.first_seq, batch.time, batch.events[1].after), (1, 1_000, 1_000));
+        assert_eq!(
+            (origins.seq(2), origins.len_of(2), origins.range()),
+            (Some(3), Some(6), (1, 5))
+        );
+        assert_eq!(
+            (batch.first_seq, batch.time, batch.events[1].after),
+            (1, 1_000, 1_000)
+        );
     }
 
     #[test]
     fn kinds_that_a_policy_does_not_see_take_no_room() {
         let log = sample();
-        let (batch, _) = log.batch(2, Kinds::of(&[EventKind::Text]), Checkpoint::Stream, 1, vec![]);
+        let (batch, _) = log.batch(
+            2,
+            Kinds::of(&[EventKind::Text]),
+            Checkpoint::Stream,
+            1,
+            vec![],
+        );
         assert_eq!(batch.text, "Héllom");
-        let (batch, origins) = log.batch(0, Kinds::of(&[EventKind::Answer]), Checkpoint::Stream, 1, vec![]);
+        let (batch, origins) = log.batch(
+            0,
+            Kinds::of(&[EventKind::Answer]),
+            Checkpoint::Stream,
+            1,
+            vec![],
+        );
         assert!(batch.events.is_empty() && batch.text.is_empty() && origins.range() == (0, 0));
     }
 
     #[test]
     fn unreleased_text_is_found_for_another_generation_to_see() {
         let log = sample();
-        assert_eq!(log.first_beyond(|place| if place == OUT { 3 } else { 9 }), 3);
+        assert_eq!(
+            log.first_beyond(|place| if place == OUT { 3 } else { 9 }),
+            3
+        );
         assert_eq!(log.first_beyond(|_| 99), log.len());
     }
 

@@ -26,7 +26,11 @@ impl Tools {
     /// A call goes to the client.
     pub fn released(&mut self, id: &str, name: &str, at: Micros) {
         if self.open.len() >= MAX_OPEN
-            && let Some(oldest) = self.open.iter().min_by_key(|(_, (_, at))| *at).map(|(id, _)| id.clone())
+            && let Some(oldest) = self
+                .open
+                .iter()
+                .min_by_key(|(_, (_, at))| *at)
+                .map(|(id, _)| id.clone())
         {
             self.open.remove(&oldest);
         }
@@ -42,7 +46,10 @@ impl Tools {
         } else {
             self.failures_in_a_row = 0;
         }
-        self.open.remove(id).map(|(name, since)| (name, at.saturating_sub(since))).unwrap_or_default()
+        self.open
+            .remove(id)
+            .map(|(name, since)| (name, at.saturating_sub(since)))
+            .unwrap_or_default()
     }
 }
 
@@ -53,15 +60,37 @@ impl Tools {
 pub fn states_failure(text: &str) -> bool {
     let text = text.trim_start();
     if text.starts_with('{') {
-        return serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(text).is_ok_and(|object| {
-            let truthy = |key: &str| object.get(key).is_some_and(|v| !v.is_null() && v != false && v != "");
-            truthy("error") || truthy("is_error") || truthy("isError") || object.get("success").is_some_and(|v| v == false)
-        });
+        return serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(text).is_ok_and(
+            |object| {
+                let truthy = |key: &str| {
+                    object
+                        .get(key)
+                        .is_some_and(|v| !v.is_null() && v != false && v != "")
+                };
+                truthy("error")
+                    || truthy("is_error")
+                    || truthy("isError")
+                    || object.get("success").is_some_and(|v| v == false)
+            },
+        );
     }
-    let head = text.get(..text.floor_char_boundary(text.len().min(64))).unwrap_or_default().to_ascii_lowercase();
-    ["error", "exception", "traceback (most recent call last)", "fatal:", "failed:", "failure:"]
-        .iter()
-        .any(|word| head.strip_prefix(word).is_some_and(|rest| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '_')))
+    let head = text
+        .get(..text.floor_char_boundary(text.len().min(64)))
+        .unwrap_or_default()
+        .to_ascii_lowercase();
+    [
+        "error",
+        "exception",
+        "traceback (most recent call last)",
+        "fatal:",
+        "failed:",
+        "failure:",
+    ]
+    .iter()
+    .any(|word| {
+        head.strip_prefix(word)
+            .is_some_and(|rest| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '_'))
+    })
 }
 
 #[cfg(test)]
@@ -80,7 +109,14 @@ mod tests {
         ] {
             assert!(states_failure(failed), "{failed}");
         }
-        for fine in [r#"{"error": null, "rows": 3}"#, r#"{"success": true}"#, "Errors were found in 3 files", "", "12 °C", "{broken"] {
+        for fine in [
+            r#"{"error": null, "rows": 3}"#,
+            r#"{"success": true}"#,
+            "Errors were found in 3 files",
+            "",
+            "12 °C",
+            "{broken",
+        ] {
             assert!(!states_failure(fine), "{fine}");
         }
     }

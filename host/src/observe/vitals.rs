@@ -69,7 +69,15 @@ pub struct Vitals {
 impl Vitals {
     /// An exchange that begins.
     pub fn new(started: Micros, session: SessionVitals) -> Vitals {
-        Vitals { started, first_token: None, last_token: None, output_tokens: 0, exact: false, context_share: None, session }
+        Vitals {
+            started,
+            first_token: None,
+            last_token: None,
+            output_tokens: 0,
+            exact: false,
+            context_share: None,
+            session,
+        }
     }
 
     /// Tokens arrived.
@@ -86,7 +94,9 @@ impl Vitals {
         Some(match vital {
             id::ELAPSED => now.saturating_sub(self.started) as f64,
             id::FIRST_TOKEN => self.first_token?.saturating_sub(self.started) as f64,
-            id::TOKEN_GAP if self.output_tokens > 1 => generating()? / f64::from(self.output_tokens - 1),
+            id::TOKEN_GAP if self.output_tokens > 1 => {
+                generating()? / f64::from(self.output_tokens - 1)
+            }
             id::TOKENS_PER_SECOND => match generating()? {
                 span if span > 0.0 => f64::from(self.output_tokens) * 1e6 / span,
                 _ => return None,
@@ -103,7 +113,9 @@ impl Vitals {
             id::TOOL_FAILURES_IN_A_ROW => s.tools.2.into(),
             id::RETRIES => s.retries.into(),
             id::TOKEN_LIMIT => s.token_limit? as f64,
-            id::TOKEN_USED_SHARE => s.tokens as f64 / s.token_limit.filter(|limit| *limit > 0)? as f64,
+            id::TOKEN_USED_SHARE => {
+                s.tokens as f64 / s.token_limit.filter(|limit| *limit > 0)? as f64
+            }
             id::CONTEXT_SHARE => self.context_share?,
             _ => return None,
         })
@@ -111,7 +123,14 @@ impl Vitals {
 
     /// Everything that is known now.
     pub fn all(&self, now: Micros) -> Vec<Vital> {
-        (id::ELAPSED..=id::CONTEXT_SHARE).filter_map(|id| Some(Vital { id, value: self.value(id, now)? })).collect()
+        (id::ELAPSED..=id::CONTEXT_SHARE)
+            .filter_map(|id| {
+                Some(Vital {
+                    id,
+                    value: self.value(id, now)?,
+                })
+            })
+            .collect()
     }
 
     /// When a vital that grows with time alone will rise above a value; `None` for others.
@@ -146,9 +165,17 @@ mod tests {
 
     #[test]
     fn a_deadline_is_the_moment_at_which_the_threshold_is_passed() {
-        let session = SessionVitals { busy: 400_000, opened: 10, ..SessionVitals::default() };
+        let session = SessionVitals {
+            busy: 400_000,
+            opened: 10,
+            ..SessionVitals::default()
+        };
         let v = Vitals::new(1_000_000, session);
-        for (vital, above) in [(id::ELAPSED, 250_000.0), (id::SESSION_BUSY, 500_000.0), (id::SESSION_ELAPSED, 3_000_000.0)] {
+        for (vital, above) in [
+            (id::ELAPSED, 250_000.0),
+            (id::SESSION_BUSY, 500_000.0),
+            (id::SESSION_ELAPSED, 3_000_000.0),
+        ] {
             let at = v.crosses_at(vital, above).unwrap();
             assert!(v.value(vital, at).unwrap() > above, "{vital}");
             assert!(v.value(vital, at - 1).unwrap() <= above, "{vital}");
@@ -158,8 +185,18 @@ mod tests {
 
     #[test]
     fn a_share_without_a_limit_is_unknown() {
-        let session = SessionVitals { tokens: 50, token_limit: Some(200), ..SessionVitals::default() };
-        assert_eq!(Vitals::new(0, session).value(id::TOKEN_USED_SHARE, 0), Some(0.25));
-        assert_eq!(Vitals::new(0, SessionVitals::default()).value(id::TOKEN_USED_SHARE, 0), None);
+        let session = SessionVitals {
+            tokens: 50,
+            token_limit: Some(200),
+            ..SessionVitals::default()
+        };
+        assert_eq!(
+            Vitals::new(0, session).value(id::TOKEN_USED_SHARE, 0),
+            Some(0.25)
+        );
+        assert_eq!(
+            Vitals::new(0, SessionVitals::default()).value(id::TOKEN_USED_SHARE, 0),
+            None
+        );
     }
 }

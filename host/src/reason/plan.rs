@@ -52,28 +52,46 @@ impl Plan {
     /// # Errors
     /// A pattern that does not compile, alone or together with the others.
     pub fn compile(entries: Vec<Arc<Generation>>) -> Result<Plan, PatternError> {
-        let wants: Vec<Wants> = entries.iter().map(|g| Wants::of(&g.subscription, |kind| g.sees(kind))).collect();
+        let wants: Vec<Wants> = entries
+            .iter()
+            .map(|g| Wants::of(&g.subscription, |kind| g.sees(kind)))
+            .collect();
         let mut patterns = [const { None }; 5];
         for (slot, channel) in patterns.iter_mut().zip(Channel::ALL) {
             let specs: Vec<PatternSpec> = entries
                 .iter()
                 .enumerate()
                 .filter(|(_, g)| g.reasons)
-                .flat_map(|(owner, g)| specs(&g.subscription, owner as u32, g.enforces(), Some(channel)))
+                .flat_map(|(owner, g)| {
+                    specs(&g.subscription, owner as u32, g.enforces(), Some(channel))
+                })
                 .collect();
             if !specs.is_empty() {
                 *slot = Some(Arc::new(PatternSet::compile(specs)?));
             }
         }
         let enforcing = entries.iter().any(|g| g.enforces());
-        let holds_tool_calls =
-            entries.iter().zip(&wants).any(|(g, w)| g.enforces() && g.reasons && w.wakes_on.has(EventKind::ToolCall));
-        Ok(Plan { entries, wants, patterns, enforcing, holds_tool_calls })
+        let holds_tool_calls = entries
+            .iter()
+            .zip(&wants)
+            .any(|(g, w)| g.enforces() && g.reasons && w.wakes_on.has(EventKind::ToolCall));
+        Ok(Plan {
+            entries,
+            wants,
+            patterns,
+            enforcing,
+            holds_tool_calls,
+        })
     }
 
     /// Whether this plan is of just these generations.
     pub fn is_of(&self, entries: &[Arc<Generation>]) -> bool {
-        self.entries.len() == entries.len() && self.entries.iter().zip(entries).all(|(a, b)| Arc::ptr_eq(a, b))
+        self.entries.len() == entries.len()
+            && self
+                .entries
+                .iter()
+                .zip(entries)
+                .all(|(a, b)| Arc::ptr_eq(a, b))
     }
 }
 
@@ -82,7 +100,9 @@ impl Plan {
 /// # Errors
 /// Names the pattern and what is wrong with it.
 pub fn check(subscription: &Subscription) -> Result<(), String> {
-    PatternSet::compile(specs(subscription, 0, true, None).collect()).map(drop).map_err(|e| e.to_string())
+    PatternSet::compile(specs(subscription, 0, true, None).collect())
+        .map(drop)
+        .map_err(|e| e.to_string())
 }
 
 fn specs(
@@ -94,17 +114,22 @@ fn specs(
     let wanted = move |channels: &[crate::contract::types::Channel]| {
         channel.is_none_or(|c| channels.is_empty() || channels.contains(&c.into()))
     };
-    subscription.patterns.iter().enumerate().filter(move |(_, p)| wanted(&p.channels)).map(move |(index, p)| PatternSpec {
-        owner,
-        index: index as u32,
-        syntax: match p.syntax {
-            PatternSyntax::Literal => Syntax::Literal,
-            PatternSyntax::Regex => Syntax::Regex,
-        },
-        text: p.text.clone(),
-        ignore_case: p.ignore_case,
-        holds,
-    })
+    subscription
+        .patterns
+        .iter()
+        .enumerate()
+        .filter(move |(_, p)| wanted(&p.channels))
+        .map(move |(index, p)| PatternSpec {
+            owner,
+            index: index as u32,
+            syntax: match p.syntax {
+                PatternSyntax::Literal => Syntax::Literal,
+                PatternSyntax::Regex => Syntax::Regex,
+            },
+            text: p.text.clone(),
+            ignore_case: p.ignore_case,
+            holds,
+        })
 }
 
 impl Wants {
@@ -143,14 +168,20 @@ impl Wants {
                 Wake::Other(_) => {}
             }
         }
-        for release in subscription.release.iter().filter(|r| r.mode == ReleaseMode::HoldUntilJudged) {
+        for release in subscription
+            .release
+            .iter()
+            .filter(|r| r.mode == ReleaseMode::HoldUntilJudged)
+        {
             let max_hold = match release.max_hold_ms {
                 0 => DEFAULT_MAX_HOLD_US,
                 ms => u64::from(ms.min(60_000)) * 1000,
             };
             told = told.with(EventKind::Text);
             wants.every_tokens.get_or_insert(DEFAULT_EVERY_TOKENS);
-            if let Some(hold) = Channel::from_wit(release.channel).and_then(|c| wants.holds.get_mut(c as usize)) {
+            if let Some(hold) =
+                Channel::from_wit(release.channel).and_then(|c| wants.holds.get_mut(c as usize))
+            {
                 *hold = Some(max_hold);
             }
         }
@@ -160,7 +191,10 @@ impl Wants {
         if subscription.sees.is_empty() {
             wants.sees = told;
         }
-        wants.sees = ALL_KINDS.into_iter().filter(|k| wants.sees.has(*k) && granted(*k)).fold(Kinds::default(), Kinds::with);
+        wants.sees = ALL_KINDS
+            .into_iter()
+            .filter(|k| wants.sees.has(*k) && granted(*k))
+            .fold(Kinds::default(), Kinds::with);
         wants
     }
 }
@@ -188,7 +222,13 @@ mod tests {
     use crate::contract::types::{self as wit, ChannelRelease, Threshold};
 
     fn subscription(wakes: Vec<Wake>) -> Subscription {
-        Subscription { wakes, patterns: vec![], release: vec![], sees: vec![], findings: vec![] }
+        Subscription {
+            wakes,
+            patterns: vec![],
+            release: vec![],
+            sees: vec![],
+            findings: vec![],
+        }
     }
 
     #[test]
@@ -196,17 +236,25 @@ mod tests {
         let wants = Wants::of(
             &subscription(vec![
                 Wake::Event(EventKind::ToolResult),
-                Wake::VitalAbove(Threshold { vital: 1, above: 5.0 }),
+                Wake::VitalAbove(Threshold {
+                    vital: 1,
+                    above: 5.0,
+                }),
             ]),
             |_| true,
         );
-        assert_eq!(wants.sees, Kinds::of(&[EventKind::ToolResult, EventKind::Vitals]));
+        assert_eq!(
+            wants.sees,
+            Kinds::of(&[EventKind::ToolResult, EventKind::Vitals])
+        );
         assert_eq!(wants.every_tokens, None);
     }
 
     #[test]
     fn what_is_not_granted_is_not_seen() {
-        let wants = Wants::of(&subscription(vec![Wake::EveryTokens(1)]), |kind| kind != EventKind::Text);
+        let wants = Wants::of(&subscription(vec![Wake::EveryTokens(1)]), |kind| {
+            kind != EventKind::Text
+        });
         assert!(!wants.sees.has(EventKind::Text));
     }
 
@@ -220,6 +268,9 @@ mod tests {
         });
         let wants = Wants::of(&s, |_| true);
         assert_eq!(wants.every_tokens, Some(DEFAULT_EVERY_TOKENS));
-        assert_eq!(wants.holds, [Some(DEFAULT_MAX_HOLD_US), None, None, None, None]);
+        assert_eq!(
+            wants.holds,
+            [Some(DEFAULT_MAX_HOLD_US), None, None, None, None]
+        );
     }
 }

@@ -11,7 +11,8 @@ use super::plan::Plan;
 use super::watch::Watcher;
 use crate::config::OnFinding;
 use crate::contract::types::{
-    Action, Assessment, Checkpoint, Decision, Finding, Pending, PatternMatch, ReportedFinding, Severity, Situation,
+    Action, Assessment, Checkpoint, Decision, Finding, PatternMatch, Pending, ReportedFinding,
+    Severity, Situation,
 };
 use crate::observe::log::{Kinds, Log};
 use crate::policy::seat::{Fault, Seat};
@@ -98,15 +99,30 @@ impl Round<'_> {
         heard
     }
 
-    fn observe(&mut self, index: usize, checkpoint: Checkpoint, now: Micros, heard: &mut Heard) -> Option<Found> {
+    fn observe(
+        &mut self,
+        index: usize,
+        checkpoint: Checkpoint,
+        now: Micros,
+        heard: &mut Heard,
+    ) -> Option<Found> {
         let watcher = self.watchers.get_mut(index)?;
         let (entry, cursor) = (watcher.entry, watcher.cursor);
         let (generation, wants) = (self.plan.entries.get(entry)?, self.plan.wants.get(entry)?);
         let matches = watcher.told(self.log.len(), now);
-        let (batch, origins) = self.log.batch(cursor, wants.sees, checkpoint, self.exchange, matches);
+        let (batch, origins) =
+            self.log
+                .batch(cursor, wants.sees, checkpoint, self.exchange, matches);
         let called = std::time::Instant::now();
         let answer = lock(self.seats.get(entry)?).observe(&batch);
-        self.called(entry, "observe", checkpoint, origins.range(), called, answer.as_ref().ok().map(digest_of_assessment));
+        self.called(
+            entry,
+            "observe",
+            checkpoint,
+            origins.range(),
+            called,
+            answer.as_ref().ok().map(digest_of_assessment),
+        );
         let assessment = match answer {
             Ok(assessment) => assessment,
             Err(fault) => {
@@ -117,10 +133,15 @@ impl Round<'_> {
         if let Some(watcher) = self.watchers.get_mut(index) {
             watcher.mark(&assessment.release);
         }
-        heard.pending.extend(assessment.pending.into_iter().map(|p| (entry, p)));
+        heard
+            .pending
+            .extend(assessment.pending.into_iter().map(|p| (entry, p)));
         for finding in &assessment.findings {
-            let evidence =
-                finding.evidence.iter().filter_map(|s| Some((origins.seq(s.event)?, s.start, s.len))).collect();
+            let evidence = finding
+                .evidence
+                .iter()
+                .filter_map(|s| Some((origins.seq(s.event)?, s.start, s.len)))
+                .collect();
             self.timeline.append(
                 self.exchange,
                 Body::Finding {
@@ -135,23 +156,44 @@ impl Round<'_> {
                 },
             );
         }
-        Some(Found { entry, cursor, matches: batch.matches, findings: assessment.findings })
+        Some(Found {
+            entry,
+            cursor,
+            matches: batch.matches,
+            findings: assessment.findings,
+        })
     }
 
     fn act(&mut self, checkpoint: Checkpoint, found: &[Found], heard: &mut Heard) {
         for (entry, generation) in self.plan.entries.iter().enumerate().filter(|(_, g)| g.acts) {
-            let hears = |f: &&Found| generation.mode == crate::policy::spec::Mode::Observe || self.enforces(f.entry);
-            let wanted = |kind: &str| generation.subscription.findings.iter().any(|glob| matches_glob(glob, kind));
+            let hears = |f: &&Found| {
+                generation.mode == crate::policy::spec::Mode::Observe || self.enforces(f.entry)
+            };
+            let wanted = |kind: &str| {
+                generation
+                    .subscription
+                    .findings
+                    .iter()
+                    .any(|glob| matches_glob(glob, kind))
+            };
             let mut findings = Vec::new();
             let (mut cursor, mut matches) = (usize::MAX, Vec::new());
             for f in found.iter().filter(hears) {
-                let policy = self.plan.entries.get(f.entry).map(|g| g.name.to_string()).unwrap_or_default();
+                let policy = self
+                    .plan
+                    .entries
+                    .get(f.entry)
+                    .map(|g| g.name.to_string())
+                    .unwrap_or_default();
                 let before = findings.len();
                 findings.extend(
-                    f.findings.iter().filter(|x| wanted(&x.kind)).map(|finding| ReportedFinding {
-                        policy: policy.clone(),
-                        finding: finding.clone(),
-                    }),
+                    f.findings
+                        .iter()
+                        .filter(|x| wanted(&x.kind))
+                        .map(|finding| ReportedFinding {
+                            policy: policy.clone(),
+                            finding: finding.clone(),
+                        }),
                 );
                 if findings.len() > before {
                     cursor = cursor.min(f.cursor);
@@ -164,7 +206,10 @@ impl Round<'_> {
                 continue;
             }
             let sees = if generation.reasons {
-                self.plan.wants.get(entry).map_or(Kinds::default(), |w| w.sees)
+                self.plan
+                    .wants
+                    .get(entry)
+                    .map_or(Kinds::default(), |w| w.sees)
             } else {
                 Kinds::ALL
             };
@@ -172,18 +217,34 @@ impl Round<'_> {
                 .iter()
                 .filter(|(kind, _)| sees.has(*kind) && generation.sees(*kind))
                 .fold(Kinds::default(), |set, (kind, _)| set.with(*kind));
-            let (batch, origins) = self.log.batch(cursor, sees, checkpoint, self.exchange, matches);
+            let (batch, origins) = self
+                .log
+                .batch(cursor, sees, checkpoint, self.exchange, matches);
             let situation = Situation { findings, batch };
             let called = std::time::Instant::now();
-            let Some(seat) = self.seats.get(entry) else { continue };
+            let Some(seat) = self.seats.get(entry) else {
+                continue;
+            };
             let answer = lock(seat).decide(&situation);
-            self.called(entry, "decide", checkpoint, origins.range(), called, answer.as_ref().ok().map(digest_of_decision));
+            self.called(
+                entry,
+                "decide",
+                checkpoint,
+                origins.range(),
+                called,
+                answer.as_ref().ok().map(digest_of_decision),
+            );
             match answer {
                 Ok(decision) => {
-                    heard.pending.extend(decision.pending.into_iter().map(|p| (entry, p)));
+                    heard
+                        .pending
+                        .extend(decision.pending.into_iter().map(|p| (entry, p)));
                     heard
                         .orders
-                        .extend(decision.actions.into_iter().map(|action| Order { by: By::Policy(entry), action }));
+                        .extend(decision.actions.into_iter().map(|action| Order {
+                            by: By::Policy(entry),
+                            action,
+                        }));
                 }
                 Err(fault) => self.failed(entry, fault, heard),
             }
@@ -191,10 +252,15 @@ impl Round<'_> {
         for f in found {
             let observed = !self.enforces(f.entry);
             for finding in &f.findings {
-                heard.orders.extend(self.on_finding.iter().filter(|row| row.matches(finding)).map(|row| Order {
-                    by: By::Operator { observed },
-                    action: row.reaction.action(finding),
-                }));
+                heard.orders.extend(
+                    self.on_finding
+                        .iter()
+                        .filter(|row| row.matches(finding))
+                        .map(|row| Order {
+                            by: By::Operator { observed },
+                            action: row.reaction.action(finding),
+                        }),
+                );
             }
         }
     }
@@ -212,7 +278,9 @@ impl Round<'_> {
         since: std::time::Instant,
         result: Option<String>,
     ) {
-        let Some(generation) = self.plan.entries.get(entry) else { return };
+        let Some(generation) = self.plan.entries.get(entry) else {
+            return;
+        };
         self.timeline.append(
             self.exchange,
             Body::PolicyCall {
@@ -228,7 +296,9 @@ impl Round<'_> {
     }
 
     fn failed(&self, entry: usize, fault: Fault, heard: &mut Heard) {
-        let Some(generation) = self.plan.entries.get(entry) else { return };
+        let Some(generation) = self.plan.entries.get(entry) else {
+            return;
+        };
         let closed = generation.enforces() && generation.on_failure == OnFailure::Closed;
         tracing::warn!(policy = %generation.name, generation = generation.number, %fault, closed, "policy failed");
         self.timeline.append(
@@ -238,7 +308,12 @@ impl Round<'_> {
                 generation: generation.number,
                 fault: fault.kind.as_str().to_owned(),
                 text: fault.message.clone(),
-                on_failure: if generation.on_failure == OnFailure::Closed { "closed" } else { "open" }.to_owned(),
+                on_failure: if generation.on_failure == OnFailure::Closed {
+                    "closed"
+                } else {
+                    "open"
+                }
+                .to_owned(),
             },
         );
         if closed {
@@ -256,7 +331,8 @@ fn lock(seat: &Mutex<Seat>) -> std::sync::MutexGuard<'_, Seat> {
 
 /// A trailing `*` matches any rest.
 pub fn matches_glob(glob: &str, text: &str) -> bool {
-    glob.strip_suffix('*').map_or(glob == text, |prefix| text.starts_with(prefix))
+    glob.strip_suffix('*')
+        .map_or(glob == text, |prefix| text.starts_with(prefix))
 }
 
 /// The contract's word.
@@ -285,15 +361,27 @@ pub fn checkpoint_name(checkpoint: Checkpoint) -> &'static str {
 }
 
 fn digest_of_assessment(a: &Assessment) -> String {
-    if a.findings.is_empty() && a.release.is_empty() && a.pending.is_empty() { String::new() } else { digest(a) }
+    if a.findings.is_empty() && a.release.is_empty() && a.pending.is_empty() {
+        String::new()
+    } else {
+        digest(a)
+    }
 }
 
 fn digest_of_decision(d: &Decision) -> String {
-    if d.actions.is_empty() && d.pending.is_empty() { String::new() } else { digest(d) }
+    if d.actions.is_empty() && d.pending.is_empty() {
+        String::new()
+    } else {
+        digest(d)
+    }
 }
 
 /// First 16 hexadecimal digits of the SHA-256 of a result's JSON: replays compare it.
 fn digest(value: &impl serde::Serialize) -> String {
     let json = serde_json::to_vec(value).unwrap_or_default();
-    Sha256::digest(&json).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    Sha256::digest(&json)
+        .iter()
+        .take(8)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }

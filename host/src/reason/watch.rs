@@ -1,7 +1,7 @@
 //! One reasoner's place in one exchange: what it has been told, and whether it is due.
 
-use super::plan::Wants;
 use super::patterns::Match;
+use super::plan::Wants;
 use crate::contract::types::{EventKind, PatternMatch, ReleaseMark};
 use crate::observe::vitals::Vitals;
 use crate::session::event::{Channel, Micros, Place};
@@ -48,11 +48,17 @@ impl Watcher {
     /// Generated text.
     pub fn text(&mut self, wants: &Wants, channel: Channel, tokens: u32, at: Micros) {
         self.tokens += tokens;
-        if wants.holds.get(channel as usize).is_some_and(Option::is_some) {
+        if wants
+            .holds
+            .get(channel as usize)
+            .is_some_and(Option::is_some)
+        {
             self.untold_since.get_or_insert(at);
         }
         // A chunk may hold less than a token; a policy that asks at every token is asked at every chunk.
-        self.woken |= wants.every_tokens.is_some_and(|n| self.tokens >= n || n == 1);
+        self.woken |= wants
+            .every_tokens
+            .is_some_and(|n| self.tokens >= n || n == 1);
     }
 
     /// One of its patterns matched.
@@ -70,13 +76,16 @@ impl Watcher {
 
     /// The generation ended: whoever counts tokens or holds text sees the rest.
     pub fn ended(&mut self, wants: &Wants) {
-        self.woken |= wants.every_tokens.is_some() && (self.tokens > 0 || self.untold_since.is_some());
+        self.woken |=
+            wants.every_tokens.is_some() && (self.tokens > 0 || self.untold_since.is_some());
     }
 
     /// Looks at thresholds and clocks.
     pub fn measure(&mut self, wants: &Wants, vitals: &Vitals, generating: bool, now: Micros) {
         for ((vital, above), fired) in wants.thresholds.iter().zip(&mut self.fired) {
-            let over = vitals.value(*vital, now).is_some_and(|value| value > *above);
+            let over = vitals
+                .value(*vital, now)
+                .is_some_and(|value| value > *above);
             self.woken |= over && !*fired;
             *fired = over;
         }
@@ -91,11 +100,18 @@ impl Watcher {
             .zip(&self.fired)
             .filter(|(_, fired)| !**fired)
             .filter_map(|((vital, above), _)| vitals.crosses_at(*vital, *above));
-        thresholds.chain(self.clock(wants).filter(|_| generating)).min()
+        thresholds
+            .chain(self.clock(wants).filter(|_| generating))
+            .min()
     }
 
     fn clock(&self, wants: &Wants) -> Option<Micros> {
-        let hold = wants.holds.iter().flatten().min().and_then(|max| Some(self.untold_since? + max));
+        let hold = wants
+            .holds
+            .iter()
+            .flatten()
+            .min()
+            .and_then(|max| Some(self.untold_since? + max));
         let every = wants.every_us.map(|every| self.last_call + every);
         hold.into_iter().chain(every).min()
     }
@@ -113,8 +129,14 @@ impl Watcher {
     /// Its marks move; never backwards.
     pub fn mark(&mut self, marks: &[ReleaseMark]) {
         for mark in marks {
-            let Some(channel) = Channel::from_wit(mark.channel) else { continue };
-            let place = Place { channel, choice: mark.choice, block: mark.block };
+            let Some(channel) = Channel::from_wit(mark.channel) else {
+                continue;
+            };
+            let place = Place {
+                channel,
+                choice: mark.choice,
+                block: mark.block,
+            };
             match self.marks.iter_mut().find(|(p, _)| *p == place) {
                 Some((_, upto)) => *upto = (*upto).max(mark.upto),
                 None => self.marks.push((place, mark.upto)),
@@ -125,7 +147,11 @@ impl Watcher {
     /// How far a place may be released as far as this reasoner is concerned.
     pub fn limit(&self, wants: &Wants, place: Place) -> u32 {
         match wants.holds.get(place.channel as usize) {
-            Some(Some(_)) => self.marks.iter().find(|(p, _)| *p == place).map_or(0, |(_, upto)| *upto),
+            Some(Some(_)) => self
+                .marks
+                .iter()
+                .find(|(p, _)| *p == place)
+                .map_or(0, |(_, upto)| *upto),
             _ => u32::MAX,
         }
     }
@@ -138,7 +164,11 @@ mod tests {
     use crate::observe::log::Kinds;
     use crate::observe::vitals::{SessionVitals, id};
 
-    const OUT: Place = Place { channel: Channel::Output, choice: 0, block: 0 };
+    const OUT: Place = Place {
+        channel: Channel::Output,
+        choice: 0,
+        block: 0,
+    };
 
     fn wants() -> Wants {
         Wants {
@@ -153,7 +183,10 @@ mod tests {
 
     #[test]
     fn tokens_add_up_over_chunks() {
-        let wants = Wants { every_tokens: Some(3), ..wants() };
+        let wants = Wants {
+            every_tokens: Some(3),
+            ..wants()
+        };
         let mut w = Watcher::new(0, 0, vec![], 0);
         w.text(&wants, Channel::Output, 2, 10);
         assert!(!w.woken);
@@ -168,7 +201,10 @@ mod tests {
 
     #[test]
     fn a_threshold_wakes_once_per_crossing() {
-        let wants = Wants { thresholds: vec![(id::ELAPSED, 1000.0)], ..wants() };
+        let wants = Wants {
+            thresholds: vec![(id::ELAPSED, 1000.0)],
+            ..wants()
+        };
         let vitals = Vitals::new(0, SessionVitals::default());
         let mut w = Watcher::new(0, 0, vec![false], 0);
         assert_eq!(w.due(&wants, &vitals, true), Some(1001));
@@ -199,10 +235,24 @@ mod tests {
         let mut wants = wants();
         wants.holds[Channel::Output as usize] = Some(200);
         let mut w = Watcher::new(0, 0, vec![], 0);
-        let mark = |upto| types::ReleaseMark { channel: types::Channel::Output, choice: 0, block: 0, upto };
+        let mark = |upto| types::ReleaseMark {
+            channel: types::Channel::Output,
+            choice: 0,
+            block: 0,
+            upto,
+        };
         assert_eq!(w.limit(&wants, OUT), 0);
         w.mark(&[mark(7), mark(3)]);
         assert_eq!(w.limit(&wants, OUT), 7);
-        assert_eq!(w.limit(&wants, Place { channel: Channel::Reasoning, ..OUT }), u32::MAX);
+        assert_eq!(
+            w.limit(
+                &wants,
+                Place {
+                    channel: Channel::Reasoning,
+                    ..OUT
+                }
+            ),
+            u32::MAX
+        );
     }
 }

@@ -28,7 +28,10 @@ impl Contents {
         kept.next += 1;
         let id = kept.next;
         kept.by_id.insert(id, (exchange, text.into()));
-        ContentRef { id, len: text.len() as u64 }
+        ContentRef {
+            id,
+            len: text.len() as u64,
+        }
     }
 
     /// The exchange ended.
@@ -45,7 +48,9 @@ impl ContentSource for Contents {
             Arc::clone(&kept.by_id.get(&id)?.1)
         };
         let start = usize::try_from(offset).ok()?.min(text.len());
-        let end = start.saturating_add((len as usize).min(MAX_READ)).min(text.len());
+        let end = start
+            .saturating_add((len as usize).min(MAX_READ))
+            .min(text.len());
         text.as_bytes().get(start..end).map(<[u8]>::to_vec)
     }
 }
@@ -61,7 +66,10 @@ mod tests {
         let long = "x".repeat(100_000);
         let content = contents.keep(1, &long);
         assert_eq!(content.len, 100_000);
-        assert_eq!(contents.read(content.id, 0, u32::MAX).unwrap().len(), MAX_READ);
+        assert_eq!(
+            contents.read(content.id, 0, u32::MAX).unwrap().len(),
+            MAX_READ
+        );
         assert_eq!(contents.read(content.id, 99_999, 10).unwrap(), b"x");
         assert_eq!(contents.read(content.id, u64::MAX, 10).unwrap(), b"");
         assert_eq!(contents.read(content.id + 1, 0, 1), None);

@@ -42,14 +42,28 @@ pub struct Conversation {
 impl Conversation {
     /// Takes in the messages of a request, each as the dialect's digest of what it means.
     pub fn tell(&mut self, digests: &[Digest]) -> Told {
-        let same = self.known.iter().zip(digests).take_while(|(known, digest)| known.digest == **digest).count();
+        let same = self
+            .known
+            .iter()
+            .zip(digests)
+            .take_while(|(known, digest)| known.digest == **digest)
+            .count();
         let rewritten = (same < self.known.len()).then_some((same as u32, self.known.len() as u32));
         let left = self.known.split_off(same);
-        let mut told = Told { ids: self.known.iter().map(|known| known.id).collect(), new: Vec::new(), rewritten };
+        let mut told = Told {
+            ids: self.known.iter().map(|known| known.id).collect(),
+            new: Vec::new(),
+            rewritten,
+        };
         let mut from = 0;
         for (index, digest) in digests.iter().enumerate().skip(same) {
-            let again = left.iter().skip(from).position(|known| known.digest == *digest);
-            let id = if let Some((offset, known)) = again.and_then(|offset| Some((offset, left.get(from + offset)?))) {
+            let again = left
+                .iter()
+                .skip(from)
+                .position(|known| known.digest == *digest);
+            let id = if let Some((offset, known)) =
+                again.and_then(|offset| Some((offset, left.get(from + offset)?)))
+            {
                 from += offset + 1;
                 known.id
             } else if let Some(id) = self.gone.remove(digest).filter(|_| rewritten.is_some()) {
@@ -59,7 +73,10 @@ impl Conversation {
                 self.fresh_id()
             };
             told.ids.push(id);
-            self.known.push(Known { digest: *digest, id });
+            self.known.push(Known {
+                digest: *digest,
+                id,
+            });
         }
         for known in left.iter().filter(|known| !told.ids.contains(&known.id)) {
             self.gone.insert(known.digest, known.id);
@@ -93,7 +110,10 @@ impl Conversation {
 /// Continues the digest of a conversation by one message: the prefix digest by which a session is recognised.
 pub fn roll(prefix: Digest, message: Digest) -> Digest {
     let mut rolled = Digest::default();
-    let hash = Sha256::new().chain_update(prefix).chain_update(message).finalize();
+    let hash = Sha256::new()
+        .chain_update(prefix)
+        .chain_update(message)
+        .finalize();
     rolled.copy_from_slice(&hash[..16]);
     rolled
 }
@@ -109,9 +129,23 @@ mod tests {
     #[test]
     fn only_new_messages_are_told() {
         let mut c = Conversation::default();
-        assert_eq!(c.tell(&[d(10), d(20)]), Told { ids: vec![1, 2], new: vec![0, 1], rewritten: None });
+        assert_eq!(
+            c.tell(&[d(10), d(20)]),
+            Told {
+                ids: vec![1, 2],
+                new: vec![0, 1],
+                rewritten: None
+            }
+        );
         c.answered(d(30));
-        assert_eq!(c.tell(&[d(10), d(20), d(30), d(40)]), Told { ids: vec![1, 2, 3, 4], new: vec![3], rewritten: None });
+        assert_eq!(
+            c.tell(&[d(10), d(20), d(30), d(40)]),
+            Told {
+                ids: vec![1, 2, 3, 4],
+                new: vec![3],
+                rewritten: None
+            }
+        );
     }
 
     #[test]
@@ -119,14 +153,28 @@ mod tests {
         let mut c = Conversation::default();
         c.tell(&[d(10)]);
         c.answered(d(20));
-        assert_eq!(c.tell(&[d(10), d(20), d(10)]), Told { ids: vec![1, 2, 3], new: vec![2], rewritten: None });
+        assert_eq!(
+            c.tell(&[d(10), d(20), d(10)]),
+            Told {
+                ids: vec![1, 2, 3],
+                new: vec![2],
+                rewritten: None
+            }
+        );
     }
 
     #[test]
     fn a_request_sent_again_tells_nothing() {
         let mut c = Conversation::default();
         c.tell(&[d(10), d(20)]);
-        assert_eq!(c.tell(&[d(10), d(20)]), Told { ids: vec![1, 2], new: vec![], rewritten: None });
+        assert_eq!(
+            c.tell(&[d(10), d(20)]),
+            Told {
+                ids: vec![1, 2],
+                new: vec![],
+                rewritten: None
+            }
+        );
     }
 
     #[test]
@@ -134,7 +182,14 @@ mod tests {
         let mut c = Conversation::default();
         c.tell(&[d(1), d(10), d(20), d(30)]);
         let told = c.tell(&[d(1), d(20), d(30), d(40)]);
-        assert_eq!(told, Told { ids: vec![1, 3, 4, 5], new: vec![3], rewritten: Some((1, 4)) });
+        assert_eq!(
+            told,
+            Told {
+                ids: vec![1, 3, 4, 5],
+                new: vec![3],
+                rewritten: Some((1, 4))
+            }
+        );
         let back = c.tell(&[d(1), d(10), d(20), d(30), d(40)]);
         assert_eq!(back.ids, [1, 2, 3, 4, 5]);
         assert_eq!(back.rewritten, Some((1, 4)));
@@ -146,7 +201,14 @@ mod tests {
         c.tell(&[d(1), d(10)]);
         c.answered(d(20));
         let told = c.tell(&[d(1), d(11)]);
-        assert_eq!(told, Told { ids: vec![1, 4], new: vec![1], rewritten: Some((1, 3)) });
+        assert_eq!(
+            told,
+            Told {
+                ids: vec![1, 4],
+                new: vec![1],
+                rewritten: Some((1, 3))
+            }
+        );
     }
 
     #[test]

@@ -44,7 +44,10 @@ impl Overlay {
     /// One whose anchor the client dropped goes where the anchor's successors begin: to the front.
     pub fn insertions<'a>(&'a self, ids: &'a [u64]) -> impl Iterator<Item = (usize, &'a Injected)> {
         self.injected.iter().map(|injected| {
-            let at = ids.iter().position(|id| *id == injected.after).map_or(0, |index| index + 1);
+            let at = ids
+                .iter()
+                .position(|id| *id == injected.after)
+                .map_or(0, |index| index + 1);
             (at, injected)
         })
     }
@@ -57,9 +60,22 @@ mod tests {
     #[test]
     fn an_injected_message_keeps_its_place_while_the_history_grows() {
         let mut overlay = Overlay::default();
-        overlay.injected.push(Injected { after: 2, role: Role::System, text: "note".into() });
-        overlay.injected.push(Injected { after: 0, role: Role::System, text: "first".into() });
-        let at = |ids: &[u64]| overlay.insertions(ids).map(|(at, _)| at).collect::<Vec<_>>();
+        overlay.injected.push(Injected {
+            after: 2,
+            role: Role::System,
+            text: "note".into(),
+        });
+        overlay.injected.push(Injected {
+            after: 0,
+            role: Role::System,
+            text: "first".into(),
+        });
+        let at = |ids: &[u64]| {
+            overlay
+                .insertions(ids)
+                .map(|(at, _)| at)
+                .collect::<Vec<_>>()
+        };
         assert_eq!(at(&[1, 2]), [2, 0]);
         assert_eq!(at(&[1, 2, 3, 4]), [2, 0]);
         assert_eq!(at(&[3, 4]), [0, 0]);
@@ -68,8 +84,17 @@ mod tests {
     #[test]
     fn the_newest_value_of_a_parameter_counts() {
         let mut overlay = Overlay::default();
-        overlay.set_parameters(&[("temperature".into(), "1".into()), ("seed".into(), "3".into())]);
+        overlay.set_parameters(&[
+            ("temperature".into(), "1".into()),
+            ("seed".into(), "3".into()),
+        ]);
         overlay.set_parameters(&[("temperature".into(), "0".into())]);
-        assert_eq!(overlay.parameters, [("seed".into(), "3".into()), ("temperature".into(), "0".into())]);
+        assert_eq!(
+            overlay.parameters,
+            [
+                ("seed".into(), "3".into()),
+                ("temperature".into(), "0".into())
+            ]
+        );
     }
 }

@@ -38,7 +38,11 @@ struct Beginning {
 impl Sessions {
     /// No session yet.
     pub fn new(recorder: Recorder) -> Sessions {
-        Sessions { recorder, live: Mutex::default(), beginnings: Mutex::default() }
+        Sessions {
+            recorder,
+            live: Mutex::default(),
+            beginnings: Mutex::default(),
+        }
     }
 
     /// Where everything is recorded.
@@ -93,7 +97,10 @@ impl Sessions {
         }
         let known = beginnings
             .entry((key.principal.as_str().into(), prefix))
-            .or_insert_with(|| Beginning { key: Some(key.clone()), at });
+            .or_insert_with(|| Beginning {
+                key: Some(key.clone()),
+                at,
+            });
         known.at = at;
         if known.key.as_ref() != Some(key) {
             known.key = None;

@@ -97,11 +97,22 @@ struct Saved {
 
 impl Session {
     /// A session that is new, or goes on from what the store has of it.
-    pub fn open(found: Found, saved: Option<&SavedSession>, limits: Limits, recorder: Recorder) -> Arc<Session> {
+    pub fn open(
+        found: Found,
+        saved: Option<&SavedSession>,
+        limits: Limits,
+        recorder: Recorder,
+    ) -> Arc<Session> {
         let id = found.key.id();
         let opened = saved.map_or_else(now, |s| s.row.opened);
         let seed = saved.map_or_else(|| getrandom::u32().unwrap_or_default(), |s| s.seed);
-        let parent = found.parent.as_ref().map(|value| SessionKey { value: value.clone(), ..found.key.clone() }.id());
+        let parent = found.parent.as_ref().map(|value| {
+            SessionKey {
+                value: value.clone(),
+                ..found.key.clone()
+            }
+            .id()
+        });
         recorder.store.open_session(
             id,
             SessionHead {
@@ -116,7 +127,11 @@ impl Session {
             Some(saved) => Ledger::resume(Arc::clone(&recorder.store), limits, saved).0,
             None => Ledger::new(id, Arc::clone(&recorder.store), limits),
         };
-        let mut state = State { opened, last_seen: now(), ..State::default() };
+        let mut state = State {
+            opened,
+            last_seen: now(),
+            ..State::default()
+        };
         if let Some(saved) = saved {
             state.resume(saved);
         }
@@ -165,22 +180,29 @@ impl Session {
     /// The seat of a policy, made when it is first needed.
     pub fn seat(&self, generation: &Arc<Generation>, asks: &Arc<dyn Asker>) -> Arc<Mutex<Seat>> {
         let mut seats = self.seats.lock().unwrap_or_else(PoisonError::into_inner);
-        let seat = seats.entry(Arc::clone(&generation.name)).or_insert_with(|| {
-            let services =
-                Services { content: Arc::clone(&self.contents) as Arc<_>, asks: Arc::clone(asks) };
-            let mut seat = Seat::new(Arc::clone(generation), Arc::clone(&self.facts), services);
-            if let Some(saved) = self.state().saved_seats.remove(&*generation.name) {
-                seat.restore_from(saved);
-            }
-            Arc::new(Mutex::new(seat))
-        });
+        let seat = seats
+            .entry(Arc::clone(&generation.name))
+            .or_insert_with(|| {
+                let services = Services {
+                    content: Arc::clone(&self.contents) as Arc<_>,
+                    asks: Arc::clone(asks),
+                };
+                let mut seat = Seat::new(Arc::clone(generation), Arc::clone(&self.facts), services);
+                if let Some(saved) = self.state().saved_seats.remove(&*generation.name) {
+                    seat.restore_from(saved);
+                }
+                Arc::new(Mutex::new(seat))
+            });
         Arc::clone(seat)
     }
 
     /// The generation under which this session already uses a policy.
     pub fn seated(&self, name: &str) -> Option<Arc<Generation>> {
         let seats = self.seats.lock().unwrap_or_else(PoisonError::into_inner);
-        let seat = seats.get(name)?.lock().unwrap_or_else(PoisonError::into_inner);
+        let seat = seats
+            .get(name)?
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         Some(Arc::clone(seat.generation()))
     }
 
@@ -194,7 +216,11 @@ impl Session {
             tokens: spent.tokens,
             cost: spent.cost,
             exchanges: state.exchanges,
-            tools: (state.tools.calls, state.tools.failures, state.tools.failures_in_a_row),
+            tools: (
+                state.tools.calls,
+                state.tools.failures,
+                state.tools.failures_in_a_row,
+            ),
             retries: state.retries,
             token_limit: limits.tokens,
         }
@@ -214,7 +240,10 @@ impl Session {
             if let Err(fault) = seat.settle() {
                 faults.push((seat.generation().name.to_string(), fault));
             } else if let Some(saved) = seat.saved() {
-                self.recorder.store.save_seat(self.id, to_row(&seat.generation().name, &seat.generation().digest, saved));
+                self.recorder.store.save_seat(
+                    self.id,
+                    to_row(&seat.generation().name, &seat.generation().digest, saved),
+                );
             }
         }
         let mut state = self.state();
@@ -267,8 +296,11 @@ impl State {
 
     fn resume(&mut self, saved: &SavedSession) {
         self.exchanges = saved.row.counters.exchanges;
-        self.saved_seats =
-            saved.seats.iter().filter_map(|seat| Some((seat.policy.clone(), from_row(seat)?))).collect();
+        self.saved_seats = saved
+            .seats
+            .iter()
+            .filter_map(|seat| Some((seat.policy.clone(), from_row(seat)?)))
+            .collect();
         let Some(bytes) = &saved.state else { return };
         match serde_json::from_slice::<Saved>(bytes) {
             Ok(state) => {
@@ -362,6 +394,12 @@ mod tests {
             values: [("k".to_owned(), vec![9])].into_iter().collect(),
         };
         assert_eq!(from_row(&to_row("p", "d", &saved)).unwrap(), saved);
-        assert_eq!(from_row(&store::Seat { state: vec![9, 0, 0, 0, 1], ..to_row("p", "d", &saved) }), None);
+        assert_eq!(
+            from_row(&store::Seat {
+                state: vec![9, 0, 0, 0, 1],
+                ..to_row("p", "d", &saved)
+            }),
+            None
+        );
     }
 }

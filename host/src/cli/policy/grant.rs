@@ -42,23 +42,43 @@ struct Place {
 /// Unknown names (64); files that cannot be written; with `--all-requested`, no Airlock runs (69).
 pub async fn run(global: &Global, args: &GrantArgs) -> Result<(), Failure> {
     if !is_name(&args.name) {
-        return Err(Failure::usage(anyhow!("{} is no name of a policy: a-z, 0-9 and -", args.name)));
+        return Err(Failure::usage(anyhow!(
+            "{} is no name of a policy: a-z, 0-9 and -",
+            args.name
+        )));
     }
-    if let Some(unknown) = args.actions.iter().find(|action| !ACTIONS.contains(&action.as_str())) {
-        return Err(Failure::usage(anyhow!("there is no action {unknown}: there is {}", ACTIONS.join(", "))));
+    if let Some(unknown) = args
+        .actions
+        .iter()
+        .find(|action| !ACTIONS.contains(&action.as_str()))
+    {
+        return Err(Failure::usage(anyhow!(
+            "there is no action {unknown}: there is {}",
+            ACTIONS.join(", ")
+        )));
     }
     let config = configuration(global)?;
     let admin = AdminClient::new(global);
-    let mut more = More { actions: args.actions.clone(), ..More::default() };
+    let mut more = More {
+        actions: args.actions.clone(),
+        ..More::default()
+    };
     if args.all_requested {
         let admin = admin.as_ref().map_err(|_| {
-            Failure::unavailable(anyhow!("--all-requested asks the running Airlock: start it, or name the actions"))
+            Failure::unavailable(anyhow!(
+                "--all-requested asks the running Airlock: start it, or name the actions"
+            ))
         })?;
         request(&admin.get("/v1/policies").await?, &args.name, &mut more)?;
     }
     let place = place(&config, &args.name)?;
     write(&place, &config, &args.name, &more)?;
-    println!("{}: granted {} in {}", args.name, shown(&more), place.file.display());
+    println!(
+        "{}: granted {} in {}",
+        args.name,
+        shown(&more),
+        place.file.display()
+    );
     match admin {
         Ok(admin) => match admin.post("/v1/reload").await {
             Ok(_) => println!("the running Airlock has taken it"),
@@ -71,9 +91,19 @@ pub async fn run(global: &Global, args: &GrantArgs) -> Result<(), Failure> {
 
 /// Adds what the policy asks for and was not granted: `ask <target>`, `see <kind of event>`, or the name of an action.
 fn request(policies: &Value, name: &str, more: &mut More) -> Result<(), Failure> {
-    let policy = policies.as_array().into_iter().flatten().find(|policy| policy["name"] == name);
-    let policy = policy.ok_or_else(|| anyhow!("there is no policy {name}: `airlock policies` lists them"))?;
-    for wanted in policy["ungranted"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+    let policy = policies
+        .as_array()
+        .into_iter()
+        .flatten()
+        .find(|policy| policy["name"] == name);
+    let policy = policy
+        .ok_or_else(|| anyhow!("there is no policy {name}: `airlock policies` lists them"))?;
+    for wanted in policy["ungranted"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+    {
         match wanted.split_once(' ') {
             Some(("ask", target)) => more.asks.push(target.to_owned()),
             Some(("see", kind)) => more.sees.push(kind.to_owned()),
@@ -87,12 +117,18 @@ fn request(policies: &Value, name: &str, more: &mut More) -> Result<(), Failure>
 }
 
 fn place(config: &Config, name: &str) -> Result<Place, Failure> {
-    let entry = |file: &Path| Place { file: file.to_owned(), path: vec!["policy".to_owned(), name.to_owned()] };
+    let entry = |file: &Path| Place {
+        file: file.to_owned(),
+        path: vec!["policy".to_owned(), name.to_owned()],
+    };
     let beside = config.policies.dir.join(format!("{name}.toml"));
     let component = config.policies.dir.join(format!("{name}.wasm"));
     match &config.source {
         Source::File(file) if config.policy.contains_key(name) => Ok(entry(file)),
-        _ if beside.exists() || component.exists() => Ok(Place { file: beside, path: Vec::new() }),
+        _ if beside.exists() || component.exists() => Ok(Place {
+            file: beside,
+            path: Vec::new(),
+        }),
         Source::File(file) => Ok(entry(file)),
         Source::Environment => Err(Failure::usage(anyhow!(
             "there is no {} and no airlock.toml to write to: airlock init writes one",
@@ -108,12 +144,15 @@ fn write(place: &Place, config: &Config, name: &str, more: &More) -> Result<(), 
         other => other.with_context(|| format!("cannot read {shown}"))?,
     };
     let path: Vec<&str> = place.path.iter().map(String::as_str).collect();
-    let after = edit::grant(&before, &path, &config.policies.grants, more).with_context(|| format!("in {shown}"))?;
+    let after = edit::grant(&before, &path, &config.policies.grants, more)
+        .with_context(|| format!("in {shown}"))?;
     // Judged before it is written: this command never leaves a file behind that would be refused.
     if path.is_empty() {
-        toml::from_str::<PolicySpec>(&after).map_err(|error| anyhow!("{shown} would be wrong: {error}"))?;
+        toml::from_str::<PolicySpec>(&after)
+            .map_err(|error| anyhow!("{shown} would be wrong: {error}"))?;
     } else {
-        crate::config::parse::parse(&after, &place.file).with_context(|| format!("{name} would be wrong"))?;
+        crate::config::parse::parse(&after, &place.file)
+            .with_context(|| format!("{name} would be wrong"))?;
     }
     replace(&place.file, &after).with_context(|| format!("cannot write {shown}"))?;
     Ok(())
@@ -136,7 +175,13 @@ fn replace(file: &Path, text: &str) -> std::io::Result<()> {
 fn shown(more: &More) -> String {
     let asks = more.asks.iter().map(|target| format!("asking {target}"));
     let sees = more.sees.iter().map(|kind| format!("seeing {kind}"));
-    more.actions.iter().cloned().chain(asks).chain(sees).collect::<Vec<_>>().join(", ")
+    more.actions
+        .iter()
+        .cloned()
+        .chain(asks)
+        .chain(sees)
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 #[cfg(test)]
@@ -149,7 +194,15 @@ mod tests {
         let file = dir.join("airlock.toml");
         let config = crate::config::locate::read(&file)?;
         let place = place(&config, name)?;
-        write(&place, &config, name, &More { actions: vec!["block".into()], ..More::default() })?;
+        write(
+            &place,
+            &config,
+            name,
+            &More {
+                actions: vec!["block".into()],
+                ..More::default()
+            },
+        )?;
         Ok(place.file)
     }
 
@@ -163,27 +216,57 @@ mod tests {
         std::fs::write(policies.join("dropped.wasm"), "").unwrap();
 
         assert_eq!(granted(dir.path(), "listed").unwrap(), main);
-        assert_eq!(granted(dir.path(), "dropped").unwrap(), policies.join("dropped.toml"));
+        assert_eq!(
+            granted(dir.path(), "dropped").unwrap(),
+            policies.join("dropped.toml")
+        );
         assert_eq!(granted(dir.path(), "builtin").unwrap(), main);
 
         let text = std::fs::read_to_string(&main).unwrap();
-        assert!(text.starts_with("# mine\n[policy.listed]\norder = 1\n"), "{text}");
+        assert!(
+            text.starts_with("# mine\n[policy.listed]\norder = 1\n"),
+            "{text}"
+        );
         let config = crate::config::locate::read(&main).unwrap();
         for name in ["listed", "builtin"] {
-            assert!(config.policy[name].grants.as_ref().unwrap().actions.contains(&"block".to_owned()), "{name}");
+            assert!(
+                config.policy[name]
+                    .grants
+                    .as_ref()
+                    .unwrap()
+                    .actions
+                    .contains(&"block".to_owned()),
+                "{name}"
+            );
         }
         let beside: PolicySpec =
-            toml::from_str(&std::fs::read_to_string(policies.join("dropped.toml")).unwrap()).unwrap();
+            toml::from_str(&std::fs::read_to_string(policies.join("dropped.toml")).unwrap())
+                .unwrap();
         assert_eq!(beside.grants.unwrap().actions, ["annotate", "block"]);
     }
 
     #[test]
     fn everything_requested_becomes_actions_and_targets() {
-        let policies = json!([{"name": "guard", "ungranted": ["block", "ask classifier", "see text"]}]);
+        let policies =
+            json!([{"name": "guard", "ungranted": ["block", "ask classifier", "see text"]}]);
         let mut more = More::default();
         request(&policies, "guard", &mut more).unwrap();
-        assert_eq!(more, More { actions: vec!["block".into()], asks: vec!["classifier".into()], sees: vec!["text".into()] });
+        assert_eq!(
+            more,
+            More {
+                actions: vec!["block".into()],
+                asks: vec!["classifier".into()],
+                sees: vec!["text".into()]
+            }
+        );
         assert!(request(&policies, "nobody", &mut more).is_err());
-        assert!(request(&json!([{"name": "guard", "ungranted": []}]), "guard", &mut More::default()).is_err());
+        assert!(
+            request(
+                &json!([{"name": "guard", "ungranted": []}]),
+                "guard",
+                &mut More::default()
+            )
+            .is_err()
+        );
     }
 }

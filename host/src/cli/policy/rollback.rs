@@ -17,9 +17,17 @@ pub struct RollbackArgs {
 /// No Airlock runs (69), or there is no earlier generation.
 pub async fn run(global: &Global, args: &RollbackArgs) -> Result<(), Failure> {
     if !is_name(&args.name) {
-        return Err(Failure::usage(anyhow::anyhow!("{} is no name of a policy", args.name)));
+        return Err(Failure::usage(anyhow::anyhow!(
+            "{} is no name of a policy",
+            args.name
+        )));
     }
-    let answer = AdminClient::new(global)?.post(&format!("/v1/policies/{}/rollback", args.name)).await?;
-    println!("{}: generation {} serves again", args.name, answer["generation"]);
+    let answer = AdminClient::new(global)?
+        .post(&format!("/v1/policies/{}/rollback", args.name))
+        .await?;
+    println!(
+        "{}: generation {} serves again",
+        args.name, answer["generation"]
+    );
     Ok(())
 }

@@ -18,7 +18,10 @@ static SDK_GOLDEN: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../sdk/golden/src
 const TEMPLATE: [(&str, &str); 4] = [
     ("Cargo.toml", include_str!("template/Cargo.toml.txt")),
     ("src/lib.rs", include_str!("template/lib.rs.txt")),
-    ("golden/10-blocks.json", include_str!("template/golden.json.txt")),
+    (
+        "golden/10-blocks.json",
+        include_str!("template/golden.json.txt"),
+    ),
     (".gitignore", "/target\n"),
 ];
 
@@ -42,11 +45,18 @@ pub fn run(args: &NewArgs) -> Result<(), Failure> {
             args.name
         )));
     }
-    let directory = args.directory.clone().unwrap_or_else(|| PathBuf::from(&args.name));
+    let directory = args
+        .directory
+        .clone()
+        .unwrap_or_else(|| PathBuf::from(&args.name));
     if directory.exists() {
-        return Err(Failure::usage(anyhow!("{} exists: name another directory", directory.display())));
+        return Err(Failure::usage(anyhow!(
+            "{} exists: name another directory",
+            directory.display()
+        )));
     }
-    create(&directory, &args.name).with_context(|| format!("cannot write {}", directory.display()))?;
+    create(&directory, &args.name)
+        .with_context(|| format!("cannot write {}", directory.display()))?;
     let shown = directory.display();
     println!(
         "wrote {shown}: its rule is in src/lib.rs, what it must say in golden/, the SDK in airlock/\n\
@@ -58,11 +68,20 @@ pub fn run(args: &NewArgs) -> Result<(), Failure> {
 
 fn create(directory: &Path, name: &str) -> std::io::Result<()> {
     for (file, text) in TEMPLATE {
-        write(&directory.join(file), text.replace("{name}", name).as_bytes())?;
+        write(
+            &directory.join(file),
+            text.replace("{name}", name).as_bytes(),
+        )?;
     }
     let sdk = directory.join("airlock");
-    write(&sdk.join("rust/Cargo.toml"), include_bytes!("../../../../sdk/rust/Cargo.toml"))?;
-    write(&sdk.join("golden/Cargo.toml"), include_bytes!("../../../../sdk/golden/Cargo.toml"))?;
+    write(
+        &sdk.join("rust/Cargo.toml"),
+        include_bytes!("../../../../sdk/rust/Cargo.toml"),
+    )?;
+    write(
+        &sdk.join("golden/Cargo.toml"),
+        include_bytes!("../../../../sdk/golden/Cargo.toml"),
+    )?;
     for (part, source) in [("rust/src", &SDK_RUST), ("golden/src", &SDK_GOLDEN)] {
         let target = sdk.join(part);
         std::fs::create_dir_all(&target)?;
@@ -92,11 +111,26 @@ mod tests {
             let text = std::fs::read_to_string(made.join(file)).unwrap();
             assert!(!text.contains("{name}"), "{file}");
         }
-        let manifest: toml::Table = std::fs::read_to_string(made.join("Cargo.toml")).unwrap().parse().unwrap();
+        let manifest: toml::Table = std::fs::read_to_string(made.join("Cargo.toml"))
+            .unwrap()
+            .parse()
+            .unwrap();
         assert_eq!(manifest["package"]["name"].as_str(), Some("guard"));
-        let sdk = made.join(manifest["dependencies"]["airlock-sdk"]["path"].as_str().unwrap());
-        let manifest: toml::Table = std::fs::read_to_string(sdk.join("Cargo.toml")).unwrap().parse().unwrap();
-        assert!(manifest["package"].get("version").is_some_and(toml::Value::is_str), "inherits from no workspace");
+        let sdk = made.join(
+            manifest["dependencies"]["airlock-sdk"]["path"]
+                .as_str()
+                .unwrap(),
+        );
+        let manifest: toml::Table = std::fs::read_to_string(sdk.join("Cargo.toml"))
+            .unwrap()
+            .parse()
+            .unwrap();
+        assert!(
+            manifest["package"]
+                .get("version")
+                .is_some_and(toml::Value::is_str),
+            "inherits from no workspace"
+        );
         assert!(sdk.join("src/lib.rs").exists() && sdk.join("../golden/src/lib.rs").exists());
     }
 }

@@ -25,6 +25,15 @@ pub fn run(args: &TestArgs) -> Result<(), Failure> {
         .arg("test")
         .current_dir(&args.directory)
         .status()
-        .with_context(|| format!("cannot run cargo in {}: install Rust (rustup.rs)", args.directory.display()))?;
-    if status.success() { Ok(()) } else { Err(anyhow!("the policy's tests failed").into()) }
+        .with_context(|| {
+            format!(
+                "cannot run cargo in {}: install Rust (rustup.rs)",
+                args.directory.display()
+            )
+        })?;
+    if status.success() {
+        Ok(())
+    } else {
+        Err(anyhow!("the policy's tests failed").into())
+    }
 }
