@@ -1,0 +1,50 @@
+# Airlock. `make demo` and `make test` need nothing but Rust's stable toolchain and the package registries.
+#
+# One release profile serves demo, tests and benchmark, so that wasmtime is compiled once.
+
+POLICIES := $(patsubst %/Cargo.toml,%,$(wildcard plugins/*/Cargo.toml))
+# cargo-nextest runs the tests of all crates at once; without it cargo runs them crate after crate.
+TESTS := $(shell cargo nextest --version >/dev/null 2>&1 && echo "cargo nextest run" || echo "cargo test")
+
+say = @printf '\n\033[1m== %s\033[0m\n' "$(1)" >&2
+
+.PHONY: help demo test build policies toolchain unit check fmt bindings clean
+
+help: ## what can be made
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
+
+demo: build ## runs Airlock on real traffic and shows policies stepping in
+	$(call say,demo)
+	target/release/airlock demo
+
+test: unit check ## everything that is tested
+
+build: policies ## the release binary, with the first-party policies inside
+	$(call say,host: minutes when cold (mostly wasmtime) and seconds when warm)
+	cargo build --release --locked --package airlock
+
+policies: toolchain ## the first-party policies: target/policies/*.wasm
+	$(call say,policies)
+	cargo build --release --locked --package airlock-build
+	target/release/airlock-build target/policies target/guest $(POLICIES)
+
+toolchain: ## a Rust that compiles to Wasm
+	@sdk/toolchain.sh
+
+unit: policies ## tests of all crates
+	$(call say,tests)
+	$(TESTS) --release --locked --workspace
+
+check: policies ## clippy and rustfmt
+	$(call say,clippy and rustfmt)
+	cargo clippy --release --locked --workspace --all-targets -- --deny warnings
+	cargo fmt --all --check
+
+fmt: ## formats the sources
+	cargo fmt --all
+
+bindings: ## the SDK's bindings, after a change of wit/
+	cargo run --quiet --locked --manifest-path sdk/rust/bindgen/Cargo.toml --target-dir target/bindgen
+
+clean: ## removes what was built, but for the guest toolchain
+	cargo clean
