@@ -8,15 +8,19 @@
 //! instance behind; a change that does not load leaves the old generation serving, and says why.
 //! Not done here: wake conditions, release, slots and what a fault means for a request. Nothing here knows HTTP.
 
+mod answers;
+mod engine;
 pub mod generation;
 pub mod health;
+mod host;
 pub mod limits;
+mod program;
 pub mod registry;
 pub mod seat;
 pub mod spec;
 
 pub use generation::{Generation, PolicySet};
-pub use health::State;
+pub use health::{Counts, State};
 pub use limits::{Limits, LimitsPatch};
 pub use registry::{Policies, PolicyEvent, PolicySettings, PolicyStatus};
 pub use seat::{Asker, ContentSource, Fault, FaultKind, Moved, SavedState, Seat, Services};

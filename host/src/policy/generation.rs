@@ -1,11 +1,22 @@
 //! One loaded version of a policy, and the set of those that serve.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::time::{Duration, Instant};
 
-use super::health::State;
+use super::health::{Change, Counts, Health, State};
+use super::host::{Host, LogGate};
 use super::limits::Limits;
+use super::program::{Instance, Program};
+use super::seat::{Fault, SavedState, Services};
 use super::spec::{Grants, Mode, Move, OnFailure};
 use crate::contract::types;
+
+/// Calls kept of each generation, to rehearse its successor with.
+const RECENT_CALLS: usize = 16;
+/// Larger calls are not kept.
+const RECENT_BYTES: usize = 64 << 10;
 
 /// The policies that serve, in the configured order (order, then name). Immutable: a change publishes a new set.
 #[derive(Debug, Default)]
@@ -25,7 +36,6 @@ impl PolicySet {
 }
 
 /// One loaded version of a policy: a component, its settings and its grants.
-#[derive(Debug)]
 pub struct Generation {
     /// Name under which it is configured.
     pub name: Arc<str>,
@@ -50,7 +60,7 @@ pub struct Generation {
     /// Whether Airlock must not serve without it.
     pub required: bool,
     /// What it may see and order.
-    pub grants: Grants,
+    pub grants: Arc<Grants>,
     /// Actions and targets that it asks for and was not granted.
     pub ungranted: Vec<String>,
     /// Its settings, JSON.
@@ -63,6 +73,47 @@ pub struct Generation {
     pub acts: bool,
     /// What one of its instances may use up.
     pub limits: Limits,
+    pub(super) program: Program,
+    pub(super) health: Health,
+    pub(super) gate: Arc<LogGate>,
+    pub(super) recent: Mutex<VecDeque<(Arc<types::Facts>, Arc<Told>)>>,
+    pub(super) previous: OnceLock<Arc<Generation>>,
+    pub(super) overseer: OnceLock<Weak<dyn Overseer>>,
+    /// Content and settings that it was made of: what the registry compares to see whether anything changed.
+    pub(super) key: String,
+}
+
+/// Who is told when a generation's health changes.
+pub(super) trait Overseer: Send + Sync {
+    fn changed(&self, generation: &Generation, change: Change, fault: Option<&Fault>);
+}
+
+/// What a policy was told in one call.
+#[derive(Debug)]
+pub(super) enum Told {
+    Batch(types::Batch),
+    Situation(types::Situation),
+}
+
+impl Told {
+    pub(super) fn batch(&self) -> &types::Batch {
+        match self {
+            Self::Batch(batch) => batch,
+            Self::Situation(situation) => &situation.batch,
+        }
+    }
+
+    /// Roughly what keeping it costs.
+    pub(super) fn bytes(&self) -> usize {
+        let batch = self.batch();
+        batch.text.len() + batch.events.len() * size_of::<types::Event>() + batch.details.len() * 256
+    }
+}
+
+impl fmt::Debug for Generation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}#{}", self.name, self.number)
+    }
 }
 
 impl Generation {
@@ -87,6 +138,76 @@ impl Generation {
     /// Where it stands.
     #[must_use]
     pub fn state(&self) -> State {
-        State::Active
+        if self.health.withdrawn() { State::Retired } else { self.health.state() }
+    }
+
+    /// Calls, faults and latency so far.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.health.counts()
+    }
+
+    /// The newest fault.
+    #[must_use]
+    pub fn last_fault(&self) -> Option<String> {
+        self.health.last_fault()
+    }
+
+    /// The generation that it replaced, if that one could still serve.
+    #[must_use]
+    pub fn previous(&self) -> Option<&Arc<Self>> {
+        self.previous.get()
+    }
+
+    /// A new instance with a session opened in it.
+    pub(super) fn open(
+        &self,
+        facts: &Arc<types::Facts>,
+        services: &Services,
+        saved: Option<&SavedState>,
+    ) -> Result<Instance, Fault> {
+        let host = Host::new(
+            Arc::clone(&self.name),
+            Arc::clone(facts),
+            services.clone(),
+            Arc::clone(&self.grants),
+            Arc::clone(&self.gate),
+            &self.limits,
+        );
+        self.program.instantiate(host, &self.limits)?.open(&self.settings, saved)
+    }
+
+    pub(super) fn good(&self, took: Duration) {
+        self.tell(self.health.good(took), None);
+    }
+
+    pub(super) fn bad(&self, fault: &Fault) {
+        self.tell(self.health.bad(Instant::now(), fault), Some(fault));
+    }
+
+    fn tell(&self, change: Change, fault: Option<&Fault>) {
+        if change != Change::None
+            && let Some(overseer) = self.overseer.get().and_then(Weak::upgrade)
+        {
+            overseer.changed(self, change, fault);
+        }
+    }
+
+    /// Keeps a call for the rehearsal of the next generation. Skipped while somebody else does so: a sample will do.
+    pub(super) fn remember(&self, facts: &Arc<types::Facts>, told: &Arc<Told>) {
+        if told.bytes() > RECENT_BYTES {
+            return;
+        }
+        if let Ok(mut recent) = self.recent.try_lock() {
+            if recent.len() == RECENT_CALLS {
+                recent.pop_front();
+            }
+            recent.push_back((Arc::clone(facts), Arc::clone(told)));
+        }
+    }
+
+    /// The calls kept for rehearsal, oldest first.
+    pub(super) fn recent(&self) -> Vec<(Arc<types::Facts>, Arc<Told>)> {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 }

@@ -99,3 +99,35 @@ impl Limits {
         }
     }
 }
+
+impl Limits {
+    /// Whether every limit is in the range in which it means something. The error names the setting.
+    pub fn check(&self) -> Result<(), String> {
+        let ranges = [
+            ("memory_mib", self.memory_mib, 1, 4096),
+            ("cpu_ms", self.cpu_ms, 1, 60_000),
+            ("wall_ms", self.wall_ms, 1, 600_000),
+            // A guest runs on the stack of the thread that calls it, of which 2 MiB are usual.
+            ("stack_kib", self.stack_kib, 16, 1024),
+            ("table_elements", self.table_elements, 100, 1_000_000),
+            ("hostcall_kib", self.hostcall_kib, 16, 1 << 20),
+            ("handles", self.handles, 4, 100_000),
+            ("findings", self.findings, 1, 10_000),
+            ("actions", self.actions, 1, 10_000),
+            ("details", self.details, 1, 100_000),
+            ("log_per_second", self.log_per_second, 0, 1_000_000),
+            ("state_kib", self.state_kib, 0, 16_384),
+            ("file_mib", self.file_mib, 1, 1024),
+            ("instances", self.instances, 1, 100_000),
+        ];
+        for (name, value, least, most) in ranges {
+            if !(least..=most).contains(&value) {
+                return Err(format!("limit `{name}` is {value}: it must be from {least} to {most}"));
+            }
+        }
+        if self.wall_ms < self.cpu_ms {
+            return Err(format!("limit `wall_ms` ({}) is below `cpu_ms` ({}): raise it", self.wall_ms, self.cpu_ms));
+        }
+        Ok(())
+    }
+}

@@ -1,12 +1,21 @@
-//! One policy in one session.
+//! One policy in one session: the instance, and everything from which it can be made again.
+//!
+//! After each exchange the session's memory is saved. What the policy was told since then is kept (bounded), so that after
+//! a crash a new instance is restored from the saved memory and told it again, without the call that killed the old one.
+//! Told again, it asks nobody a second time and its log is silent. A state value that the killing call set is lost with
+//! that call: a call counts whole or not at all.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
-use super::generation::Generation;
+use super::answers;
+use super::generation::{Generation, Told};
+use super::host::Asked;
+use super::program::Instance;
 use crate::contract::{asking, types};
 
 /// Long content of a session, for ranged reads by its policies. Must return at once.
@@ -103,6 +112,13 @@ impl FaultKind {
     }
 }
 
+impl FaultKind {
+    /// Whether the policy is to blame, so that it counts towards quarantine.
+    pub(super) fn is_the_guests(self) -> bool {
+        !matches!(self, Self::Pool | Self::Quarantined | Self::Host)
+    }
+}
+
 /// A failed call. The instance is gone; the seat goes on from saved state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
@@ -110,6 +126,12 @@ pub struct Fault {
     pub kind: FaultKind,
     /// For people: what happened, and the guest's last words if it logged any in this call.
     pub message: String,
+}
+
+impl Fault {
+    pub(super) fn new(kind: FaultKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into() }
+    }
 }
 
 impl fmt::Display for Fault {
@@ -144,46 +166,126 @@ pub enum Moved {
     Pinned(String),
 }
 
+/// Calls told since the last save, and their bytes, beyond which a seat saves in mid-exchange instead of keeping more.
+const UNSAVED_CALLS: usize = 64;
+const UNSAVED_BYTES: usize = 256 << 10;
+
 /// One policy in one session.
 pub struct Seat {
     generation: Arc<Generation>,
     facts: Arc<types::Facts>,
     services: Services,
+    instance: Option<Instance>,
     saved: Option<SavedState>,
+    unsaved: Vec<(Arc<Told>, Asked)>,
+    unsaved_bytes: usize,
 }
 
 impl Seat {
     /// A seat. Costs nothing: the instance is created at the first call.
     #[must_use]
     pub fn new(generation: Arc<Generation>, facts: Arc<types::Facts>, services: Services) -> Self {
-        Self {
-            generation,
-            facts,
-            services,
-            saved: None,
+        Self { generation, facts, services, instance: None, saved: None, unsaved: Vec::new(), unsaved_bytes: 0 }
+    }
+
+    /// Has the policy judge a batch. Runs guest code on the calling thread, for at most `limits.wall_ms`.
+    pub fn observe(&mut self, batch: &types::Batch) -> Result<types::Assessment, Fault> {
+        self.call(
+            |instance| instance.observe(batch, None),
+            |answer, limits| answers::assessment(answer, batch, limits),
+            || Told::Batch(batch.clone()),
+        )
+    }
+
+    /// Has the policy decide what to do about findings. As [`Seat::observe`].
+    pub fn decide(&mut self, situation: &types::Situation) -> Result<types::Decision, Fault> {
+        self.call(
+            |instance| instance.decide(situation, None),
+            answers::decision,
+            || Told::Situation(situation.clone()),
+        )
+    }
+
+    fn call<A>(
+        &mut self,
+        ask: impl FnOnce(Instance) -> Result<(Instance, A), Fault>,
+        check: impl FnOnce(&A, &super::Limits) -> Result<(), String>,
+        told: impl FnOnce() -> Told,
+    ) -> Result<A, Fault> {
+        self.generation.health.admit(Instant::now())?;
+        let started = Instant::now();
+        let outcome = self.take_instance().and_then(ask).and_then(|(instance, answer)| {
+            check(&answer, &self.generation.limits).map_err(|e| Fault::new(FaultKind::Malformed, e))?;
+            Ok((instance, answer))
+        });
+        match outcome {
+            Ok((mut instance, answer)) => {
+                self.generation.good(started.elapsed());
+                let told = Arc::new(told());
+                self.generation.remember(&self.facts, &told);
+                self.unsaved_bytes += told.bytes();
+                self.unsaved.push((told, instance.take_asked()));
+                self.instance = Some(instance);
+                if self.unsaved.len() >= UNSAVED_CALLS || self.unsaved_bytes >= UNSAVED_BYTES {
+                    // The answer stands. A policy that cannot save says so at the next call.
+                    if let Err(fault) = self.settle() {
+                        tracing::warn!(policy = &*self.generation.name, %fault, "a policy could not save its session");
+                    }
+                }
+                Ok(answer)
+            }
+            Err(fault) => {
+                self.generation.bad(&fault);
+                Err(fault)
+            }
         }
     }
 
-    /// Has the policy judge a batch.
-    pub fn observe(&mut self, batch: &types::Batch) -> Result<types::Assessment, Fault> {
-        let _ = (&self.facts, &self.services, batch);
-        todo!()
-    }
-
-    /// Has the policy decide what to do about findings.
-    pub fn decide(&mut self, situation: &types::Situation) -> Result<types::Decision, Fault> {
-        let _ = situation;
-        todo!()
-    }
-
-    /// Saves the session's memory. Call it after each exchange.
+    /// Saves the session's memory. Call it after each exchange. After an error the seat goes on from what was saved before.
     pub fn settle(&mut self) -> Result<(), Fault> {
-        todo!()
+        if self.unsaved.is_empty() {
+            return Ok(());
+        }
+        let outcome = self.take_instance().and_then(Instance::save).and_then(|(instance, saved)| {
+            let (reasoning, acting) = saved
+                .map_err(|e| Fault::new(FaultKind::Session, format!("the policy refused to save the session: {e}")))?;
+            let limit = self.generation.limits.state_kib as usize * 1024;
+            if reasoning.len().max(acting.len()) > limit {
+                let n = reasoning.len().max(acting.len());
+                return Err(Fault::new(
+                    FaultKind::Malformed,
+                    format!("the saved session has {n} bytes where `limits.state_kib` allows {limit}"),
+                ));
+            }
+            let values = instance.host().values.clone();
+            let schema = self.generation.description.state_schema;
+            Ok((instance, SavedState { schema, reasoning, acting, values }))
+        });
+        self.forget();
+        match outcome {
+            Ok((instance, saved)) => {
+                self.saved = Some(saved);
+                self.instance = Some(instance);
+                Ok(())
+            }
+            Err(fault) => {
+                self.generation.bad(&fault);
+                Err(fault)
+            }
+        }
     }
 
     /// Saves, and gives the instance back; the next call makes another one.
     pub fn hibernate(&mut self) -> Result<(), Fault> {
-        todo!()
+        let outcome = self.settle();
+        self.instance = None;
+        outcome
+    }
+
+    /// Whether it holds an instance.
+    #[must_use]
+    pub fn is_awake(&self) -> bool {
+        self.instance.is_some()
     }
 
     /// What was saved last.
@@ -192,20 +294,84 @@ impl Seat {
         self.saved.as_ref()
     }
 
-    /// Goes on from a state that was saved earlier, perhaps in another process. Only before the first call.
+    /// Goes on from a state that was saved earlier, perhaps in another process.
     pub fn restore_from(&mut self, saved: SavedState) {
+        self.instance = None;
+        self.forget();
         self.saved = Some(saved);
     }
 
-    /// Moves to another generation with what the session remembers.
+    /// Moves to another generation with what the session remembers. Between calls, best between exchanges: text that was
+    /// not yet released can be told again by the caller, answers that were given stand.
     pub fn move_to(&mut self, next: Arc<Generation>) -> Moved {
+        if Arc::ptr_eq(&self.generation, &next) {
+            return Moved::Migrated;
+        }
+        let leaving_is_urgent = self.generation.health.withdrawn();
+        if next.on_reload == super::Move::Pin && !leaving_is_urgent {
+            return Moved::Pinned(format!("`on_reload` of `{}` is \"pin\"", next.name));
+        }
+        let mut lost = self.settle().err();
+        let restored = match &self.saved {
+            Some(saved) => next.open(&self.facts, &self.services, Some(saved)).map(Some),
+            None => Ok(None),
+        };
+        match restored {
+            Ok(instance) => self.instance = instance,
+            Err(fault) if !leaving_is_urgent => return Moved::Pinned(fault.to_string()),
+            Err(fault) => {
+                self.instance = None;
+                self.saved = None;
+                lost = Some(fault);
+            }
+        }
         self.generation = next;
-        todo!()
+        match lost {
+            None => Moved::Migrated,
+            Some(fault) => Moved::Restarted(fault.to_string()),
+        }
     }
 
     /// The generation that serves this session.
     #[must_use]
     pub fn generation(&self) -> &Arc<Generation> {
         &self.generation
+    }
+
+    /// The living instance, or a new one that knows what the old one did.
+    fn take_instance(&mut self) -> Result<Instance, Fault> {
+        if let Some(instance) = self.instance.take() {
+            return Ok(instance);
+        }
+        let mut instance = match self.generation.open(&self.facts, &self.services, self.saved.as_ref()) {
+            Ok(instance) => instance,
+            Err(fault) => {
+                // Memory that cannot be read is given up, or the session would fail for ever. This call reports it.
+                if fault.kind.is_the_guests() && self.saved.take().is_some() {
+                    self.forget();
+                }
+                return Err(fault);
+            }
+        };
+        for (told, asked) in &self.unsaved {
+            let again = Some(asked.clone());
+            let outcome = match &**told {
+                Told::Batch(batch) => instance.observe(batch, again).map(|(i, _)| i),
+                Told::Situation(situation) => instance.decide(situation, again).map(|(i, _)| i),
+            };
+            match outcome {
+                Ok(next) => instance = next,
+                Err(fault) => {
+                    self.forget();
+                    return Err(fault);
+                }
+            }
+        }
+        Ok(instance)
+    }
+
+    fn forget(&mut self) {
+        self.unsaved.clear();
+        self.unsaved_bytes = 0;
     }
 }
