@@ -9,19 +9,28 @@
 //! Not done here: wake conditions, release, slots and what a fault means for a request. Nothing here knows HTTP.
 
 mod answers;
+pub mod builtin;
+mod directory;
 mod engine;
 pub mod generation;
+mod golden;
 pub mod health;
 mod host;
+mod inspect;
 pub mod limits;
+mod load;
 mod program;
 pub mod registry;
+pub mod report;
 pub mod seat;
 pub mod spec;
+mod table;
+mod watch;
 
 pub use generation::{Generation, PolicySet};
 pub use health::{Counts, State};
 pub use limits::{Limits, LimitsPatch};
-pub use registry::{Policies, PolicyEvent, PolicySettings, PolicyStatus};
+pub use registry::{Policies, PolicySettings};
+pub use report::{PolicyEvent, PolicyStatus};
 pub use seat::{Asker, ContentSource, Fault, FaultKind, Moved, SavedState, Seat, Services};
 pub use spec::{Grants, Mode, Move, OnFailure, PolicySpec};

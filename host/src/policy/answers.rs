@@ -19,23 +19,38 @@ const PATTERN_BYTES: usize = 256 << 10;
 const SCHEMA_BYTES: usize = 256 << 10;
 
 /// Judges what a reasoner returned for a batch.
-pub(super) fn assessment(answer: &types::Assessment, batch: &types::Batch, limits: &Limits) -> Result<(), String> {
+pub(super) fn assessment(
+    answer: &types::Assessment,
+    batch: &types::Batch,
+    limits: &Limits,
+) -> Result<(), String> {
     at_most(answer.findings.len(), limits.findings, "findings")?;
     at_most(answer.release.len(), limits.details, "details")?;
     pending(&answer.pending, limits)?;
     for finding in &answer.findings {
         if finding.kind.is_empty() || finding.kind.len() > WORD {
-            return Err(format!("a finding's kind has {} bytes: it must have 1 to {WORD}", finding.kind.len()));
+            return Err(format!(
+                "a finding's kind has {} bytes: it must have 1 to {WORD}",
+                finding.kind.len()
+            ));
         }
         if !(0.0..=1.0).contains(&finding.confidence) {
-            return Err(format!("finding `{}`: confidence {} is not in 0..1", finding.kind, finding.confidence));
+            return Err(format!(
+                "finding `{}`: confidence {} is not in 0..1",
+                finding.kind, finding.confidence
+            ));
         }
-        if !finding.data.is_empty() && serde_json::from_str::<serde::de::IgnoredAny>(&finding.data).is_err() {
+        if !finding.data.is_empty()
+            && serde_json::from_str::<serde::de::IgnoredAny>(&finding.data).is_err()
+        {
             return Err(format!("finding `{}`: `data` is not JSON", finding.kind));
         }
         at_most(finding.evidence.len(), limits.details, "details")?;
         for span in &finding.evidence {
-            if event_text(batch, span.event).and_then(|t| slice(t, span.start, span.len)).is_none() {
+            if event_text(batch, span.event)
+                .and_then(|t| slice(t, span.start, span.len))
+                .is_none()
+            {
                 return Err(format!(
                     "finding `{}`: evidence {} bytes from {} of event {} is not text of this batch",
                     finding.kind, span.len, span.start, span.event
@@ -53,7 +68,10 @@ pub(super) fn decision(answer: &types::Decision, limits: &Limits) -> Result<(), 
         if let types::Action::Stop(stop) = action
             && (stop.confidence.is_nan() || stop.confidence > 1.0)
         {
-            return Err(format!("action `stop`: confidence {} is neither in 0..1 nor negative", stop.confidence));
+            return Err(format!(
+                "action `stop`: confidence {} is neither in 0..1 nor negative",
+                stop.confidence
+            ));
         }
     }
     pending(&answer.pending, limits)
@@ -62,7 +80,10 @@ pub(super) fn decision(answer: &types::Decision, limits: &Limits) -> Result<(), 
 /// Judges what a policy says of itself.
 pub(super) fn description(answer: &types::Description) -> Result<(), String> {
     if !spec::is_name(&answer.name) {
-        return Err(format!("it calls itself `{}`: a name has 1 to 64 of `a-z 0-9 -`", answer.name.escape_debug()));
+        return Err(format!(
+            "it calls itself `{}`: a name has 1 to 64 of `a-z 0-9 -`",
+            answer.name.escape_debug()
+        ));
     }
     if !is_semver(&answer.version) {
         return Err(format!(
@@ -70,14 +91,26 @@ pub(super) fn description(answer: &types::Description) -> Result<(), String> {
             answer.version.escape_debug()
         ));
     }
-    if let Some(unknown) = answer.actions.iter().find(|a| !ACTIONS.contains(&a.as_str())) {
-        return Err(format!("it may order `{}`, which this host does not know", unknown.escape_debug()));
+    if let Some(unknown) = answer
+        .actions
+        .iter()
+        .find(|a| !ACTIONS.contains(&a.as_str()))
+    {
+        return Err(format!(
+            "it may order `{}`, which this host does not know",
+            unknown.escape_debug()
+        ));
     }
     if answer.settings_schema.len() > SCHEMA_BYTES {
-        return Err(format!("its settings schema has more than {SCHEMA_BYTES} bytes"));
+        return Err(format!(
+            "its settings schema has more than {SCHEMA_BYTES} bytes"
+        ));
     }
     if let Some(name) = answer.asks.iter().find(|a| a.is_empty() || a.len() > WORD) {
-        return Err(format!("it asks a target whose name has {} bytes: it must have 1 to {WORD}", name.len()));
+        return Err(format!(
+            "it asks a target whose name has {} bytes: it must have 1 to {WORD}",
+            name.len()
+        ));
     }
     Ok(())
 }
@@ -95,40 +128,60 @@ pub(super) fn subscription(answer: &types::Subscription) -> Result<(), String> {
         return Err(format!("it wants {n} {what}: at most {PARTS} are allowed"));
     }
     if answer.patterns.iter().map(|p| p.text.len()).sum::<usize>() > PATTERN_BYTES {
-        return Err(format!("its patterns have more than {PATTERN_BYTES} bytes together"));
+        return Err(format!(
+            "its patterns have more than {PATTERN_BYTES} bytes together"
+        ));
     }
     if answer.patterns.iter().any(|p| p.text.is_empty()) {
         return Err("one of its patterns is empty: that would match everywhere".into());
     }
     for wake in &answer.wakes {
         match wake {
-            types::Wake::EveryTokens(0) => return Err("it wants to be woken every 0 tokens: 1 is the least".into()),
+            types::Wake::EveryTokens(0) => {
+                return Err("it wants to be woken every 0 tokens: 1 is the least".into());
+            }
             types::Wake::EveryMs(ms) if *ms < 10 => {
-                return Err(format!("it wants to be woken every {ms} ms: 10 is the least"));
+                return Err(format!(
+                    "it wants to be woken every {ms} ms: 10 is the least"
+                ));
             }
             types::Wake::VitalAbove(t) if t.above.is_nan() => {
-                return Err(format!("its threshold for vital {} is not a number", t.vital));
+                return Err(format!(
+                    "its threshold for vital {} is not a number",
+                    t.vital
+                ));
             }
             _ => {}
         }
     }
     match answer.release.iter().find(|r| r.max_hold_ms > 60_000) {
-        Some(r) => Err(format!("it wants to hold text for {} ms: 60,000 is the most", r.max_hold_ms)),
+        Some(r) => Err(format!(
+            "it wants to hold text for {} ms: 60,000 is the most",
+            r.max_hold_ms
+        )),
         None => Ok(()),
     }
 }
 
 fn pending(items: &[types::Pending], limits: &Limits) -> Result<(), String> {
     at_most(items.len(), limits.details, "details")?;
-    match items.iter().find(|p| !(1..=DEADLINE_MS).contains(&p.deadline_ms)) {
-        Some(p) => Err(format!("a pending item's deadline is {} ms: it must be 1 to {DEADLINE_MS}", p.deadline_ms)),
+    match items
+        .iter()
+        .find(|p| !(1..=DEADLINE_MS).contains(&p.deadline_ms))
+    {
+        Some(p) => Err(format!(
+            "a pending item's deadline is {} ms: it must be 1 to {DEADLINE_MS}",
+            p.deadline_ms
+        )),
         None => Ok(()),
     }
 }
 
 fn at_most(n: usize, limit: u32, name: &str) -> Result<(), String> {
     if n > limit as usize {
-        return Err(format!("the answer has {n} items where `limits.{name}` allows {limit}"));
+        return Err(format!(
+            "the answer has {n} items where `limits.{name}` allows {limit}"
+        ));
     }
     Ok(())
 }
@@ -150,6 +203,10 @@ fn slice(text: &str, start: u32, len: u32) -> Option<&str> {
 fn is_semver(version: &str) -> bool {
     let core = version.split(['-', '+']).next().unwrap_or_default();
     let mut parts = core.split('.');
-    let mut number = || parts.next().is_some_and(|p| !p.is_empty() && p.len() <= 9 && p.bytes().all(|b| b.is_ascii_digit()));
+    let mut number = || {
+        parts
+            .next()
+            .is_some_and(|p| !p.is_empty() && p.len() <= 9 && p.bytes().all(|b| b.is_ascii_digit()))
+    };
     version.len() <= 64 && number() && number() && number() && parts.next().is_none()
 }

@@ -15,7 +15,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use wasmtime::{
-    Cache, CacheConfig, Config, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails,
+    Cache, CacheConfig, Config, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig,
+    WasmBacktraceDetails,
 };
 
 use super::limits::Limits;
@@ -58,8 +59,15 @@ impl Engine {
         limits.check().map_err(|e| anyhow!(e))?;
         let cache = cache_dir.map(open_cache).transpose()?;
         let capacity = clamp_instances(limits.instances);
-        let roomy = wasmtime::Engine::new(&config(limits, Kind::Roomy, cache.clone())).map_err(cannot_start)?;
-        let pooled = match wasmtime::Engine::new(&config(limits, Kind::Pooled { instances: capacity }, cache)) {
+        let roomy = wasmtime::Engine::new(&config(limits, Kind::Roomy, cache.clone()))
+            .map_err(cannot_start)?;
+        let pooled = match wasmtime::Engine::new(&config(
+            limits,
+            Kind::Pooled {
+                instances: capacity,
+            },
+            cache,
+        )) {
             Ok(engine) => Some(engine),
             Err(error) => {
                 tracing::warn!(
@@ -70,7 +78,13 @@ impl Engine {
                 None
             }
         };
-        start_ticker(pooled.iter().chain([&roomy]).map(wasmtime::Engine::weak).collect())?;
+        start_ticker(
+            pooled
+                .iter()
+                .chain([&roomy])
+                .map(wasmtime::Engine::weak)
+                .collect(),
+        )?;
         Ok(Arc::new(Self {
             pooled,
             roomy,
@@ -87,7 +101,8 @@ impl Engine {
         limits.check().map_err(|e| anyhow!(e))?;
         Ok(Arc::new(Self {
             pooled: None,
-            roomy: wasmtime::Engine::new(&config(limits, Kind::Replay, None)).map_err(cannot_start)?,
+            roomy: wasmtime::Engine::new(&config(limits, Kind::Replay, None))
+                .map_err(cannot_start)?,
             pool_memory_mib: 0,
             live: Arc::default(),
             capacity: limits.instances,
@@ -97,7 +112,10 @@ impl Engine {
 
     /// The runtimes on which a component with this memory limit may run, in the order to try them.
     pub(super) fn candidates(&self, limits: &Limits) -> impl Iterator<Item = &wasmtime::Engine> {
-        self.pooled.iter().filter(|_| limits.memory_mib <= self.pool_memory_mib).chain([&self.roomy])
+        self.pooled
+            .iter()
+            .filter(|_| limits.memory_mib <= self.pool_memory_mib)
+            .chain([&self.roomy])
     }
 
     /// Whether calls are bounded by fuel.
@@ -109,7 +127,9 @@ impl Engine {
     /// instantiation and would be blamed on the guest.
     pub(super) fn admit(&self) -> Option<Permit> {
         self.live
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| (n < self.capacity).then_some(n + 1))
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| {
+                (n < self.capacity).then_some(n + 1)
+            })
             .ok()
             .map(|_| Permit(Arc::clone(&self.live)))
     }
@@ -187,7 +207,12 @@ fn open_cache(dir: &Path) -> Result<Cache> {
         .recursive(true)
         .mode(0o700)
         .create(dir)
-        .with_context(|| format!("cannot create the cache of compiled policies `{}`", dir.display()))?;
+        .with_context(|| {
+            format!(
+                "cannot create the cache of compiled policies `{}`",
+                dir.display()
+            )
+        })?;
     let mode = std::fs::metadata(dir)?.permissions().mode();
     ensure!(
         mode & 0o022 == 0,
@@ -203,8 +228,9 @@ fn open_cache(dir: &Path) -> Result<Cache> {
 
 /// As many instances as are asked for, or as the machine's limit on memory mappings allows.
 fn clamp_instances(asked: u32) -> u32 {
-    let Some(maps) =
-        std::fs::read_to_string("/proc/sys/vm/max_map_count").ok().and_then(|s| s.trim().parse::<u32>().ok())
+    let Some(maps) = std::fs::read_to_string("/proc/sys/vm/max_map_count")
+        .ok()
+        .and_then(|s| s.trim().parse::<u32>().ok())
     else {
         return asked;
     };

@@ -5,6 +5,8 @@ use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwapOption;
+
 use super::health::{Change, Counts, Health, State};
 use super::host::{Host, LogGate};
 use super::limits::Limits;
@@ -77,7 +79,7 @@ pub struct Generation {
     pub(super) health: Health,
     pub(super) gate: Arc<LogGate>,
     pub(super) recent: Mutex<VecDeque<(Arc<types::Facts>, Arc<Told>)>>,
-    pub(super) previous: OnceLock<Arc<Generation>>,
+    pub(super) previous: ArcSwapOption<Generation>,
     pub(super) overseer: OnceLock<Weak<dyn Overseer>>,
     /// Content and settings that it was made of: what the registry compares to see whether anything changed.
     pub(super) key: String,
@@ -106,7 +108,9 @@ impl Told {
     /// Roughly what keeping it costs.
     pub(super) fn bytes(&self) -> usize {
         let batch = self.batch();
-        batch.text.len() + batch.events.len() * size_of::<types::Event>() + batch.details.len() * 256
+        batch.text.len()
+            + batch.events.len() * size_of::<types::Event>()
+            + batch.details.len() * 256
     }
 }
 
@@ -138,7 +142,11 @@ impl Generation {
     /// Where it stands.
     #[must_use]
     pub fn state(&self) -> State {
-        if self.health.withdrawn() { State::Retired } else { self.health.state() }
+        if self.health.withdrawn() {
+            State::Retired
+        } else {
+            self.health.state()
+        }
     }
 
     /// Calls, faults and latency so far.
@@ -155,8 +163,8 @@ impl Generation {
 
     /// The generation that it replaced, if that one could still serve.
     #[must_use]
-    pub fn previous(&self) -> Option<&Arc<Self>> {
-        self.previous.get()
+    pub fn previous(&self) -> Option<Arc<Self>> {
+        self.previous.load_full()
     }
 
     /// A new instance with a session opened in it.
@@ -174,7 +182,9 @@ impl Generation {
             Arc::clone(&self.gate),
             &self.limits,
         );
-        self.program.instantiate(host, &self.limits)?.open(&self.settings, saved)
+        self.program
+            .instantiate(host, &self.limits)?
+            .open(&self.settings, saved)
     }
 
     pub(super) fn good(&self, took: Duration) {
@@ -208,6 +218,11 @@ impl Generation {
 
     /// The calls kept for rehearsal, oldest first.
     pub(super) fn recent(&self) -> Vec<(Arc<types::Facts>, Arc<Told>)> {
-        self.recent.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+        self.recent
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .iter()
+            .cloned()
+            .collect()
     }
 }

@@ -100,7 +100,13 @@ impl Health {
             traps: AtomicU64::new(0),
             inner: Mutex::new(Inner {
                 latency: Histogram::new_with_bounds(1, SLOWEST_NS, 2).ok(),
-                phase: if probation { Phase::Probation { left: PROBATION_CALLS } } else { Phase::Active },
+                phase: if probation {
+                    Phase::Probation {
+                        left: PROBATION_CALLS,
+                    }
+                } else {
+                    Phase::Active
+                },
                 strikes: 0,
                 first_strike: None,
                 backoff: BACKOFF,
@@ -116,14 +122,19 @@ impl Health {
             return Ok(());
         }
         let mut inner = self.lock();
-        let Phase::Quarantined { until, trial } = &mut inner.phase else { return Ok(()) };
+        let Phase::Quarantined { until, trial } = &mut inner.phase else {
+            return Ok(());
+        };
         if now >= *until && !*trial {
             *trial = true;
             return Ok(());
         }
         let wait = until.saturating_duration_since(now);
         let last = inner.last_fault.as_deref().unwrap_or("unknown");
-        Err(Fault::new(FaultKind::Quarantined, format!("in quarantine for another {wait:.1?} after: {last}")))
+        Err(Fault::new(
+            FaultKind::Quarantined,
+            format!("in quarantine for another {wait:.1?} after: {last}"),
+        ))
     }
 
     /// A call succeeded.
@@ -177,19 +188,30 @@ impl Health {
             Phase::Quarantined { trial: false, .. } => Change::None,
             Phase::Quarantined { trial: true, .. } => self.quarantine(&mut inner, now),
             Phase::Active => {
-                if inner.first_strike.is_none_or(|first| now.duration_since(first) > WINDOW) || inner.strikes == 0 {
+                if inner
+                    .first_strike
+                    .is_none_or(|first| now.duration_since(first) > WINDOW)
+                    || inner.strikes == 0
+                {
                     inner.first_strike = Some(now);
                     inner.strikes = 0;
                 }
                 inner.strikes += 1;
-                if inner.strikes < STRIKES { Change::None } else { self.quarantine(&mut inner, now) }
+                if inner.strikes < STRIKES {
+                    Change::None
+                } else {
+                    self.quarantine(&mut inner, now)
+                }
             }
         }
     }
 
     fn quarantine(&self, inner: &mut Inner, now: Instant) -> Change {
         let backoff = inner.backoff;
-        inner.phase = Phase::Quarantined { until: now + backoff, trial: false };
+        inner.phase = Phase::Quarantined {
+            until: now + backoff,
+            trial: false,
+        };
         inner.backoff = (backoff * 2).min(BACKOFF_MOST);
         inner.strikes = 0;
         self.shut.store(true, Ordering::Release);
@@ -226,14 +248,31 @@ impl Health {
         }
     }
 
-    #[allow(clippy::cast_precision_loss, reason = "nanoseconds of one call, far below 2^53")]
+    #[allow(
+        clippy::cast_precision_loss,
+        reason = "nanoseconds of one call, far below 2^53"
+    )]
     pub(super) fn counts(&self) -> Counts {
         let inner = self.lock();
-        let us = |h: &Histogram<u64>, q| if h.is_empty() { 0.0 } else { h.value_at_quantile(q) as f64 / 1e3 };
-        let (good, p50_us, p99_us) =
-            inner.latency.as_ref().map_or((0, 0.0, 0.0), |h| (h.len(), us(h, 0.5), us(h, 0.99)));
+        let us = |h: &Histogram<u64>, q| {
+            if h.is_empty() {
+                0.0
+            } else {
+                h.value_at_quantile(q) as f64 / 1e3
+            }
+        };
+        let (good, p50_us, p99_us) = inner
+            .latency
+            .as_ref()
+            .map_or((0, 0.0, 0.0), |h| (h.len(), us(h, 0.5), us(h, 0.99)));
         let faults = self.faults.load(Ordering::Relaxed);
-        Counts { calls: good + faults, faults, traps: self.traps.load(Ordering::Relaxed), p50_us, p99_us }
+        Counts {
+            calls: good + faults,
+            faults,
+            traps: self.traps.load(Ordering::Relaxed),
+            p50_us,
+            p99_us,
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

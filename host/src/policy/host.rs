@@ -65,9 +65,12 @@ impl Host {
         gate: Arc<LogGate>,
         limits: &Limits,
     ) -> Self {
-        let wasi = grants
-            .wasi
-            .then(|| Box::new(Wasi { ctx: WasiCtxBuilder::new().build(), table: ResourceTable::new() }));
+        let wasi = grants.wasi.then(|| {
+            Box::new(Wasi {
+                ctx: WasiCtxBuilder::new().build(),
+                table: ResourceTable::new(),
+            })
+        });
         Self {
             policy,
             facts,
@@ -123,11 +126,17 @@ impl logging::Host for Host {
         }
         let (policy, session) = (&*self.policy, self.facts.session.as_str());
         match level {
-            logging::Level::Trace => tracing::trace!(target: "policy", policy, session, "{message}"),
-            logging::Level::Debug => tracing::debug!(target: "policy", policy, session, "{message}"),
+            logging::Level::Trace => {
+                tracing::trace!(target: "policy", policy, session, "{message}")
+            }
+            logging::Level::Debug => {
+                tracing::debug!(target: "policy", policy, session, "{message}")
+            }
             logging::Level::Info => tracing::info!(target: "policy", policy, session, "{message}"),
             logging::Level::Warn => tracing::warn!(target: "policy", policy, session, "{message}"),
-            logging::Level::Error => tracing::error!(target: "policy", policy, session, "{message}"),
+            logging::Level::Error => {
+                tracing::error!(target: "policy", policy, session, "{message}")
+            }
         }
     }
 }
@@ -139,16 +148,27 @@ impl state::Host for Host {
 
     fn set(&mut self, key: String, value: Option<Vec<u8>>) -> Result<(), String> {
         if key.is_empty() || key.len() > KEY_BYTES {
-            return Err(format!("the key has {} bytes: it must have 1 to {KEY_BYTES}", key.len()));
+            return Err(format!(
+                "the key has {} bytes: it must have 1 to {KEY_BYTES}",
+                key.len()
+            ));
         }
         let Some(value) = value else {
             self.values.remove(&key);
             return Ok(());
         };
-        let others: usize = self.values.iter().filter(|(k, _)| **k != key).map(|(k, v)| k.len() + v.len()).sum();
+        let others: usize = self
+            .values
+            .iter()
+            .filter(|(k, _)| **k != key)
+            .map(|(k, v)| k.len() + v.len())
+            .sum();
         let total = others + key.len() + value.len();
         if total > self.state_bytes {
-            return Err(format!("keys and values would have {total} bytes: at most {} are kept", self.state_bytes));
+            return Err(format!(
+                "keys and values would have {total} bytes: at most {} are kept",
+                self.state_bytes
+            ));
         }
         self.values.insert(key, value);
         Ok(())
@@ -162,13 +182,25 @@ impl content::Host for Host {
 }
 
 impl asking::Host for Host {
-    fn ask(&mut self, target: String, question: asking::Question, deadline_ms: u32) -> Result<u64, String> {
+    fn ask(
+        &mut self,
+        target: String,
+        question: asking::Question,
+        deadline_ms: u32,
+    ) -> Result<u64, String> {
         let told = match &mut self.retold {
-            Some(retold) => retold.pop_front().unwrap_or_else(|| Err("not asked the first time".into())),
+            Some(retold) => retold
+                .pop_front()
+                .unwrap_or_else(|| Err("not asked the first time".into())),
             None if self.grants.asks.contains(&target) => {
-                self.services.asks.ask(&self.policy, &target, question, deadline_ms)
+                self.services
+                    .asks
+                    .ask(&self.policy, &target, question, deadline_ms)
             }
-            None => Err(format!("`{target}` is not granted: add it to `grants.asks` of `{}`", self.policy)),
+            None => Err(format!(
+                "`{target}` is not granted: add it to `grants.asks` of `{}`",
+                self.policy
+            )),
         };
         self.asked.push(told.clone());
         told
@@ -179,9 +211,15 @@ impl WasiView for Host {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         // Linked only with the grant; a store without it never comes here, and an empty context would do no harm.
         let wasi = self.wasi.get_or_insert_with(|| {
-            Box::new(Wasi { ctx: WasiCtxBuilder::new().build(), table: ResourceTable::new() })
+            Box::new(Wasi {
+                ctx: WasiCtxBuilder::new().build(),
+                table: ResourceTable::new(),
+            })
         });
-        WasiCtxView { ctx: &mut wasi.ctx, table: &mut wasi.table }
+        WasiCtxView {
+            ctx: &mut wasi.ctx,
+            table: &mut wasi.table,
+        }
     }
 }
 
@@ -229,13 +267,20 @@ impl Clock {
         } else {
             None
         };
-        Ok(if clock.cut.is_some() { UpdateDeadline::Interrupt } else { UpdateDeadline::Continue(1) })
+        Ok(if clock.cut.is_some() {
+            UpdateDeadline::Interrupt
+        } else {
+            UpdateDeadline::Continue(1)
+        })
     }
 }
 
 fn thread_cpu_time() -> Duration {
     let now = clock_gettime(ClockId::ThreadCPUTime);
-    Duration::new(u64::try_from(now.tv_sec).unwrap_or(0), u32::try_from(now.tv_nsec).unwrap_or(0))
+    Duration::new(
+        u64::try_from(now.tv_sec).unwrap_or(0),
+        u32::try_from(now.tv_nsec).unwrap_or(0),
+    )
 }
 
 /// Bounds what one store may allocate.
@@ -260,7 +305,12 @@ impl Meter {
 }
 
 impl ResourceLimiter for Meter {
-    fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _: Option<usize>,
+    ) -> wasmtime::Result<bool> {
         let total = self.memory.saturating_add(desired.saturating_sub(current));
         if total > self.memory_max {
             self.refused = true;
@@ -270,7 +320,12 @@ impl ResourceLimiter for Meter {
         Ok(true)
     }
 
-    fn table_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+    fn table_growing(
+        &mut self,
+        _: usize,
+        desired: usize,
+        _: Option<usize>,
+    ) -> wasmtime::Result<bool> {
         let fits = desired <= self.table_max;
         self.refused |= !fits;
         Ok(fits)

@@ -122,11 +122,16 @@ impl Limits {
         ];
         for (name, value, least, most) in ranges {
             if !(least..=most).contains(&value) {
-                return Err(format!("limit `{name}` is {value}: it must be from {least} to {most}"));
+                return Err(format!(
+                    "limit `{name}` is {value}: it must be from {least} to {most}"
+                ));
             }
         }
         if self.wall_ms < self.cpu_ms {
-            return Err(format!("limit `wall_ms` ({}) is below `cpu_ms` ({}): raise it", self.wall_ms, self.cpu_ms));
+            return Err(format!(
+                "limit `wall_ms` ({}) is below `cpu_ms` ({}): raise it",
+                self.wall_ms, self.cpu_ms
+            ));
         }
         Ok(())
     }

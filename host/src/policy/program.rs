@@ -44,12 +44,15 @@ impl Program {
         let component = compile(engine, bytes, limits)?;
         let link_error = |e: wasmtime::Error| BuildError::Link(format!("{e:#}"));
         // Only a cost of the first session otherwise, so a failure here is one there.
-        component.initialize_copy_on_write_image().map_err(|e| BuildError::Compile(format!("{e:#}")))?;
+        component
+            .initialize_copy_on_write_image()
+            .map_err(|e| BuildError::Compile(format!("{e:#}")))?;
         let mut linker = Linker::new(component.engine());
         host::link(&mut linker, grants).map_err(link_error)?;
         let pre = linker.instantiate_pre(&component).map_err(link_error)?;
         let has = |interface: &str| component.get_export_index(None, interface).is_some();
-        let package = |interface: &str| format!("airlock:policy/{interface}@{}", crate::contract::VERSION);
+        let package =
+            |interface: &str| format!("airlock:policy/{interface}@{}", crate::contract::VERSION);
         let program = Self {
             engine: Arc::clone(engine),
             about: about::GuestIndices::new(&pre).map_err(link_error)?,
@@ -57,7 +60,10 @@ impl Program {
                 .then(|| reasoning::GuestIndices::new(&pre))
                 .transpose()
                 .map_err(link_error)?,
-            acting: has(&package("acting")).then(|| acting::GuestIndices::new(&pre)).transpose().map_err(link_error)?,
+            acting: has(&package("acting"))
+                .then(|| acting::GuestIndices::new(&pre))
+                .transpose()
+                .map_err(link_error)?,
             pre,
         };
         if !program.reasons() && !program.acts() {
@@ -84,10 +90,15 @@ impl Program {
             let (live, capacity) = self.engine.occupancy();
             Fault::new(
                 FaultKind::Pool,
-                format!("{live} of {capacity} policy instances are in use: raise `limits.instances`"),
+                format!(
+                    "{live} of {capacity} policy instances are in use: raise `limits.instances`"
+                ),
             )
         })?;
-        let bounds = Bounds { fuel: self.engine.fuel(), own_thread: host.grants.wasi };
+        let bounds = Bounds {
+            fuel: self.engine.fuel(),
+            own_thread: host.grants.wasi,
+        };
         let mut store = Store::new(self.pre.engine(), host);
         store.limiter(|host| &mut host.meter);
         store.set_hostcall_fuel(limits.hostcall_kib as usize * 1024);
@@ -99,11 +110,26 @@ impl Program {
             let linked: Linked = self.pre.instantiate(&mut *store)?;
             Ok(Guest {
                 about: self.about.load(&mut *store, &linked)?,
-                reasoning: self.reasoning.as_ref().map(|i| i.load(&mut *store, &linked)).transpose()?,
-                acting: self.acting.as_ref().map(|i| i.load(&mut *store, &linked)).transpose()?,
+                reasoning: self
+                    .reasoning
+                    .as_ref()
+                    .map(|i| i.load(&mut *store, &linked))
+                    .transpose()?,
+                acting: self
+                    .acting
+                    .as_ref()
+                    .map(|i| i.load(&mut *store, &linked))
+                    .transpose()?,
             })
         })?;
-        Ok(Instance { store, guest, bounds, reasoning: None, acting: None, _permit: permit })
+        Ok(Instance {
+            store,
+            guest,
+            bounds,
+            reasoning: None,
+            acting: None,
+            _permit: permit,
+        })
     }
 }
 
@@ -114,14 +140,18 @@ fn compile(engine: &Engine, bytes: &[u8], limits: &Limits) -> Result<Component, 
         match Component::new(runtime, bytes) {
             Ok(component) => {
                 if let Some(why) = refused {
-                    tracing::info!("a policy does not fit the instance pool and is allocated on demand: {why}");
+                    tracing::info!(
+                        "a policy does not fit the instance pool and is allocated on demand: {why}"
+                    );
                 }
                 return Ok(component);
             }
             Err(error) => refused = Some(format!("{error:#}")),
         }
     }
-    Err(BuildError::Compile(refused.unwrap_or_else(|| "no engine takes it".into())))
+    Err(BuildError::Compile(
+        refused.unwrap_or_else(|| "no engine takes it".into()),
+    ))
 }
 
 /// The functions that a component exports.
@@ -148,31 +178,58 @@ impl Instance {
     }
 
     /// Has the component judge its settings.
-    pub(super) fn configure(self, settings: &str) -> Result<(Self, Result<types::Subscription, String>), Fault> {
-        self.call(None, |store, guest| guest.about.call_configure(store, settings))
+    pub(super) fn configure(
+        self,
+        settings: &str,
+    ) -> Result<(Self, Result<types::Subscription, String>), Fault> {
+        self.call(None, |store, guest| {
+            guest.about.call_configure(store, settings)
+        })
+    }
+
+    pub(super) fn reasons(&self) -> bool {
+        self.guest.reasoning.is_some()
+    }
+
+    pub(super) fn acts(&self) -> bool {
+        self.guest.acting.is_some()
     }
 
     /// Opens the session, from saved memory if there is some.
-    pub(super) fn open(mut self, settings: &str, saved: Option<&SavedState>) -> Result<Self, Fault> {
+    pub(super) fn open(
+        mut self,
+        settings: &str,
+        saved: Option<&SavedState>,
+    ) -> Result<Self, Fault> {
         if let Some(saved) = saved {
             self.store.data_mut().values.clone_from(&saved.values);
         }
         let facts = Arc::clone(&self.store.data().facts);
         let schema = saved.map_or(0, |s| s.schema);
-        let (reasoning_bytes, acting_bytes) =
-            saved.map_or((&[][..], &[][..]), |s| (s.reasoning.as_slice(), s.acting.as_slice()));
+        let (reasoning_bytes, acting_bytes) = saved.map_or((&[][..], &[][..]), |s| {
+            (s.reasoning.as_slice(), s.acting.as_slice())
+        });
         let (mut instance, (reasoning, acting)) = self.call(None, |store, guest| {
             let reasoning = guest.reasoning.as_ref().map(|g| match reasoning_bytes {
                 [] => g.session().call_open(&mut *store, &facts, settings),
-                bytes => g.session().call_restore(&mut *store, &facts, settings, schema, bytes),
+                bytes => g
+                    .session()
+                    .call_restore(&mut *store, &facts, settings, schema, bytes),
             });
             let acting = guest.acting.as_ref().map(|g| match acting_bytes {
                 [] => g.session().call_open(&mut *store, &facts, settings),
-                bytes => g.session().call_restore(&mut *store, &facts, settings, schema, bytes),
+                bytes => g
+                    .session()
+                    .call_restore(&mut *store, &facts, settings, schema, bytes),
             });
             Ok((reasoning.transpose()?, acting.transpose()?))
         })?;
-        let refused = |e| Fault::new(FaultKind::Session, format!("the policy refused to open the session: {e}"));
+        let refused = |e| {
+            Fault::new(
+                FaultKind::Session,
+                format!("the policy refused to open the session: {e}"),
+            )
+        };
         instance.reasoning = reasoning.transpose().map_err(refused)?;
         instance.acting = acting.transpose().map_err(refused)?;
         Ok(instance)
@@ -187,7 +244,9 @@ impl Instance {
         let session = self.reasoning;
         self.call(retold, |store, guest| match (&guest.reasoning, session) {
             (Some(g), Some(session)) => g.session().call_observe(store, session, batch),
-            _ => Err(wasmtime::Error::msg("it is not a reasoner, or no session is open")),
+            _ => Err(wasmtime::Error::msg(
+                "it is not a reasoner, or no session is open",
+            )),
         })
     }
 
@@ -200,7 +259,9 @@ impl Instance {
         let session = self.acting;
         self.call(retold, |store, guest| match (&guest.acting, session) {
             (Some(g), Some(session)) => g.session().call_decide(store, session, situation),
-            _ => Err(wasmtime::Error::msg("it is not an actuator, or no session is open")),
+            _ => Err(wasmtime::Error::msg(
+                "it is not an actuator, or no session is open",
+            )),
         })
     }
 
@@ -238,7 +299,9 @@ impl Instance {
         f: impl FnOnce(&mut Store<Host>, &Guest) -> wasmtime::Result<R> + Send,
     ) -> Result<(Self, R), Fault> {
         let guest = &self.guest;
-        let answer = enter(&mut self.store, self.bounds, retold, |store| f(store, guest))?;
+        let answer = enter(&mut self.store, self.bounds, retold, |store| {
+            f(store, guest)
+        })?;
         Ok((self, answer))
     }
 }
@@ -265,7 +328,11 @@ fn enter<R: Send>(
     } else {
         // One tick may be due at once; the second one is at least a whole period away.
         store.set_epoch_deadline(2);
-        if bounds.own_thread { run_apart(store, f) } else { f(store) }
+        if bounds.own_thread {
+            run_apart(store, f)
+        } else {
+            f(store)
+        }
     };
     outcome.map_err(|error| fault(store.data(), &error))
 }
@@ -275,8 +342,12 @@ fn run_apart<R: Send>(
     f: impl FnOnce(&mut Store<Host>) -> wasmtime::Result<R> + Send,
 ) -> wasmtime::Result<R> {
     std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().name("airlock-wasi".into()).spawn_scoped(scope, || f(store))?;
-        thread.join().unwrap_or_else(|_| Err(wasmtime::Error::msg("the host failed in a WASI call")))
+        let thread = std::thread::Builder::new()
+            .name("airlock-wasi".into())
+            .spawn_scoped(scope, || f(store))?;
+        thread
+            .join()
+            .unwrap_or_else(|_| Err(wasmtime::Error::msg("the host failed in a WASI call")))
     })
 }
 
@@ -287,19 +358,28 @@ fn fault(host: &Host, error: &wasmtime::Error) -> Fault {
     let (kind, mut message) = match trap {
         Some(Trap::Interrupt) => {
             let limit = host.clock.cut.unwrap_or("cpu_ms");
-            (FaultKind::Timeout, format!("the call took longer than `limits.{limit}` allows"))
+            (
+                FaultKind::Timeout,
+                format!("the call took longer than `limits.{limit}` allows"),
+            )
         }
         Some(Trap::OutOfFuel) => (FaultKind::Timeout, "the call used up its fuel".into()),
-        _ if host.meter.refused => {
-            (FaultKind::Memory, format!("it was refused memory beyond `limits.memory_mib` and gave up ({cause})"))
-        }
-        Some(Trap::StackOverflow) => (FaultKind::Trap, "its stack is exhausted (`limits.stack_kib`)".into()),
-        _ if cause.contains("fuel allocated for hostcalls") => {
-            (FaultKind::Flood, "it passed more data in one call than `limits.hostcall_kib` allows".into())
-        }
-        _ if cause.contains("handle limit exceeded") => {
-            (FaultKind::Flood, "it holds more handles than `limits.handles` allows".into())
-        }
+        _ if host.meter.refused => (
+            FaultKind::Memory,
+            format!("it was refused memory beyond `limits.memory_mib` and gave up ({cause})"),
+        ),
+        Some(Trap::StackOverflow) => (
+            FaultKind::Trap,
+            "its stack is exhausted (`limits.stack_kib`)".into(),
+        ),
+        _ if cause.contains("fuel allocated for hostcalls") => (
+            FaultKind::Flood,
+            "it passed more data in one call than `limits.hostcall_kib` allows".into(),
+        ),
+        _ if cause.contains("handle limit exceeded") => (
+            FaultKind::Flood,
+            "it holds more handles than `limits.handles` allows".into(),
+        ),
         _ if error.is::<PoolConcurrencyLimitError>() => (FaultKind::Pool, cause),
         Some(_) => (FaultKind::Trap, cause),
         // Answers that do not decode: a list out of bounds, text that is not UTF-8, an unknown case.
@@ -309,6 +389,10 @@ fn fault(host: &Host, error: &wasmtime::Error) -> Fault {
         message.push_str("; its last words: ");
         message.push_str(host.last_words.trim_end());
     }
-    tracing::debug!(policy = &*host.policy, error = format!("{error:?}"), "a policy failed");
+    tracing::debug!(
+        policy = &*host.policy,
+        error = format!("{error:?}"),
+        "a policy failed"
+    );
     Fault::new(kind, message)
 }

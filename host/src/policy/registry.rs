@@ -1,17 +1,32 @@
 //! The registry of policies: what serves, what failed to, and why.
+//!
+//! One thread of low priority does all loading, one policy at a time; requests only ever read a pointer. Whatever goes
+//! wrong on the way, what served before goes on serving.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Weak};
+use std::time::Instant;
 
-use serde::Serialize;
+use anyhow::{Context as _, anyhow};
 use tokio::sync::broadcast;
 
+use super::builtin;
+use super::directory;
+use super::engine::Engine;
 use super::generation::PolicySet;
-use super::health::State;
 use super::limits::Limits;
-use super::spec::{Grants, Mode, OnFailure, PolicySpec};
+use super::load::Loader;
+use super::report::{PolicyEvent, PolicyStatus};
+use super::spec::{Grants, PolicySpec};
+use super::table::{Core, Sources};
+use super::watch::{Debounce, Watch};
 use crate::contract::types;
+
+/// Stack of the loading thread: the compiler recurses deeply over large functions.
+const STACK: usize = 8 << 20;
 
 /// What the registry is started with.
 #[derive(Clone)]
@@ -28,172 +43,211 @@ pub struct PolicySettings {
     pub cache_dir: Option<PathBuf>,
     /// Refuses a generation whose subscription the caller cannot serve (a pattern that does not compile), with the reason.
     pub check: fn(&types::Subscription) -> Result<(), String>,
+    /// Components by name, which an entry can name without a file.
+    pub builtins: Vec<(String, Cow<'static, [u8]>)>,
 }
 
-/// How one policy stands.
-#[derive(Clone, Debug, Serialize)]
-pub struct PolicyStatus {
-    /// Name under which it is configured.
-    pub name: String,
-    /// `builtin`, or the path of the file.
-    pub origin: String,
-    /// The serving generation; absent if none ever loaded.
-    pub generation: Option<u32>,
-    /// SHA-256 of the component.
-    pub digest: Option<String>,
-    /// Version that the policy states.
-    pub version: Option<String>,
-    /// When the generation was loaded, microseconds since the Unix epoch.
-    pub since: Option<u64>,
-    /// Where the generation stands; absent if none serves.
-    pub state: Option<State>,
-    /// `enforce` or `observe`.
-    pub mode: Mode,
-    /// What a failure means.
-    pub on_failure: Option<OnFailure>,
-    /// Whether Airlock must not serve without it.
-    pub required: bool,
-    /// Actions and targets that it asks for and was not granted.
-    pub ungranted: Vec<String>,
-    /// Why the newest file or settings do not serve, or the newest fault.
-    pub last_error: Option<String>,
-    /// Calls of the serving generation.
-    pub calls: u64,
-    /// Failed calls.
-    pub faults: u64,
-    /// Those of them that were traps.
-    pub traps: u64,
-    /// Median time of a call, microseconds.
-    pub p50_us: f64,
-    /// 99th percentile, microseconds.
-    pub p99_us: f64,
-}
-
-/// What the registry tells the log, the admin API and the demo.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(tag = "event", rename_all = "kebab-case")]
-pub enum PolicyEvent {
-    /// A generation serves from now on.
-    Loaded {
-        /// Policy.
-        name: String,
-        /// Its new generation.
-        generation: u32,
-        /// SHA-256 of the component.
-        digest: String,
-        /// The generation that it replaces.
-        replaces: Option<u32>,
-        /// What it asks for and was not granted.
-        ungranted: Vec<String>,
-    },
-    /// A file or its settings did not load; what served goes on.
-    Refused {
-        /// Policy, or the file's name if it can be none.
-        name: String,
-        /// Step that refused it: `read`, `validate`, `link`, `settings`, ...
-        stage: String,
-        /// Why, and what to do.
-        reason: String,
-        /// Generation that goes on serving.
-        serving: Option<u32>,
-    },
-    /// A generation misbehaved in its probation, or the operator asked for it: its predecessor serves again.
-    RolledBack {
-        /// Policy.
-        name: String,
-        /// From which generation.
-        from: u32,
-        /// To which.
-        to: u32,
-        /// Why.
-        reason: String,
-    },
-    /// A generation failed too often.
-    Quarantined {
-        /// Policy.
-        name: String,
-        /// Its generation.
-        generation: u32,
-        /// The last fault.
-        reason: String,
-        /// When the next call is let through, milliseconds from now.
-        backoff_ms: u64,
-        /// What its failure means meanwhile.
-        on_failure: OnFailure,
-    },
-    /// A quarantined generation answered its trial call and serves again.
-    Recovered {
-        /// Policy.
-        name: String,
-        /// Its generation.
-        generation: u32,
-    },
-    /// Its file or entry is gone, and so is the policy.
-    Retired {
-        /// Policy.
-        name: String,
-        /// Its last generation.
-        generation: u32,
-    },
-    /// Its file is gone, but it is required: it goes on serving.
-    Kept {
-        /// Policy.
-        name: String,
-        /// Its generation.
-        generation: u32,
-    },
+impl Default for PolicySettings {
+    /// No directory and no entries; the built-in policies of this binary; default limits.
+    fn default() -> Self {
+        Self {
+            dir: None,
+            default_grants: Grants::directory(),
+            specs: BTreeMap::new(),
+            limits: Limits::default(),
+            cache_dir: None,
+            check: |_| Ok(()),
+            builtins: builtin::ALL
+                .iter()
+                .map(|(name, bytes)| ((*name).to_owned(), Cow::Borrowed(*bytes)))
+                .collect(),
+        }
+    }
 }
 
 /// The registry of policies.
 pub struct Policies {
-    events: broadcast::Sender<PolicyEvent>,
+    core: Arc<Core>,
+    commands: mpsc::Sender<Command>,
+}
+
+enum Command {
+    Hint,
+    Rescan(mpsc::Sender<()>),
+    Reconfigure(
+        BTreeMap<String, PolicySpec>,
+        mpsc::Sender<Result<(), String>>,
+    ),
+    Stop,
 }
 
 impl Policies {
     /// Builds the engine, loads what there is, and watches for changes. A policy that does not load is reported, not an
-    /// error here; see [`Policies::ready`].
+    /// error here; see [`Policies::ready`]. Blocks until all are loaded.
     pub fn start(settings: PolicySettings) -> anyhow::Result<Arc<Self>> {
-        let _ = settings;
-        todo!()
+        settings
+            .default_grants
+            .check()
+            .map_err(|e| anyhow!("default grants of the policy directory: {e}"))?;
+        if let Some(dir) = &settings.dir {
+            std::fs::create_dir_all(dir).with_context(|| {
+                format!("cannot create the policy directory `{}`", dir.display())
+            })?;
+        }
+        let engine = Engine::new(&settings.limits, settings.cache_dir.as_deref())?;
+        let loader = Loader {
+            engine,
+            limits: settings.limits,
+            default_grants: settings.default_grants,
+            check: settings.check,
+        };
+        let sources = Sources {
+            dir: settings.dir,
+            builtins: settings.builtins.into_iter().collect(),
+        };
+        let core = Core::new(loader, sources, settings.specs);
+        let (commands, inbox) = mpsc::channel();
+        let hint = commands.clone();
+        let weak = Arc::downgrade(&core);
+        std::thread::Builder::new()
+            .name("airlock-loader".into())
+            .stack_size(STACK)
+            .spawn(move || {
+                // The processors belong to requests. Where priorities cannot be changed, loading is only less polite.
+                let _ = rustix::process::setpriority_process(None, 10);
+                let watch = Watch::new(move || {
+                    // The receiver is gone only when nobody cares any more.
+                    let _ = hint.send(Command::Hint);
+                });
+                serve(&weak, &inbox, watch);
+            })
+            .context("cannot start the thread that loads policies")?;
+        let policies = Arc::new(Self { core, commands });
+        policies.rescan();
+        Ok(policies)
     }
 
     /// The policies that serve now.
     #[must_use]
     pub fn current(&self) -> Arc<PolicySet> {
-        todo!()
+        self.core.current()
     }
 
     /// How every policy stands, by name.
     #[must_use]
     pub fn status(&self) -> Vec<PolicyStatus> {
-        todo!()
+        self.core.status()
     }
 
     /// What changes from now on. A slow reader misses the oldest.
     #[must_use]
     pub fn events(&self) -> broadcast::Receiver<PolicyEvent> {
-        self.events.subscribe()
+        self.core.subscribe()
     }
 
     /// Looks at the directory now; returns when what changed was loaded or refused. Blocks: never on an async thread.
     pub fn rescan(&self) {
-        todo!()
+        let (done, wait) = mpsc::channel();
+        if self.commands.send(Command::Rescan(done)).is_ok() {
+            // An error means that the loading thread ended, and with it all loading; the set that serves stays.
+            let _ = wait.recv();
+        }
     }
 
     /// Takes other entries, whole or not at all: if one of the changed ones does not load, nothing changes. Blocks.
     pub fn reconfigure(&self, specs: BTreeMap<String, PolicySpec>) -> anyhow::Result<()> {
-        let _ = specs;
-        todo!()
+        let (done, wait) = mpsc::channel();
+        self.commands
+            .send(Command::Reconfigure(specs, done))
+            .ok()
+            .and_then(|()| wait.recv().ok())
+            .unwrap_or_else(|| Err("the thread that loads policies has ended".into()))
+            .map_err(|e| anyhow!(e))
     }
 
-    /// Whether every required policy has a good generation; if not, what is missing.
+    /// Whether every required policy has a good generation; if not, what is missing. A quarantined one counts as present:
+    /// else a request that kills a policy would stop the whole server.
     pub fn ready(&self) -> Result<(), Vec<String>> {
-        todo!()
+        self.core.ready()
     }
 
     /// Brings a policy's last good generation back. Returns its number.
     pub fn rollback(&self, name: &str) -> anyhow::Result<u32> {
-        let _ = name;
-        todo!()
+        self.core
+            .roll_back(name, None, "the operator asked for it")
+            .map_err(|e| anyhow!(e))
     }
+
+    /// Live instances of all policies, and how many there may be.
+    #[must_use]
+    pub fn instances(&self) -> (u32, u32) {
+        self.core.occupancy()
+    }
+}
+
+impl Drop for Policies {
+    fn drop(&mut self) {
+        // It has ended already if this fails.
+        let _ = self.commands.send(Command::Stop);
+    }
+}
+
+/// The loading thread.
+fn serve(core: &Weak<Core>, inbox: &mpsc::Receiver<Command>, mut watch: Watch) {
+    let mut debounce = Debounce::default();
+    let mut seen = 0;
+    loop {
+        let command = inbox.recv_timeout(debounce.wait(Instant::now()));
+        let Some(core) = core.upgrade() else { return };
+        let again = match command {
+            Ok(Command::Hint) => {
+                debounce.hint(Instant::now());
+                continue;
+            }
+            Ok(Command::Rescan(done)) => {
+                watch.set(core.directories());
+                let again = core.rescan();
+                // Whoever asked may have stopped waiting.
+                let _ = done.send(());
+                again
+            }
+            Ok(Command::Reconfigure(specs, done)) => {
+                let outcome = core.reconfigure(specs);
+                watch.set(core.directories());
+                let _ = done.send(outcome);
+                false
+            }
+            Err(RecvTimeoutError::Timeout) => {
+                // Taken before the look: a change during the look is found by the next one.
+                let now = directory::fingerprint(watch.dirs());
+                let changed = std::mem::replace(&mut seen, now) != now;
+                if !debounce.take_due(Instant::now()) && !changed {
+                    continue;
+                }
+                watch.set(core.directories());
+                core.rescan()
+            }
+            Ok(Command::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+        };
+        if again {
+            debounce.hint(Instant::now());
+        }
+    }
+}
+
+/// The directories in which a change may concern policies.
+pub(super) fn directories(
+    sources: &Sources,
+    specs: &BTreeMap<String, PolicySpec>,
+) -> BTreeSet<PathBuf> {
+    let files = specs
+        .values()
+        .filter_map(|spec| spec.file.as_deref()?.parent().map(PathBuf::from));
+    sources
+        .dir
+        .iter()
+        .cloned()
+        .chain(files)
+        .filter(|dir| !dir.as_os_str().is_empty())
+        .collect()
 }

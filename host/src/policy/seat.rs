@@ -130,7 +130,10 @@ pub struct Fault {
 
 impl Fault {
     pub(super) fn new(kind: FaultKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into() }
+        Self {
+            kind,
+            message: message.into(),
+        }
     }
 }
 
@@ -185,7 +188,15 @@ impl Seat {
     /// A seat. Costs nothing: the instance is created at the first call.
     #[must_use]
     pub fn new(generation: Arc<Generation>, facts: Arc<types::Facts>, services: Services) -> Self {
-        Self { generation, facts, services, instance: None, saved: None, unsaved: Vec::new(), unsaved_bytes: 0 }
+        Self {
+            generation,
+            facts,
+            services,
+            instance: None,
+            saved: None,
+            unsaved: Vec::new(),
+            unsaved_bytes: 0,
+        }
     }
 
     /// Has the policy judge a batch. Runs guest code on the calling thread, for at most `limits.wall_ms`.
@@ -214,10 +225,14 @@ impl Seat {
     ) -> Result<A, Fault> {
         self.generation.health.admit(Instant::now())?;
         let started = Instant::now();
-        let outcome = self.take_instance().and_then(ask).and_then(|(instance, answer)| {
-            check(&answer, &self.generation.limits).map_err(|e| Fault::new(FaultKind::Malformed, e))?;
-            Ok((instance, answer))
-        });
+        let outcome = self
+            .take_instance()
+            .and_then(ask)
+            .and_then(|(instance, answer)| {
+                check(&answer, &self.generation.limits)
+                    .map_err(|e| Fault::new(FaultKind::Malformed, e))?;
+                Ok((instance, answer))
+            });
         match outcome {
             Ok((mut instance, answer)) => {
                 self.generation.good(started.elapsed());
@@ -313,7 +328,9 @@ impl Seat {
         }
         let mut lost = self.settle().err();
         let restored = match &self.saved {
-            Some(saved) => next.open(&self.facts, &self.services, Some(saved)).map(Some),
+            Some(saved) => next
+                .open(&self.facts, &self.services, Some(saved))
+                .map(Some),
             None => Ok(None),
         };
         match restored {
@@ -343,16 +360,20 @@ impl Seat {
         if let Some(instance) = self.instance.take() {
             return Ok(instance);
         }
-        let mut instance = match self.generation.open(&self.facts, &self.services, self.saved.as_ref()) {
-            Ok(instance) => instance,
-            Err(fault) => {
-                // Memory that cannot be read is given up, or the session would fail for ever. This call reports it.
-                if fault.kind.is_the_guests() && self.saved.take().is_some() {
-                    self.forget();
+        let mut instance =
+            match self
+                .generation
+                .open(&self.facts, &self.services, self.saved.as_ref())
+            {
+                Ok(instance) => instance,
+                Err(fault) => {
+                    // Memory that cannot be read is given up, or the session would fail for ever. This call reports it.
+                    if fault.kind.is_the_guests() && self.saved.take().is_some() {
+                        self.forget();
+                    }
+                    return Err(fault);
                 }
-                return Err(fault);
-            }
-        };
+            };
         for (told, asked) in &self.unsaved {
             let again = Some(asked.clone());
             let outcome = match &**told {

@@ -121,6 +121,28 @@ impl Grants {
         }
     }
 
+    /// Whether every word in it is one of the contract's. The error names the setting.
+    pub fn check(&self) -> Result<(), String> {
+        if let Some(unknown) = self.actions.iter().find(|a| !ACTIONS.contains(&a.as_str())) {
+            return Err(format!(
+                "`grants.actions` names `{unknown}`, which is no action: use {}",
+                ACTIONS.join(", ")
+            ));
+        }
+        if let Some(unknown) = self
+            .sees
+            .iter()
+            .find(|s| *s != "*" && !EVENT_KINDS.iter().any(|(_, name)| name == s))
+        {
+            let kinds: Vec<&str> = EVENT_KINDS.iter().map(|(_, name)| *name).collect();
+            return Err(format!(
+                "`grants.sees` names `{unknown}`, which is no kind of event: use \"*\" or {}",
+                kinds.join(", ")
+            ));
+        }
+        Ok(())
+    }
+
     /// Whether events of this kind may be told.
     #[must_use]
     pub fn sees(&self, kind: EventKind) -> bool {

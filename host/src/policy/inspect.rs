@@ -1,0 +1,161 @@
+//! What can be said of a component before it is compiled: whether it is whole, which contract it speaks, what it imports,
+//! and the golden cases that it brings along.
+
+use wasmparser::{Encoding, Parser, Payload, Validator};
+
+use super::load::{LoadError, Stage};
+use super::spec::Grants;
+use crate::contract::VERSION;
+
+const PACKAGE: &str = "airlock:policy/";
+
+/// What was found.
+pub(super) struct Inspection {
+    imports: Vec<String>,
+    /// JSON of the custom section `airlock:golden`.
+    pub(super) golden: Option<Vec<u8>>,
+}
+
+/// Validates a component and reads its outermost level.
+pub(super) fn inspect(bytes: &[u8]) -> Result<Inspection, LoadError> {
+    let (imports, exports, golden) = read(bytes)?;
+    Validator::new()
+        .validate_all(bytes)
+        .map_err(|e| invalid(&e))?;
+    check_version(imports.iter().chain(&exports))?;
+    if !exports
+        .iter()
+        .any(|e| e.starts_with("airlock:policy/about@"))
+    {
+        return Err(LoadError::new(
+            Stage::Version,
+            format!(
+                "it is not a policy: it exports {} where `airlock:policy/about@{VERSION}` is needed; \
+                 build it for the world `reasoner`, `actuator` or `policy`",
+                list(&exports)
+            ),
+        ));
+    }
+    Ok(Inspection { imports, golden })
+}
+
+type Level = (Vec<String>, Vec<String>, Option<Vec<u8>>);
+
+/// Reads imports, exports and the golden section. Reads to the end before it concludes anything: a file that is cut off
+/// anywhere is reported as such.
+fn read(bytes: &[u8]) -> Result<Level, LoadError> {
+    if bytes.is_empty() {
+        return Err(LoadError {
+            truncated: true,
+            ..LoadError::new(Stage::Validate, "the file is empty")
+        });
+    }
+    let (mut imports, mut exports, mut golden) = (Vec::new(), Vec::new(), None);
+    let mut depth = 0_u32;
+    let mut module = false;
+    for payload in Parser::new(0).parse_all(bytes) {
+        match payload.map_err(|e| invalid(&e))? {
+            Payload::Version { encoding, .. } => {
+                depth += 1;
+                module |= depth == 1 && encoding == Encoding::Module;
+            }
+            Payload::End(_) => depth = depth.saturating_sub(1),
+            Payload::ComponentImportSection(section) if depth == 1 => {
+                for import in section {
+                    imports.push(import.map_err(|e| invalid(&e))?.name.name.to_owned());
+                }
+            }
+            Payload::ComponentExportSection(section) if depth == 1 => {
+                for export in section {
+                    exports.push(export.map_err(|e| invalid(&e))?.name.name.to_owned());
+                }
+            }
+            Payload::CustomSection(section) if depth == 1 && section.name() == "airlock:golden" => {
+                golden = Some(section.data().to_vec());
+            }
+            _ => {}
+        }
+    }
+    if module {
+        return Err(LoadError::new(
+            Stage::Validate,
+            "it is a core module, not a component: build it with `airlock policy build`",
+        ));
+    }
+    Ok((imports, exports, golden))
+}
+
+/// Within 0.1 only added functions and interfaces are compatible, and the linker sees to those. Another minor number is
+/// another contract.
+fn check_version<'a>(names: impl Iterator<Item = &'a String>) -> Result<(), LoadError> {
+    for name in names.filter(|n| n.starts_with(PACKAGE)) {
+        let version = name.split_once('@').map_or("none", |(_, v)| v);
+        if track(version) != track(VERSION) {
+            return Err(LoadError::new(
+                Stage::Version,
+                format!(
+                    "it speaks `{name}`, this host speaks {VERSION}: rebuild it against the host's contract"
+                ),
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn track(version: &str) -> Option<(&str, &str)> {
+    let mut parts = version.split('.');
+    Some((parts.next()?, parts.next()?))
+}
+
+/// Names the grant that an import needs. The linker would refuse it as well, with a message that names only the import.
+pub(super) fn check_imports(
+    inspection: &Inspection,
+    grants: &Grants,
+    name: &str,
+) -> Result<(), LoadError> {
+    for import in &inspection.imports {
+        let interface = import.split('@').next().unwrap_or(import);
+        let missing = match interface {
+            "airlock:policy/types" | "airlock:policy/logging" | "airlock:policy/state" => None,
+            "airlock:policy/content" => (!grants.content).then_some("`content = true`"),
+            "airlock:policy/asking" => grants.asks.is_empty().then_some("`asks = [\"<target>\"]`"),
+            _ if interface.starts_with("wasi:") => (!grants.wasi).then_some("`wasi = true`"),
+            _ => Some("(no grant gives it: policies import only `airlock:policy`)"),
+        };
+        if let Some(grant) = missing {
+            return Err(LoadError::new(
+                Stage::Link,
+                format!(
+                    "it imports `{import}`, which is not granted: it needs {grant} in the grants of `{name}`"
+                ),
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn invalid(error: &wasmparser::Error) -> LoadError {
+    let message = error.to_string();
+    let truncated = message.contains("unexpected end");
+    let reason = if truncated {
+        format!("the file ends too early: {message}")
+    } else {
+        message
+    };
+    LoadError {
+        truncated,
+        ..LoadError::new(Stage::Validate, reason)
+    }
+}
+
+fn list(names: &[String]) -> String {
+    match names {
+        [] => "nothing".into(),
+        names => names
+            .iter()
+            .take(4)
+            .map(|n| format!("`{n}`"))
+            .collect::<Vec<_>>()
+            .join(", "),
+    }
+}

@@ -1,0 +1,615 @@
+//! The registry's table: for each policy its serving generation, what was tried last, and why it does not serve.
+//!
+//! A look at the sources has two halves. The first compiles and rehearses what changed and touches nothing; the second
+//! takes the lock, writes the results down and publishes a new set with one pointer swap.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use arc_swap::ArcSwap;
+use tokio::sync::broadcast;
+
+use super::directory;
+use super::generation::{Generation, Overseer, PolicySet};
+use super::health::{Change, State};
+use super::load::{Candidate, LoadError, Loader, Stage};
+use super::registry::directories;
+use super::report::{PolicyEvent, PolicyStatus};
+use super::seat::Fault;
+use super::spec::{self, PolicySpec};
+
+/// Events kept for a slow reader.
+const EVENTS: usize = 256;
+
+/// Where components come from.
+pub(super) struct Sources {
+    pub(super) dir: Option<PathBuf>,
+    pub(super) builtins: BTreeMap<String, Cow<'static, [u8]>>,
+}
+
+/// What is behind [`super::Policies`].
+pub(super) struct Core {
+    loader: Loader,
+    sources: Sources,
+    table: Mutex<Table>,
+    set: ArcSwap<PolicySet>,
+    events: broadcast::Sender<PolicyEvent>,
+    this: Weak<Self>,
+}
+
+struct Table {
+    specs: BTreeMap<String, PolicySpec>,
+    slots: BTreeMap<String, Slot>,
+}
+
+/// All that is known of one policy.
+#[derive(Default)]
+struct Slot {
+    origin: String,
+    spec: PolicySpec,
+    /// Whether the main configuration states the spec.
+    stated: bool,
+    serving: Option<Arc<Generation>>,
+    /// Generations made so far.
+    count: u32,
+    /// Content and settings that were tried last, with whatever result: not tried again until they change.
+    tried: Option<String>,
+    /// Content that ended too early, once. The second time it is an error.
+    suspect: Option<String>,
+    error: Option<String>,
+}
+
+/// What the sources say about one policy.
+struct Planned {
+    origin: String,
+    spec: PolicySpec,
+    stated: bool,
+    source: Source,
+}
+
+enum Source {
+    Load(Box<Candidate>),
+    Broken(LoadError),
+    /// Nothing is there to load.
+    Gone,
+    Disabled,
+}
+
+/// What came of one policy's plan.
+enum Found {
+    Unchanged,
+    /// What serves is there again, after something else was tried.
+    Same(String),
+    Good(Box<Generation>),
+    /// Probably still being written: look again.
+    Unfinished(String),
+    Bad(LoadError, Option<String>),
+    Gone,
+    Disabled,
+}
+
+impl Core {
+    pub(super) fn new(
+        loader: Loader,
+        sources: Sources,
+        specs: BTreeMap<String, PolicySpec>,
+    ) -> Arc<Self> {
+        Arc::new_cyclic(|this| Self {
+            loader,
+            sources,
+            table: Mutex::new(Table {
+                specs,
+                slots: BTreeMap::new(),
+            }),
+            set: ArcSwap::default(),
+            events: broadcast::channel(EVENTS).0,
+            this: this.clone(),
+        })
+    }
+
+    pub(super) fn current(&self) -> Arc<PolicySet> {
+        self.set.load_full()
+    }
+
+    pub(super) fn subscribe(&self) -> broadcast::Receiver<PolicyEvent> {
+        self.events.subscribe()
+    }
+
+    pub(super) fn occupancy(&self) -> (u32, u32) {
+        self.loader.engine.occupancy()
+    }
+
+    pub(super) fn directories(&self) -> BTreeSet<PathBuf> {
+        directories(&self.sources, &self.lock().specs)
+    }
+
+    /// Looks at the sources and loads what changed. Whether to look again soon.
+    pub(super) fn rescan(&self) -> bool {
+        let specs = self.lock().specs.clone();
+        match self.plan(&specs) {
+            Ok(plan) => {
+                let found = self.try_all(plan);
+                let again = found
+                    .iter()
+                    .any(|(_, _, f)| matches!(f, Found::Unfinished(_)));
+                self.commit(found);
+                again
+            }
+            Err(reason) => {
+                // Without the directory nothing can be said about its files, so nothing is retired.
+                tracing::warn!("{reason}; the policies that serve go on");
+                false
+            }
+        }
+    }
+
+    /// Takes other entries if all that changed load.
+    pub(super) fn reconfigure(&self, specs: BTreeMap<String, PolicySpec>) -> Result<(), String> {
+        let before = self.lock().specs.clone();
+        let found = self.try_all(self.plan(&specs)?);
+        let errors: Vec<String> = found
+            .iter()
+            .filter(|(name, _, _)| specs.get(name) != before.get(name))
+            .filter_map(|(name, _, found)| match found {
+                Found::Bad(error, _) => Some(format!("policy `{name}`: {error}")),
+                Found::Unfinished(_) => Some(format!("policy `{name}`: its file ends too early")),
+                Found::Gone if specs.get(name).is_some_and(|s| s.enabled) => {
+                    Some(format!("policy `{name}`: {}", nothing_there(name)))
+                }
+                _ => None,
+            })
+            .collect();
+        if !errors.is_empty() {
+            return Err(errors.join("; "));
+        }
+        self.lock().specs = specs;
+        self.commit(found);
+        Ok(())
+    }
+
+    /// What should serve, by the sources.
+    fn plan(
+        &self,
+        specs: &BTreeMap<String, PolicySpec>,
+    ) -> Result<BTreeMap<String, Planned>, String> {
+        let mut files = self
+            .sources
+            .dir
+            .as_deref()
+            .map(directory::list)
+            .transpose()?
+            .unwrap_or_default();
+        let known: Vec<String> = self.lock().slots.keys().cloned().collect();
+        let components = files
+            .iter()
+            .filter(|(_, entry)| entry.component)
+            .map(|(name, _)| name.clone());
+        let names: BTreeSet<String> = components
+            .chain(specs.keys().cloned())
+            .chain(known)
+            .collect();
+        Ok(names
+            .into_iter()
+            .map(|name| {
+                let file = files.remove(&name).unwrap_or_default();
+                let planned = self.plan_one(&name, file, specs.get(&name));
+                (name, planned)
+            })
+            .collect())
+    }
+
+    fn plan_one(&self, name: &str, file: directory::Entry, entry: Option<&PolicySpec>) -> Planned {
+        let in_dir = self
+            .sources
+            .dir
+            .as_ref()
+            .filter(|_| file.component)
+            .map(|d| d.join(format!("{name}.wasm")));
+        let beside = file.spec;
+        let builtin = self.sources.builtins.get(name);
+        let path = entry
+            .and_then(|e| e.file.clone())
+            .or_else(|| in_dir.clone().filter(|_| builtin.is_none()));
+        let origin = match &path {
+            Some(path) => path.display().to_string(),
+            None => "builtin".to_owned(),
+        };
+        // The main configuration has the last word: whoever can write into the directory cannot overrule it.
+        let spec = match (entry, &beside) {
+            (Some(spec), _) => Ok(spec.clone()),
+            (None, Some(Ok(spec))) => Ok(spec.clone()),
+            (None, Some(Err(reason))) => Err(format!("`{name}.toml`: {reason}")),
+            (None, None) => Ok(PolicySpec::default()),
+        };
+        let broken = |stage, reason: String| Source::Broken(LoadError::new(stage, reason));
+        let (spec, source) = match spec {
+            Err(reason) => (PolicySpec::default(), broken(Stage::Configure, reason)),
+            Ok(spec) if !spec.enabled => (spec, Source::Disabled),
+            Ok(spec) if !spec::is_name(name) => {
+                let reason = "a policy's name has 1 to 64 of `a-z 0-9 -`: rename it".to_owned();
+                (spec, broken(Stage::Configure, reason))
+            }
+            Ok(spec) if builtin.is_some() && in_dir.is_some() && spec.file.is_none() => {
+                let reason = format!(
+                    "`{name}` is built in, and a file replaces it only by an entry: set `file` under [policy.{name}], or \
+                     rename the file"
+                );
+                (spec, broken(Stage::Trust, reason))
+            }
+            Ok(spec) => {
+                let source = match (&path, builtin) {
+                    (Some(path), _) => {
+                        let limits = self.loader.limits.patched(&spec.limits);
+                        match directory::read(path, u64::from(limits.file_mib) << 20) {
+                            Ok(bytes) => candidate(name, &spec, false, bytes.into()),
+                            Err(reason) => broken(Stage::Read, reason),
+                        }
+                    }
+                    (None, Some(bytes)) if entry.is_some() => {
+                        candidate(name, &spec, true, bytes.clone())
+                    }
+                    (None, _) => Source::Gone,
+                };
+                (spec, source)
+            }
+        };
+        Planned {
+            origin,
+            spec,
+            stated: entry.is_some(),
+            source,
+        }
+    }
+
+    /// Loads what changed, without touching what serves.
+    fn try_all(&self, plan: BTreeMap<String, Planned>) -> Vec<(String, Planned, Found)> {
+        plan.into_iter()
+            .map(|(name, mut planned)| {
+                let found = match std::mem::replace(&mut planned.source, Source::Gone) {
+                    Source::Load(candidate) => self.try_one(&name, &candidate),
+                    Source::Broken(error) => Found::Bad(error, None),
+                    Source::Gone => Found::Gone,
+                    Source::Disabled => Found::Disabled,
+                };
+                (name, planned, found)
+            })
+            .collect()
+    }
+
+    fn try_one(&self, name: &str, candidate: &Candidate) -> Found {
+        let key = candidate.key();
+        let (number, serving, suspect) = {
+            let table = self.lock();
+            let slot = table.slots.get(name);
+            if slot.and_then(|s| s.tried.as_ref()) == Some(&key) {
+                return Found::Unchanged;
+            }
+            let serving = slot.and_then(|s| s.serving.clone());
+            if serving.as_ref().is_some_and(|g| g.key == key) {
+                return Found::Same(key);
+            }
+            (
+                slot.map_or(0, |s| s.count) + 1,
+                serving,
+                slot.and_then(|s| s.suspect.clone()),
+            )
+        };
+        let predecessor = serving.filter(is_good);
+        match self.loader.load(candidate, number, predecessor.as_ref()) {
+            Ok(generation) => Found::Good(Box::new(generation)),
+            Err(error) if error.truncated && suspect.as_ref() != Some(&key) => {
+                Found::Unfinished(key)
+            }
+            Err(error) => Found::Bad(error, Some(key)),
+        }
+    }
+
+    /// Writes results down and publishes.
+    fn commit(&self, found: Vec<(String, Planned, Found)>) {
+        let mut events = Vec::new();
+        let mut table = self.lock();
+        for (name, planned, found) in found {
+            let slot = table.slots.entry(name.clone()).or_default();
+            events.extend(self.settle(&name, slot, planned, found));
+        }
+        self.publish(&table);
+        drop(table);
+        for event in events {
+            self.emit(event);
+        }
+    }
+
+    /// One policy's result.
+    fn settle(
+        &self,
+        name: &str,
+        slot: &mut Slot,
+        planned: Planned,
+        found: Found,
+    ) -> Option<PolicyEvent> {
+        let name = name.to_owned();
+        let before = std::mem::replace(&mut slot.spec, planned.spec);
+        let was_stated = std::mem::replace(&mut slot.stated, planned.stated);
+        let news = |slot: &mut Slot, text: String| {
+            // What cannot be read is looked at each time, and told once.
+            let news = slot.error.as_ref() != Some(&text);
+            slot.error = Some(text);
+            news
+        };
+        if !matches!(found, Found::Gone) {
+            slot.origin = planned.origin;
+        }
+        match found {
+            Found::Unchanged => None,
+            Found::Same(key) => {
+                slot.tried = Some(key);
+                slot.error = None;
+                None
+            }
+            Found::Unfinished(key) => {
+                slot.suspect = Some(key);
+                None
+            }
+            Found::Good(generation) => {
+                let overseer: Weak<dyn Overseer> = self.this.clone();
+                let _ = generation.overseer.set(overseer);
+                let generation = Arc::new(*generation);
+                let replaced = slot.serving.replace(Arc::clone(&generation));
+                if let Some(old) = &replaced {
+                    // Only one way back is kept, or every generation ever loaded would stay in memory.
+                    old.previous.store(None);
+                    generation
+                        .previous
+                        .store(replaced.clone().filter(|old| is_good(old)));
+                }
+                slot.count = generation.number;
+                slot.tried = Some(generation.key.clone());
+                slot.suspect = None;
+                slot.error = None;
+                Some(PolicyEvent::Loaded {
+                    name,
+                    generation: generation.number,
+                    digest: generation.digest.clone(),
+                    replaces: replaced.map(|g| g.number),
+                    ungranted: generation.ungranted.clone(),
+                })
+            }
+            Found::Bad(error, key) => {
+                slot.suspect = None;
+                slot.tried = key;
+                let serving = slot.serving.as_ref().map(|g| g.number);
+                news(slot, error.to_string()).then(|| PolicyEvent::Refused {
+                    name,
+                    stage: error.stage.as_str().into(),
+                    reason: error.reason,
+                    serving,
+                })
+            }
+            // Removing the file of a required policy does not disarm it; removing the entry that requires it does.
+            Found::Gone
+                if slot.serving.is_some()
+                    && (slot.spec.required || before.required && !was_stated) =>
+            {
+                if !slot.stated {
+                    slot.spec = before;
+                }
+                slot.tried = None;
+                let generation = slot.serving.as_ref().map_or(0, |g| g.number);
+                news(slot, nothing_there(&name)).then_some(PolicyEvent::Kept { name, generation })
+            }
+            Found::Gone if slot.stated => {
+                slot.tried = None;
+                let retired = slot.serving.take().inspect(|old| old.health.withdraw());
+                let news = news(slot, nothing_there(&name));
+                match retired {
+                    Some(old) => Some(PolicyEvent::Retired {
+                        name,
+                        generation: old.number,
+                    }),
+                    None => news.then(|| PolicyEvent::Refused {
+                        stage: Stage::Read.as_str().into(),
+                        reason: nothing_there(&name),
+                        name,
+                        serving: None,
+                    }),
+                }
+            }
+            Found::Gone | Found::Disabled => {
+                slot.tried = None;
+                slot.error = None;
+                slot.serving.take().map(|old| {
+                    old.health.withdraw();
+                    PolicyEvent::Retired {
+                        name,
+                        generation: old.number,
+                    }
+                })
+            }
+        }
+    }
+
+    /// Makes the table's generations the ones that serve.
+    fn publish(&self, table: &Table) {
+        let mut entries: Vec<Arc<Generation>> = table
+            .slots
+            .values()
+            .filter_map(|s| s.serving.clone())
+            .collect();
+        entries.sort_by(|a, b| (a.order, &a.name).cmp(&(b.order, &b.name)));
+        let now = self.set.load();
+        let same = now.entries.len() == entries.len()
+            && now
+                .entries
+                .iter()
+                .zip(&entries)
+                .all(|(a, b)| Arc::ptr_eq(a, b));
+        if !same {
+            self.set.store(Arc::new(PolicySet {
+                version: now.version + 1,
+                entries,
+            }));
+        }
+    }
+
+    /// Brings a policy's predecessor back. `from`: only if this generation serves.
+    pub(super) fn roll_back(
+        &self,
+        name: &str,
+        from: Option<u32>,
+        reason: &str,
+    ) -> Result<u32, String> {
+        let mut table = self.lock();
+        let slot = table
+            .slots
+            .get_mut(name)
+            .ok_or_else(|| format!("there is no policy `{name}`"))?;
+        let serving = slot
+            .serving
+            .clone()
+            .ok_or_else(|| format!("no generation of `{name}` serves"))?;
+        if from.is_some_and(|n| n != serving.number) {
+            return Err(format!(
+                "generation {} of `{name}` serves already",
+                serving.number
+            ));
+        }
+        let previous = serving.previous.swap(None).ok_or_else(|| {
+            format!(
+                "generation {} of `{name}` has no predecessor to go back to",
+                serving.number
+            )
+        })?;
+        serving.health.withdraw();
+        previous.health.reinstate();
+        let to = previous.number;
+        slot.error = Some(format!(
+            "generation {} was rolled back: {reason}",
+            serving.number
+        ));
+        slot.tried = Some(serving.key.clone());
+        slot.serving = Some(previous);
+        self.publish(&table);
+        drop(table);
+        self.emit(PolicyEvent::RolledBack {
+            name: name.into(),
+            from: serving.number,
+            to,
+            reason: reason.into(),
+        });
+        Ok(to)
+    }
+
+    pub(super) fn status(&self) -> Vec<PolicyStatus> {
+        let table = self.lock();
+        table
+            .slots
+            .iter()
+            // A policy that is gone leaves its slot behind, so that its generations go on being counted.
+            .filter(|(_, slot)| slot.serving.is_some() || slot.error.is_some() || slot.stated)
+            .map(|(name, slot)| {
+                let serving = slot.serving.as_ref();
+                let counts = serving.map(|g| g.counts()).unwrap_or_default();
+                PolicyStatus {
+                    name: name.clone(),
+                    origin: slot.origin.clone(),
+                    generation: serving.map(|g| g.number),
+                    digest: serving.map(|g| g.digest.clone()),
+                    version: serving.map(|g| g.description.version.clone()),
+                    since: serving.map(|g| g.since),
+                    state: serving.map(|g| g.state()),
+                    mode: serving.map_or(slot.spec.mode, |g| g.mode),
+                    on_failure: serving.map(|g| g.on_failure),
+                    required: slot.spec.required,
+                    ungranted: serving.map(|g| g.ungranted.clone()).unwrap_or_default(),
+                    last_error: slot
+                        .error
+                        .clone()
+                        .or_else(|| serving.and_then(|g| g.last_fault())),
+                    counts,
+                }
+            })
+            .collect()
+    }
+
+    pub(super) fn ready(&self) -> Result<(), Vec<String>> {
+        let table = self.lock();
+        let entries = table.specs.iter().map(|(name, spec)| (name, spec));
+        let slots = table.slots.iter().map(|(name, slot)| (name, &slot.spec));
+        let required: BTreeSet<&String> = entries
+            .chain(slots)
+            .filter(|(_, s)| s.required && s.enabled)
+            .map(|(name, _)| name)
+            .collect();
+        let missing: Vec<String> = required
+            .into_iter()
+            .filter(|name| table.slots.get(*name).is_none_or(|s| s.serving.is_none()))
+            .map(|name| {
+                let why = table
+                    .slots
+                    .get(name)
+                    .and_then(|s| s.error.clone())
+                    .unwrap_or_else(|| nothing_there(name));
+                format!("required policy `{name}` has no good generation: {why}")
+            })
+            .collect();
+        if missing.is_empty() {
+            Ok(())
+        } else {
+            Err(missing)
+        }
+    }
+
+    fn emit(&self, event: PolicyEvent) {
+        event.log();
+        // An error means that nobody listens.
+        let _ = self.events.send(event);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Overseer for Core {
+    fn changed(&self, generation: &Generation, change: Change, fault: Option<&Fault>) {
+        let name = generation.name.to_string();
+        let reason = fault.map(ToString::to_string).unwrap_or_default();
+        match change {
+            Change::None => {}
+            Change::Misbehaved => {
+                let reason = format!("it failed in its probation: {reason}");
+                if let Err(why) = self.roll_back(&name, Some(generation.number), &reason) {
+                    tracing::debug!(name, "not rolled back: {why}");
+                }
+            }
+            Change::Quarantined(backoff) => self.emit(PolicyEvent::Quarantined {
+                name,
+                generation: generation.number,
+                reason,
+                backoff_ms: u64::try_from(backoff.as_millis()).unwrap_or(u64::MAX),
+                on_failure: generation.on_failure,
+            }),
+            Change::Recovered => self.emit(PolicyEvent::Recovered {
+                name,
+                generation: generation.number,
+            }),
+        }
+    }
+}
+
+fn candidate(name: &str, spec: &PolicySpec, builtin: bool, bytes: Cow<'static, [u8]>) -> Source {
+    Source::Load(Box::new(Candidate::new(name, spec.clone(), builtin, bytes)))
+}
+
+/// Whether to go back to it would help.
+fn is_good(generation: &Arc<Generation>) -> bool {
+    matches!(generation.state(), State::Active | State::Probation)
+}
+
+fn nothing_there(name: &str) -> String {
+    format!(
+        "there is no built-in policy `{name}` and no file `{name}.wasm` in the policy directory: add it, or state `file`"
+    )
+}
