@@ -29,5 +29,8 @@ fn bench_observe() {
         let mut seat = seat(&policies, "good");
         observe(&mut seat).unwrap();
     }
-    println!("open, first call, drop: {:.1} us", start.elapsed().as_secs_f64() * 1e6 / f64::from(n));
+    println!(
+        "open, first call, drop: {:.1} us",
+        start.elapsed().as_secs_f64() * 1e6 / f64::from(n)
+    );
 }

@@ -83,7 +83,10 @@ impl Data {
     }
 
     fn pair(&mut self, text: &str) -> [u32; 2] {
-        [self.put(text.as_bytes()), u32::try_from(text.len()).unwrap()]
+        [
+            self.put(text.as_bytes()),
+            u32::try_from(text.len()).unwrap(),
+        ]
     }
 
     fn list(&mut self, texts: &[&str]) -> [u32; 2] {
@@ -100,18 +103,30 @@ impl Data {
 impl Guest {
     /// A guest that differs only in what `observe` does first.
     pub fn observing(observe: &'static str) -> Self {
-        Self { observe, ..Self::default() }
+        Self {
+            observe,
+            ..Self::default()
+        }
     }
 
     /// The component.
     pub fn build(&self) -> Vec<u8> {
-        let version = self.contract.iter().find(|(from, _)| *from == "@0.1.0").map_or("@0.1.0", |(_, to)| to);
+        let version = self
+            .contract
+            .iter()
+            .find(|(from, _)| *from == "@0.1.0")
+            .map_or("@0.1.0", |(_, to)| to);
         let text = self.core().replace("@0.1.0", version);
         let mut module = wat::parse_str(&text).unwrap_or_else(|e| panic!("{e}\n{text}"));
         let (resolve, world) = self.resolve();
-        wit_component::embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8, false).unwrap();
-        let mut component =
-            ComponentEncoder::default().validate(true).module(&module).unwrap().encode().unwrap();
+        wit_component::embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8)
+            .unwrap();
+        let mut component = ComponentEncoder::default()
+            .validate(true)
+            .module(&module)
+            .unwrap()
+            .encode()
+            .unwrap();
         if let Some(golden) = &self.golden {
             let mut section = leb(14);
             section.extend_from_slice(b"airlock:golden");
@@ -208,8 +223,16 @@ impl Guest {
     (i32.const {answer}))"#
             )
         };
-        let reasoning = if self.world == "actuator" { String::new() } else { role("reasoning", "observe") };
-        let acting = if self.world == "reasoner" { String::new() } else { role("acting", "decide") };
+        let reasoning = if self.world == "actuator" {
+            String::new()
+        } else {
+            role("reasoning", "observe")
+        };
+        let acting = if self.world == "reasoner" {
+            String::new()
+        } else {
+            role("acting", "decide")
+        };
         let (imports, functions) = hoist(&[&reasoning, &acting, self.extra]);
         format!(
             r#"(module

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use airlock::contract::{asking, types};
 use airlock::policy::{
-    Asker, ContentSource, FaultKind, Grants, Limits, OnFailure, Policies, PolicyEvent, PolicySettings, PolicySpec, Seat,
-    Services, State,
+    Asker, ContentSource, FaultKind, Grants, Limits, OnFailure, Policies, PolicyEvent,
+    PolicySettings, PolicySpec, Seat, Services, State,
 };
 
 use crate::guests::Guest;
@@ -19,18 +19,35 @@ fn fault_of(guest: &Guest) -> airlock::policy::Fault {
 }
 
 fn fault_under(guest: &Guest, limits: Limits) -> airlock::policy::Fault {
-    let policies =
-        with_limits(&[("bad", guest, trusting()), ("good", &Guest::default(), trusting())], limits);
+    let policies = with_limits(
+        &[
+            ("bad", guest, trusting()),
+            ("good", &Guest::default(), trusting()),
+        ],
+        limits,
+    );
     let mut neighbour = seat(&policies, "good");
     let mut other_session = Seat::new(serving(&policies, "bad"), facts("s2"), Services::none());
     assert_eq!(observe(&mut neighbour).unwrap(), 1);
-    let fault = seat(&policies, "bad").observe(&batch(1)).expect_err("the guest must fail");
-    assert_eq!(observe(&mut neighbour).unwrap(), 2, "the neighbour policy goes on with its state");
+    let fault = seat(&policies, "bad")
+        .observe(&batch(1))
+        .expect_err("the guest must fail");
+    assert_eq!(
+        observe(&mut neighbour).unwrap(),
+        2,
+        "the neighbour policy goes on with its state"
+    );
     // The other session of the same policy is its own instance: it fails for itself, not because of the first one.
-    let own = other_session.observe(&batch(1)).expect_err("the guest must fail here too");
+    let own = other_session
+        .observe(&batch(1))
+        .expect_err("the guest must fail here too");
     assert_eq!(own.kind, fault.kind);
     drop(other_session);
-    assert_eq!(policies.instances().0, 1, "only the neighbour's instance is left");
+    assert_eq!(
+        policies.instances().0,
+        1,
+        "only the neighbour's instance is left"
+    );
     fault
 }
 
@@ -38,16 +55,29 @@ fn fault_under(guest: &Guest, limits: Limits) -> airlock::policy::Fault {
 fn loops_for_ever() {
     let fault = fault_of(&Guest::observing("(loop $l (br $l))"));
     assert_eq!(fault.kind, FaultKind::Timeout, "{fault}");
-    assert!(fault.message.contains("cpu_ms") || fault.message.contains("wall_ms"), "{fault}");
+    assert!(
+        fault.message.contains("cpu_ms") || fault.message.contains("wall_ms"),
+        "{fault}"
+    );
 }
 
 #[test]
 fn loops_for_ever_while_it_opens() {
     // Judged at load: it never serves.
-    let guest = Guest { open: "(loop $l (br $l))", ..Guest::default() };
-    let policies = with_policies(&[("bad", &guest, trusting()), ("good", &Guest::default(), trusting())]);
+    let guest = Guest {
+        open: "(loop $l (br $l))",
+        ..Guest::default()
+    };
+    let policies = with_policies(&[
+        ("bad", &guest, trusting()),
+        ("good", &Guest::default(), trusting()),
+    ]);
     assert!(policies.current().get("bad").is_none());
-    assert!(last_error(&policies, "bad").contains("timeout"), "{}", last_error(&policies, "bad"));
+    assert!(
+        last_error(&policies, "bad").contains("timeout"),
+        "{}",
+        last_error(&policies, "bad")
+    );
     assert_eq!(observe(&mut seat(&policies, "good")).unwrap(), 1);
 }
 
@@ -61,20 +91,33 @@ fn grows_memory() {
 
 #[test]
 fn grows_memory_and_lives_with_the_refusal() {
-    let guest = Guest::observing("(loop $l (br_if $l (i32.ne (i32.const -1) (memory.grow (i32.const 16)))))");
+    let guest = Guest::observing(
+        "(loop $l (br_if $l (i32.ne (i32.const -1) (memory.grow (i32.const 16)))))",
+    );
     let policies = with_policies(&[("greedy", &guest, trusting())]);
-    assert_eq!(observe(&mut seat(&policies, "greedy")).unwrap(), 1, "a refused growth is no fault by itself");
+    assert_eq!(
+        observe(&mut seat(&policies, "greedy")).unwrap(),
+        1,
+        "a refused growth is no fault by itself"
+    );
 }
 
 #[test]
 fn wants_more_memory_than_it_may_from_the_start() {
-    let guest = Guest { pages: 1024, ..Guest::default() };
+    let guest = Guest {
+        pages: 1024,
+        ..Guest::default()
+    };
     let policies = with_policies(&[("huge", &guest, trusting())]);
     assert!(policies.current().get("huge").is_none());
     let mut spec = trusting();
     spec.limits.memory_mib = Some(96);
     let policies = with_policies(&[("huge", &guest, spec)]);
-    assert_eq!(observe(&mut seat(&policies, "huge")).unwrap(), 1, "too big for the pool, but granted");
+    assert_eq!(
+        observe(&mut seat(&policies, "huge")).unwrap(),
+        1,
+        "too big for the pool, but granted"
+    );
 }
 
 #[test]
@@ -107,7 +150,8 @@ fn returns_a_huge_list() {
     // Half a million findings at one address: 20 MB for the host to copy.
     let guest = Guest {
         pages: 400,
-        observe: "(i32.store (i32.const 16) (i32.const 64)) (i32.store (i32.const 20) (i32.const 500000))
+        observe:
+            "(i32.store (i32.const 16) (i32.const 64)) (i32.store (i32.const 20) (i32.const 500000))
                   (return (i32.const 16))",
         ..Guest::default()
     };
@@ -117,7 +161,10 @@ fn returns_a_huge_list() {
 
 #[test]
 fn returns_more_findings_than_it_may() {
-    let limits = Limits { findings: 1, ..settings().limits };
+    let limits = Limits {
+        findings: 1,
+        ..settings().limits
+    };
     let guest = Guest::observing(
         // The usual finding twice: the list's length is the second word of the answer, which lies at the end.
         "(i32.store (i32.const 16) (i32.const 65536)) (i32.store (i32.const 20) (i32.const 2))
@@ -144,7 +191,8 @@ fn traps_at_first_call() {
 
 #[test]
 fn traps_at_third_call() {
-    let guest = Guest::observing("(if (i32.eq (global.get $count) (i32.const 3)) (then unreachable))");
+    let guest =
+        Guest::observing("(if (i32.eq (global.get $count) (i32.const 3)) (then unreachable))");
     let policies = with_policies(&[("bad", &guest, trusting())]);
     let mut seat = seat(&policies, "bad");
     assert_eq!(observe(&mut seat).unwrap(), 1);
@@ -159,7 +207,7 @@ fn traps_at_third_call() {
 #[test]
 fn a_crash_costs_no_memory_of_the_session() {
     // Dies once, at the call whose batch has two events.
-    let guest = Guest::observing("(if (i32.eq (local.get 8) (i32.const 2)) (then unreachable))");
+    let guest = Guest::observing("(if (i32.eq (local.get 9) (i32.const 2)) (then unreachable))");
     let policies = with_policies(&[("bad", &guest, trusting())]);
     let mut seat = seat(&policies, "bad");
     for n in 1..=3 {
@@ -168,7 +216,11 @@ fn a_crash_costs_no_memory_of_the_session() {
     seat.settle().unwrap();
     assert_eq!(observe(&mut seat).unwrap(), 4);
     assert_eq!(seat.observe(&batch(2)).unwrap_err().kind, FaultKind::Trap);
-    assert_eq!(observe(&mut seat).unwrap(), 5, "three saved, one told again, this one; not the one that killed it");
+    assert_eq!(
+        observe(&mut seat).unwrap(),
+        5,
+        "three saved, one told again, this one; not the one that killed it"
+    );
     seat.hibernate().unwrap();
     assert!(!seat.is_awake());
     assert_eq!(policies.instances().0, 0);
@@ -199,11 +251,20 @@ fn imports_what_was_not_granted() {
         extra: r#"(import "airlock:policy/asking@0.1.0" "ask" (func $ask (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32)))"#,
         ..Guest::default()
     };
-    let nothing = PolicySpec { grants: Some(Grants::default()), ..PolicySpec::default() };
+    let nothing = PolicySpec {
+        grants: Some(Grants::default()),
+        ..PolicySpec::default()
+    };
     let policies = with_policies(&[("reads", &reads, nothing.clone()), ("asks", &asks, nothing)]);
     assert!(policies.current().entries.is_empty());
-    let (reads, asks) = (last_error(&policies, "reads"), last_error(&policies, "asks"));
-    assert!(reads.contains("link") && reads.contains("content = true"), "{reads}");
+    let (reads, asks) = (
+        last_error(&policies, "reads"),
+        last_error(&policies, "asks"),
+    );
+    assert!(
+        reads.contains("link") && reads.contains("content = true"),
+        "{reads}"
+    );
     assert!(asks.contains("link") && asks.contains("asks"), "{asks}");
 }
 
@@ -222,7 +283,11 @@ fn imports_the_world() {
         ..settings()
     })
     .unwrap();
-    assert!(last_error(&policies, "wasi").contains("wasi = true"), "{}", last_error(&policies, "wasi"));
+    assert!(
+        last_error(&policies, "wasi").contains("wasi = true"),
+        "{}",
+        last_error(&policies, "wasi")
+    );
 }
 
 #[test]
@@ -230,13 +295,17 @@ fn returns_an_unknown_action() {
     // `other` is a decision like any; that the host does not know the action is for the caller to record. A case that the
     // contract does not have is malformed.
     let guest = Guest {
-        decide: "(i32.store (i32.const 16) (i32.const 40000)) (i32.store (i32.const 20) (i32.const 1))
+        decide:
+            "(i32.store (i32.const 16) (i32.const 40000)) (i32.store (i32.const 20) (i32.const 1))
                  (i32.store (i32.const 40000) (i32.const 99)) (return (i32.const 16))",
         ..Guest::default()
     };
     let policies = with_policies(&[("bad", &guest, trusting())]);
     let mut seat = seat(&policies, "bad");
-    assert_eq!(seat.decide(&situation()).unwrap_err().kind, FaultKind::Malformed);
+    assert_eq!(
+        seat.decide(&situation()).unwrap_err().kind,
+        FaultKind::Malformed
+    );
 
     let guest = Guest {
         decide: "(i32.store (i32.const 16) (i32.const 40000)) (i32.store (i32.const 20) (i32.const 1))
@@ -248,27 +317,44 @@ fn returns_an_unknown_action() {
         ..Guest::default()
     };
     let policies = with_policies(&[("bad", &guest, trusting())]);
-    let decision = crate::support::seat(&policies, "bad").decide(&situation()).unwrap();
-    assert_eq!(decision.actions, [types::Action::Other(("boom".into(), "boom".into()))]);
+    let decision = crate::support::seat(&policies, "bad")
+        .decide(&situation())
+        .unwrap();
+    assert_eq!(
+        decision.actions,
+        [types::Action::Other(("boom".into(), "boom".into()))]
+    );
     assert!(!serving(&policies, "bad").may("boom"));
 }
 
 #[test]
 fn declares_an_unknown_action() {
-    let guest = Guest { actions: vec!["annotate", "self-destruct"], ..Guest::default() };
+    let guest = Guest {
+        actions: vec!["annotate", "self-destruct"],
+        ..Guest::default()
+    };
     let policies = with_policies(&[("bad", &guest, trusting())]);
     assert!(last_error(&policies, "bad").contains("self-destruct"));
 }
 
 #[test]
 fn lies_about_its_version() {
-    let other = Guest { contract: vec![("@0.1.0", "@0.2.0")], ..Guest::default() };
-    // Says 0.1.0 and has another enum behind it.
-    let forged = Guest {
-        contract: vec![("enum severity { info, low,", "enum severity { whisper, info, low,")],
+    let other = Guest {
+        contract: vec![("@0.1.0", "@0.2.0")],
         ..Guest::default()
     };
-    let vague = Guest { version: "latest", ..Guest::default() };
+    // Says 0.1.0 and has another enum behind it.
+    let forged = Guest {
+        contract: vec![(
+            "enum severity { info, low,",
+            "enum severity { whisper, info, low,",
+        )],
+        ..Guest::default()
+    };
+    let vague = Guest {
+        version: "latest",
+        ..Guest::default()
+    };
     let policies = with_policies(&[
         ("other", &other, trusting()),
         ("forged", &forged, trusting()),
@@ -276,9 +362,17 @@ fn lies_about_its_version() {
         ("good", &Guest::default(), trusting()),
     ]);
     let error = |name| last_error(&policies, name);
-    assert!(error("other").starts_with("version") && error("other").contains("0.2.0"), "{}", error("other"));
+    assert!(
+        error("other").starts_with("version") && error("other").contains("0.2.0"),
+        "{}",
+        error("other")
+    );
     assert!(error("forged").starts_with("link"), "{}", error("forged"));
-    assert!(error("vague").contains("semantic version"), "{}", error("vague"));
+    assert!(
+        error("vague").contains("semantic version"),
+        "{}",
+        error("vague")
+    );
     assert_eq!(policies.current().entries.len(), 1);
 }
 
@@ -317,8 +411,11 @@ fn answers_with_nonsense() {
 
 #[test]
 fn saves_more_than_it_may() {
-    let guest = Guest { extra: r#"(func $unused)"#, ..Guest::default() };
-    let limits = Limits { state_kib: 0, ..settings().limits };
+    let guest = Guest::default();
+    let limits = Limits {
+        state_kib: 0,
+        ..settings().limits
+    };
     let policies = with_limits(&[("hoarder", &guest, trusting())], limits);
     let mut seat = seat(&policies, "hoarder");
     observe(&mut seat).unwrap();
@@ -342,17 +439,32 @@ fn fails_again_and_again() {
     assert!(fault.message.contains("trap"), "it says why: {fault}");
     let generation = serving(&policies, "bad");
     assert_eq!(generation.state(), State::Quarantined);
-    assert_eq!(generation.on_failure, OnFailure::Closed, "it may block: so the caller blocks meanwhile");
-    assert!(matches!(&told(&mut events)[..], [PolicyEvent::Quarantined { on_failure: OnFailure::Closed, .. }]));
+    assert_eq!(
+        generation.on_failure,
+        OnFailure::Closed,
+        "it may block: so the caller blocks meanwhile"
+    );
+    assert!(matches!(
+        &told(&mut events)[..],
+        [PolicyEvent::Quarantined {
+            on_failure: OnFailure::Closed,
+            ..
+        }]
+    ));
     assert!(policies.ready().is_ok());
     // After the backoff one call is let through; it fails, and the next backoff is longer.
-    eventually("a trial call is let through", || observe(&mut seat).unwrap_err().kind == FaultKind::Trap);
+    eventually("a trial call is let through", || {
+        observe(&mut seat).unwrap_err().kind == FaultKind::Trap
+    });
     assert_eq!(observe(&mut seat).unwrap_err().kind, FaultKind::Quarantined);
 }
 
 #[test]
 fn uses_up_all_room() {
-    let limits = Limits { instances: 2, ..settings().limits };
+    let limits = Limits {
+        instances: 2,
+        ..settings().limits
+    };
     let policies = with_limits(&[("good", &Guest::default(), trusting())], limits);
     let mut seats: Vec<Seat> = (0..3).map(|_| seat(&policies, "good")).collect();
     assert_eq!(observe(&mut seats[0]).unwrap(), 1);
@@ -360,12 +472,20 @@ fn uses_up_all_room() {
     let fault = observe(&mut seats[2]).unwrap_err();
     assert_eq!(fault.kind, FaultKind::Pool, "{fault}");
     assert!(fault.message.contains("limits.instances"));
-    assert_eq!(serving(&policies, "good").state(), State::Active, "not the policy's fault");
+    assert_eq!(
+        serving(&policies, "good").state(),
+        State::Active,
+        "not the policy's fault"
+    );
     seats[0].hibernate().unwrap();
     assert_eq!(observe(&mut seats[2]).unwrap(), 1);
     assert_eq!(observe(&mut seats[0]).unwrap_err().kind, FaultKind::Pool);
     seats[1].hibernate().unwrap();
-    assert_eq!(observe(&mut seats[0]).unwrap(), 2, "hibernated with its memory");
+    assert_eq!(
+        observe(&mut seats[0]).unwrap(),
+        2,
+        "hibernated with its memory"
+    );
 }
 
 #[derive(Default)]
@@ -391,7 +511,7 @@ fn a_restored_session_asks_nobody_twice() {
     let guest = Guest {
         observe: r"(call $ask (i32.const 1024) (i32.const 5) (i32.const 1) (i32.const 0) (i32.const 0) (i32.const 0)
                      (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 10) (i32.const 16))
-                   (if (i32.eq (local.get 8) (i32.const 2)) (then unreachable))",
+                   (if (i32.eq (local.get 9) (i32.const 2)) (then unreachable))",
         extra: r#"(import "airlock:policy/asking@0.1.0" "ask" (func $ask (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32)))
                   (data (i32.const 1024) "judge")"#,
         asks: vec!["judge"],
@@ -399,20 +519,30 @@ fn a_restored_session_asks_nobody_twice() {
     };
     let policies = with_policies(&[("curious", &guest, trusting())]);
     let desk = Arc::new(Desk::default());
-    let services = Services { content: desk.clone(), asks: desk.clone() };
+    let services = Services {
+        content: desk.clone(),
+        asks: desk.clone(),
+    };
     let mut seat = Seat::new(serving(&policies, "curious"), facts("s1"), services);
     observe(&mut seat).unwrap();
     observe(&mut seat).unwrap();
     seat.observe(&batch(2)).unwrap_err();
     assert_eq!(desk.0.lock().unwrap().len(), 3);
     assert_eq!(observe(&mut seat).unwrap(), 3);
-    assert_eq!(desk.0.lock().unwrap().len(), 4, "told again, it asked nobody; only the new call asked");
+    assert_eq!(
+        desk.0.lock().unwrap().len(),
+        4,
+        "told again, it asked nobody; only the new call asked"
+    );
 }
 
 #[test]
 fn many_threads_call_while_one_policy_burns() {
     let burning = Guest::observing("(loop $l (br $l))");
-    let policies = with_policies(&[("burning", &burning, trusting()), ("good", &Guest::default(), trusting())]);
+    let policies = with_policies(&[
+        ("burning", &burning, trusting()),
+        ("good", &Guest::default(), trusting()),
+    ]);
     std::thread::scope(|scope| {
         scope.spawn(|| {
             let mut seat = seat(&policies, "burning");

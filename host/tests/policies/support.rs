@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use airlock::contract::types::{self, Channel, Checkpoint, EventKind};
 use airlock::policy::{
-    Fault, Generation, Grants, Limits, Policies, PolicyEvent, PolicySettings, PolicySpec, Seat, Services,
+    Fault, Generation, Grants, Limits, Policies, PolicyEvent, PolicySettings, PolicySpec, Seat,
+    Services,
 };
 
 use crate::guests::Guest;
@@ -16,7 +17,10 @@ use crate::guests::Guest;
 /// Settings of a registry that fits a test: few instances, so that the pool is small.
 pub fn settings() -> PolicySettings {
     PolicySettings {
-        limits: Limits { instances: 64, ..Limits::default() },
+        limits: Limits {
+            instances: 64,
+            ..Limits::default()
+        },
         builtins: Vec::new(),
         ..PolicySettings::default()
     }
@@ -41,24 +45,50 @@ pub fn with_policies(policies: &[(&str, &Guest, PolicySpec)]) -> Arc<Policies> {
 
 /// The same under other limits.
 pub fn with_limits(policies: &[(&str, &Guest, PolicySpec)], limits: Limits) -> Arc<Policies> {
-    let builtins =
-        policies.iter().map(|(name, guest, _)| ((*name).to_owned(), Cow::Owned(guest.build()))).collect();
-    let specs = policies.iter().map(|(name, _, spec)| ((*name).to_owned(), spec.clone())).collect();
-    Policies::start(PolicySettings { builtins, specs, limits, ..settings() }).unwrap()
+    let builtins = policies
+        .iter()
+        .map(|(name, guest, _)| ((*name).to_owned(), Cow::Owned(guest.build())))
+        .collect();
+    let specs = policies
+        .iter()
+        .map(|(name, _, spec)| ((*name).to_owned(), spec.clone()))
+        .collect();
+    Policies::start(PolicySettings {
+        builtins,
+        specs,
+        limits,
+        ..settings()
+    })
+    .unwrap()
 }
 
 /// A registry that watches a directory.
 pub fn watching(dir: &Path, specs: BTreeMap<String, PolicySpec>) -> Arc<Policies> {
-    Policies::start(PolicySettings { dir: Some(dir.to_owned()), specs, ..settings() }).unwrap()
+    Policies::start(PolicySettings {
+        dir: Some(dir.to_owned()),
+        specs,
+        ..settings()
+    })
+    .unwrap()
 }
 
 pub fn serving(policies: &Policies, name: &str) -> Arc<Generation> {
     let status = policies.status();
-    Arc::clone(policies.current().get(name).unwrap_or_else(|| panic!("`{name}` does not serve: {status:#?}")))
+    Arc::clone(
+        policies
+            .current()
+            .get(name)
+            .unwrap_or_else(|| panic!("`{name}` does not serve: {status:#?}")),
+    )
 }
 
 pub fn last_error(policies: &Policies, name: &str) -> String {
-    policies.status().into_iter().find(|s| s.name == name).and_then(|s| s.last_error).unwrap_or_default()
+    policies
+        .status()
+        .into_iter()
+        .find(|s| s.name == name)
+        .and_then(|s| s.last_error)
+        .unwrap_or_default()
 }
 
 pub fn facts(session: &str) -> Arc<types::Facts> {
@@ -104,7 +134,10 @@ pub fn batch(events: u32) -> types::Batch {
 }
 
 pub fn situation() -> types::Situation {
-    types::Situation { findings: vec![], batch: batch(1) }
+    types::Situation {
+        findings: vec![],
+        batch: batch(1),
+    }
 }
 
 /// How many calls the well-behaved guest has seen, by its own count.
