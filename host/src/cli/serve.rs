@@ -85,6 +85,7 @@ async fn start_policies(config: &Config) -> anyhow::Result<Arc<Policies>> {
         limits: config.limits.clone(),
         cache_dir: Some(config.data.dir.join("compiled")),
         check: crate::reason::plan::check,
+        ..PolicySettings::default()
     };
     tokio::task::spawn_blocking(move || Policies::start(settings))
         .await
