@@ -7,6 +7,7 @@ pub mod guard;
 pub mod passthrough;
 pub mod reload;
 pub mod reply;
+pub mod resolve;
 pub mod server;
 pub mod sse;
 

@@ -1,5 +1,7 @@
 //! From frames to events: what an exchange has seen, its tokens, its tools, its measured state.
 
 pub mod log;
+pub mod prices;
+pub mod tokens;
 pub mod tools;
 pub mod vitals;

@@ -2,5 +2,6 @@
 
 pub mod patterns;
 pub mod plan;
+pub mod plans;
 pub mod round;
 pub mod watch;

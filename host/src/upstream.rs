@@ -11,6 +11,7 @@ mod connect;
 pub mod error;
 pub mod headers;
 pub mod route;
+pub mod webhook;
 
 pub use attempt::{Attempt, Next};
 pub use body::Body;

@@ -5,8 +5,13 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 use super::passthrough::Recorder;
-use crate::config::{Config, Problems};
-use crate::policy::{Mode, Policies};
+use crate::config::Config;
+use crate::contract::asking::Question;
+use crate::observe::prices::PriceTable;
+use crate::policy::{Asker, Mode, Policies};
+use crate::reason::plans::Plans;
+use crate::session::sessions::Sessions;
+use crate::upstream::webhook::Alerts;
 use crate::upstream::{Routes, Upstreams};
 
 /// Shared by all calls, for as long as the process runs.
@@ -16,6 +21,14 @@ pub struct App {
     pub settings: ArcSwap<Settings>,
     /// The registry of policies.
     pub policies: Arc<Policies>,
+    /// All live sessions.
+    pub sessions: Sessions,
+    /// Policies' wants, compiled.
+    pub plans: Plans,
+    /// Alerts to people.
+    pub alerts: Alerts,
+    /// Takes policies' questions.
+    pub asks: Arc<dyn Asker>,
     /// Keeps what passes without being decoded.
     pub recorder: Arc<dyn Recorder>,
 }
@@ -28,6 +41,8 @@ pub struct Settings {
     pub upstreams: Upstreams,
     /// Its routes.
     pub routes: Routes,
+    /// What tokens cost.
+    pub prices: PriceTable,
 }
 
 impl Settings {
@@ -35,10 +50,11 @@ impl Settings {
     ///
     /// # Errors
     /// All keys that cannot be had.
-    pub fn new(config: Config) -> Result<Self, Problems> {
+    pub fn new(config: Config) -> anyhow::Result<Self> {
         Ok(Self {
             upstreams: Upstreams::new(&config)?,
             routes: Routes::new(&config),
+            prices: PriceTable::new(&config.prices)?,
             config,
         })
     }
@@ -46,10 +62,19 @@ impl Settings {
 
 impl App {
     /// An application on these settings.
-    pub fn new(settings: Settings, policies: Arc<Policies>, recorder: Arc<dyn Recorder>) -> Self {
+    pub fn new(
+        settings: Settings,
+        policies: Arc<Policies>,
+        sessions: Sessions,
+        recorder: Arc<dyn Recorder>,
+    ) -> Self {
         Self {
             settings: ArcSwap::from_pointee(settings),
             policies,
+            sessions,
+            plans: Plans::default(),
+            alerts: Alerts::start(),
+            asks: Arc::new(NobodyAnswers),
             recorder,
         }
     }
@@ -61,5 +86,16 @@ impl App {
             .iter()
             .find(|policy| policy.mode == Mode::Enforce)
             .map(|policy| policy.name.to_string())
+    }
+}
+
+/// Questions are a part of the contract whose targets this version does not have: each is refused by name.
+struct NobodyAnswers;
+
+impl Asker for NobodyAnswers {
+    fn ask(&self, policy: &str, target: &str, _: Question, _: u32) -> Result<u64, String> {
+        Err(format!(
+            "`{policy}` asks `{target}`: no target can be asked in this version of Airlock"
+        ))
     }
 }

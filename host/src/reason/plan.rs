@@ -32,7 +32,7 @@ pub struct Wants {
 }
 
 /// A set of policies, ready to be asked.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Plan {
     /// The policies, in order.
     pub entries: Vec<Arc<Generation>>,

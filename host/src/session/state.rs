@@ -13,6 +13,7 @@ use super::ledger::{Ledger, Limits};
 use super::overlay::Overlay;
 use super::timeline::{Recorder, Timeline, now};
 use crate::contract::types::{self as wit, Facts};
+use crate::observe::tokens::TokenCounter;
 use crate::observe::tools::Tools;
 use crate::observe::vitals::SessionVitals;
 use crate::policy::generation::Generation;
@@ -22,6 +23,9 @@ use crate::store::{self, SavedSession, SessionHead};
 /// How long a request can be recognised as a repetition of an earlier one: beyond the longest wait of the vendors' SDKs
 /// (120 s) and the time of an attempt.
 const RETRY_WINDOW_US: u64 = 15 * 60 * 1_000_000;
+
+/// Texts up to this length are counted by the tokenizer, longer ones by four bytes a token.
+const COUNTED_BYTES: usize = 32 * 1024;
 
 /// How a session was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,6 +78,7 @@ pub struct State {
     retries: u32,
     recent: Vec<Recent>,
     saved_seats: HashMap<String, SavedState>,
+    counted: HashMap<Digest, u32>,
 }
 
 /// A request that a client may repeat.
@@ -204,6 +209,28 @@ impl Session {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         Some(Arc::clone(seat.generation()))
+    }
+
+    /// Which thresholds of a policy are crossed, as its last exchange left them.
+    pub fn fired(&self, policy: &str, thresholds: usize) -> Vec<bool> {
+        let mut fired = self.state().fired.get(policy).cloned().unwrap_or_default();
+        fired.resize(thresholds, false);
+        fired
+    }
+
+    /// Tokens of a message in a prompt, estimated; counted once per session. 4 for its frame, as OpenAI documents it.
+    pub fn prompt_tokens(&self, digest: Digest, text: &str, counter: &TokenCounter) -> u32 {
+        if let Some(count) = self.state().counted.get(&digest) {
+            return *count;
+        }
+        // Counting exactly takes about 0.1 us a byte; a request must not wait 10 ms for an estimate.
+        let tokens = if text.len() > COUNTED_BYTES {
+            (text.len() / 4) as u32
+        } else {
+            counter.count_text(text)
+        };
+        self.state().counted.insert(digest, tokens + 4);
+        tokens + 4
     }
 
     /// Measured state for an exchange that looks at it now.

@@ -1,0 +1,144 @@
+//! Which generation of each policy judges this exchange, and how it takes over in the middle of one.
+
+use std::sync::{Arc, PoisonError};
+
+use super::conduct::Exchange;
+use crate::contract::types::Checkpoint;
+use crate::policy::State;
+use crate::policy::generation::{Generation, PolicySet};
+use crate::policy::seat::Moved;
+use crate::policy::spec::Move;
+use crate::reason::plan::Plan;
+use crate::reason::watch::Watcher;
+use crate::session::event::Body;
+use crate::session::timeline::now;
+
+impl Exchange {
+    /// Takes over the policies that serve now, if they are others than before. What is not yet released is presented to
+    /// new generations again, and searched for their patterns, so that nothing passes between the two.
+    pub(super) fn adopt(&mut self) {
+        let set = self.app.policies.current();
+        if self.set_version == Some(set.version) {
+            return;
+        }
+        self.set_version = Some(set.version);
+        let entries = self.effective(&set);
+        if self.plan.is_of(&entries) {
+            return;
+        }
+        let plan = match self.app.plans.get(&entries) {
+            Ok(plan) => plan,
+            Err(error) => {
+                // Each policy's patterns were tried when it was loaded; together they are too big. The former plan serves.
+                tracing::error!(%error, "the policies' patterns do not compile together: the former ones serve");
+                return;
+            }
+        };
+        self.flush();
+        self.replan(plan);
+    }
+
+    /// The generation of each policy for this session: a pinned one stays, the others move.
+    fn effective(&self, set: &PolicySet) -> Vec<Arc<Generation>> {
+        set.entries
+            .iter()
+            .map(|next| {
+                let seat = self.session.seat(next, &self.app.asks);
+                let mut seat = seat.lock().unwrap_or_else(PoisonError::into_inner);
+                let present = Arc::clone(seat.generation());
+                if Arc::ptr_eq(&present, next) || (next.on_reload == Move::Pin && present.state() != State::Retired) {
+                    return present;
+                }
+                let how = match seat.move_to(Arc::clone(next)) {
+                    Moved::Migrated => "migrated",
+                    Moved::Restarted(reason) => {
+                        tracing::warn!(policy = %next.name, %reason, "a session went on without its state");
+                        "restarted"
+                    }
+                    Moved::Pinned(reason) => {
+                        tracing::warn!(policy = %next.name, %reason, "a session stays on its generation");
+                        return present;
+                    }
+                };
+                self.session.timeline.append(
+                    self.number,
+                    Body::PolicyMoved {
+                        policy: next.name.to_string(),
+                        from: present.number,
+                        to: next.number,
+                        how: how.to_owned(),
+                    },
+                );
+                Arc::clone(next)
+            })
+            .collect()
+    }
+
+    fn replan(&mut self, plan: Arc<Plan>) {
+        let at = now();
+        let unreleased = self.log.first_beyond(|place| {
+            self.hold
+                .stretches
+                .iter()
+                .find(|s| s.place == place)
+                .map_or(0, |s| s.released)
+        });
+        let before = std::mem::replace(&mut self.plan, plan);
+        let mut former = std::mem::take(&mut self.watchers);
+        self.seats = self
+            .plan
+            .entries
+            .iter()
+            .map(|g| self.session.seat(g, &self.app.asks))
+            .collect();
+        let mut fresh = Vec::new();
+        for (entry, generation) in self
+            .plan
+            .entries
+            .iter()
+            .enumerate()
+            .filter(|(_, g)| g.reasons)
+        {
+            let stays = before
+                .entries
+                .iter()
+                .position(|g| Arc::ptr_eq(g, generation));
+            let kept = former
+                .iter()
+                .position(|w| Some(w.entry) == stays)
+                .map(|i| former.swap_remove(i));
+            match kept {
+                Some(mut watcher) => {
+                    watcher.entry = entry;
+                    self.watchers.push(watcher);
+                }
+                None => {
+                    let thresholds = self.plan.wants.get(entry).map_or(0, |w| w.thresholds.len());
+                    let fired = self.session.fired(&generation.name, thresholds);
+                    fresh.push(entry);
+                    let mut watcher = Watcher::new(entry, unreleased, fired, at);
+                    // What waits was told to the predecessor, and the new one wants to hear it now.
+                    watcher.woken = unreleased < self.log.len();
+                    self.watchers.push(watcher);
+                }
+            }
+        }
+        let mut found = Vec::new();
+        self.hold.rescan(&self.plan.patterns, &mut found);
+        for (place, m) in found
+            .into_iter()
+            .filter(|(_, m)| fresh.contains(&(m.owner as usize)))
+        {
+            if let Some(watcher) = self
+                .watchers
+                .iter_mut()
+                .find(|w| w.entry == m.owner as usize)
+            {
+                watcher.matched(place, &m);
+            }
+        }
+        if !self.hold.stretches.is_empty() {
+            self.checkpoint(Checkpoint::Stream);
+        }
+    }
+}

@@ -1,0 +1,504 @@
+//! How an exchange ends when it does not end by itself: what the client is told, correct in its dialect.
+
+use axum::body::Body;
+use bytes::Bytes;
+use http::header::{self, HeaderValue};
+use http::{Response, StatusCode};
+
+use super::conduct::{Exchange, Fate};
+use super::prepare;
+use super::relay::Relay;
+use crate::act::slots::Phase;
+use crate::contract::types::BlockMode;
+use crate::gateway::dialect::{ClientError, Closing, Dialect, EditError, Ending, Failure, Partial};
+use crate::session::event::{FailureKind, Outcome, Status, Usage};
+use crate::session::ledger::{LedgerError, Prices};
+use crate::upstream::{Attempt, Target, headers};
+
+/// What kind of response Airlock makes by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    Error,
+    Body,
+    Stream,
+}
+
+impl Exchange {
+    /// Where the call goes: what a policy ordered for this attempt, for this exchange, for the session; else as asked.
+    /// An empty upstream means: by the routes.
+    pub fn destination(&self, redirect: Option<(String, String)>) -> (String, String) {
+        let state = self.session.state();
+        let redirect = redirect.unwrap_or_default();
+        let first = |options: [&String; 3]| {
+            options
+                .into_iter()
+                .find(|s| !s.is_empty())
+                .cloned()
+                .unwrap_or_default()
+        };
+        let upstream = first([&redirect.0, &self.changes.upstream, &state.overlay.upstream]);
+        let mut model = first([&redirect.1, &self.changes.model, &state.overlay.model]);
+        if model.is_empty() {
+            model.clone_from(&self.view.model);
+        }
+        (upstream, model)
+    }
+
+    /// Whether the request checkpoint ordered another route.
+    pub fn changes_route(&self) -> bool {
+        !self.changes.upstream.is_empty() || !self.changes.model.is_empty()
+    }
+
+    /// The body for an upstream, with every edit made.
+    ///
+    /// # Errors
+    /// An edit cannot be made.
+    pub fn outgoing(
+        &self,
+        body: &[u8],
+        model: &str,
+        room: Option<u64>,
+    ) -> Result<Bytes, EditError> {
+        let mut edits = prepare::edits(
+            &self.view,
+            &self.ids,
+            &self.session.state().overlay,
+            &self.changes,
+        );
+        edits.model = (model != self.view.model).then(|| model.to_owned());
+        if let Some(room) = room {
+            let each = room / u64::from(self.view.choices.max(1));
+            let each = u32::try_from(each).unwrap_or(u32::MAX);
+            edits.max_output_tokens = Some(
+                self.view
+                    .max_output_tokens
+                    .map_or(each, |own| own.min(each))
+                    .max(1),
+            );
+        }
+        self.dialect.edit_request(body, &edits).map(Bytes::from)
+    }
+
+    /// Reserves the prompt; gives what remains for the answer.
+    ///
+    /// # Errors
+    /// The session's budget is used up.
+    pub async fn reserve(&self, prices: Prices) -> Result<Option<u64>, LedgerError> {
+        self.session
+            .ledger
+            .reserve_input(self.number, self.input_tokens.into(), prices)
+            .await
+    }
+
+    /// Takes tokens of output from the ledger.
+    ///
+    /// # Errors
+    /// The lease could not be made durable.
+    pub async fn lease(&self, tokens: u64) -> Result<u64, LedgerError> {
+        self.session.ledger.lease(self.number, tokens).await
+    }
+
+    /// The session's budget does not reach for this call.
+    pub fn over_budget(&mut self, error: &LedgerError) {
+        self.intervened(
+            "block",
+            "ledger",
+            usize::MAX,
+            Outcome::Applied,
+            &error.to_string(),
+            serde_json::Value::Null,
+        );
+        self.fate = Some(Fate::Block {
+            mode: BlockMode::Hard,
+            reason: error.to_string(),
+            fallback: String::new(),
+        });
+    }
+
+    /// The session's budget ended in the middle of the generation.
+    pub fn budget_ended(&mut self) {
+        let reason = "the session's budget is used up".to_owned();
+        self.intervened(
+            "stop",
+            "ledger",
+            usize::MAX,
+            Outcome::Applied,
+            &reason,
+            serde_json::Value::Null,
+        );
+        if self.fate.is_none() {
+            self.fate = Some(Fate::Stop {
+                reason,
+                confidence: None,
+                keep_held: false,
+                by: "ledger".to_owned(),
+            });
+        }
+    }
+
+    /// What policies ordered cannot be written into the request.
+    pub fn uneditable(&mut self, error: &EditError) {
+        self.fate = Some(Fate::Block {
+            mode: BlockMode::Hard,
+            reason: format!("the request could not be changed as the policies ordered: {error}"),
+            fallback: String::new(),
+        });
+    }
+
+    /// An attempt failed and was cured by a retry or another upstream.
+    pub fn attempt_failed(&mut self, attempt: &Attempt) {
+        let failure = Failure {
+            status: attempt.error.status().as_u16(),
+            kind: attempt.error.kind(),
+            message: attempt.error.to_string(),
+        };
+        self.note_failure(&failure, true);
+        self.session.state().retried();
+    }
+
+    /// Another attempt, ordered by a policy.
+    pub fn retrying(&mut self) {
+        self.phase = Phase::Request;
+        self.session.state().retried();
+    }
+
+    /// The call was answered there, perhaps after a failover.
+    pub fn went_to(&mut self, target: &Target) {
+        (self.upstream, self.model) = (target.upstream.to_string(), target.model.to_string());
+    }
+
+    /// Reads an upstream's error.
+    pub fn read_error(&self, status: u16, body: &[u8]) -> Failure {
+        self.dialect.read_error(status, body)
+    }
+
+    /// An error in the dialect, in a stream.
+    pub fn error_frame(&self, error: &ClientError) -> Bytes {
+        self.dialect.error_frame(error)
+    }
+
+    /// Session and exchange, for `x-airlock-exchange`.
+    pub fn label(&self) -> String {
+        format!("{}/{}", self.session.id, self.number)
+    }
+
+    /// Whether it has ended.
+    pub fn is_over(&self) -> bool {
+        self.ended
+    }
+
+    /// Whether the upstream said its last word.
+    pub fn saw_end(&self) -> bool {
+        self.saw_end
+    }
+
+    /// Ends an exchange of which the client has seen nothing, not even headers.
+    pub async fn conclude_unsent(mut self) -> Response<Body> {
+        let dialect = self.dialect;
+        let label = self.label();
+        let streamed = self.view.streamed;
+        let mut response = match self.fate.take() {
+            Some(Fate::Answer(text)) => {
+                self.answered();
+                return self.answer_locally(text).await;
+            }
+            Some(Fate::Block {
+                mode: BlockMode::Abort,
+                ..
+            }) => {
+                self.end(Status::Blocked);
+                let cut =
+                    std::io::Error::new(std::io::ErrorKind::ConnectionAborted, "cut by a policy");
+                Response::new(Body::from_stream(futures_util::stream::once(async {
+                    Err::<Bytes, _>(cut)
+                })))
+            }
+            Some(Fate::Block {
+                mode: BlockMode::Soft,
+                fallback,
+                ..
+            }) => {
+                self.end(Status::Blocked);
+                self.own_answer(&fallback, &Ending::Refused, streamed)
+            }
+            Some(Fate::Block { reason, .. }) => {
+                self.end(Status::Blocked);
+                error_response(dialect, &blocked(reason), Form::Error)
+            }
+            Some(Fate::Stop {
+                reason,
+                confidence,
+                by,
+                ..
+            }) => {
+                self.end(Status::Partial);
+                self.own_answer(
+                    "",
+                    &Ending::Partial(Partial {
+                        reason,
+                        confidence,
+                        policy: by,
+                    }),
+                    streamed,
+                )
+            }
+            Some(Fate::Retry { .. }) | None => {
+                self.end(Status::Failed);
+                let error = ClientError {
+                    status: 502,
+                    kind: FailureKind::Upstream,
+                    message: "the upstream failed".to_owned(),
+                    code: "airlock_upstream".to_owned(),
+                };
+                error_response(dialect, &error, Form::Error)
+            }
+        };
+        if let Ok(label) = HeaderValue::from_str(&label) {
+            response.headers_mut().insert(headers::EXCHANGE_ID, label);
+        }
+        response
+    }
+
+    /// An answer in the model's place goes the way of any other: the other policies judge it.
+    async fn answer_locally(mut self, text: String) -> Response<Body> {
+        self.usage = Some(Usage {
+            exact: true,
+            ..Usage::default()
+        });
+        self.attempt = 0;
+        if self.view.streamed {
+            let choices: Vec<u16> = (0..self.view.choices.max(1)).collect();
+            let frames = self.dialect.close_stream(
+                &self.identity,
+                &Closing {
+                    open: &choices,
+                    begun: false,
+                    text: &text,
+                    ending: &Ending::Complete,
+                    usage: self.stated_usage(),
+                },
+            );
+            let stream = Relay::local(self, frames).into_stream();
+            return shaped(Response::new(Body::from_stream(stream)), Form::Stream);
+        }
+        let body =
+            self.dialect
+                .answer_body(&self.identity, &text, &Ending::Complete, Usage::default());
+        let (status, body) = self.conclude_body(body.into(), StatusCode::OK).await;
+        let mut response = shaped(Response::new(body), Form::Body);
+        *response.status_mut() = status;
+        response
+    }
+
+    fn own_answer(&self, text: &str, ending: &Ending, streamed: bool) -> Response<Body> {
+        let usage = self.usage_so_far();
+        if !streamed {
+            let body = self
+                .dialect
+                .answer_body(&self.identity, text, ending, usage);
+            return shaped(Response::new(Body::from(body)), Form::Body);
+        }
+        let choices: Vec<u16> = (0..self.view.choices.max(1)).collect();
+        let closing = Closing {
+            open: &choices,
+            begun: false,
+            text,
+            ending,
+            usage: self.stated_usage(),
+        };
+        let frames = self.dialect.close_stream(&self.identity, &closing);
+        shaped(Response::new(Body::from(frames)), Form::Stream)
+    }
+
+    /// Ends a stream that has begun: its last bytes, and whether the connection is then cut.
+    pub fn conclude_stream(&mut self) -> (Bytes, bool) {
+        let Some(fate) = self.fate.clone() else {
+            return (Bytes::new(), false);
+        };
+        self.hold.discard();
+        let open: Vec<u16> = (0..self.view.choices.max(1))
+            .filter(|choice| !self.hold.finished.contains(choice))
+            .collect();
+        let (text, ending, status) = match fate {
+            Fate::Block {
+                mode: BlockMode::Abort,
+                ..
+            } => {
+                self.end(Status::Blocked);
+                return (Bytes::new(), true);
+            }
+            Fate::Block {
+                mode: BlockMode::Hard,
+                reason,
+                ..
+            } => {
+                self.end(Status::Blocked);
+                return (self.dialect.error_frame(&blocked(reason)), false);
+            }
+            Fate::Block {
+                mode: BlockMode::Soft,
+                fallback,
+                ..
+            } => (fallback, Ending::Refused, Status::Blocked),
+            Fate::Stop {
+                reason,
+                confidence,
+                by,
+                ..
+            } => (
+                String::new(),
+                Ending::Partial(Partial {
+                    reason,
+                    confidence,
+                    policy: by,
+                }),
+                Status::Partial,
+            ),
+            // Refused while a generation runs: see `slots`.
+            Fate::Answer(_) | Fate::Retry { .. } => {
+                (String::new(), Ending::Complete, Status::Failed)
+            }
+        };
+        let closing = Closing {
+            open: &open,
+            begun: self.hold.begun,
+            text: &text,
+            ending: &ending,
+            usage: self.stated_usage(),
+        };
+        let bytes = self.dialect.close_stream(&self.identity, &closing);
+        self.end(status);
+        (bytes, false)
+    }
+
+    /// Judges a whole body and gives what the client gets.
+    pub async fn conclude_body(mut self, body: Bytes, status: StatusCode) -> (StatusCode, Body) {
+        self.body(body.clone());
+        if self.fate.is_none() {
+            self.finished();
+        }
+        let mut ready = Vec::new();
+        if !matches!(self.fate, Some(Fate::Block { .. })) {
+            self.ready(&mut ready);
+        }
+        let out: Vec<u8> = ready.iter().flat_map(|r| r.bytes.iter().copied()).collect();
+        let wanted: u64 = ready.iter().map(|r| u64::from(r.tokens)).sum();
+        match self.lease(wanted).await {
+            // The provider was told the limit; what it billed beyond is settled as such.
+            Ok(_) => {}
+            Err(error) => self.over_budget(&error),
+        }
+        match self.fate.clone() {
+            None => {
+                self.end(Status::Complete);
+                (status, Body::from(out))
+            }
+            Some(Fate::Block {
+                mode: BlockMode::Abort,
+                ..
+            }) => {
+                self.end(Status::Blocked);
+                let cut =
+                    std::io::Error::new(std::io::ErrorKind::ConnectionAborted, "cut by a policy");
+                (
+                    status,
+                    Body::from_stream(futures_util::stream::once(async { Err::<Bytes, _>(cut) })),
+                )
+            }
+            Some(Fate::Block {
+                mode: BlockMode::Soft,
+                fallback,
+                ..
+            }) => {
+                let usage = self.usage_so_far();
+                self.end(Status::Blocked);
+                (
+                    status,
+                    Body::from(self.dialect.answer_body(
+                        &self.identity,
+                        &fallback,
+                        &Ending::Refused,
+                        usage,
+                    )),
+                )
+            }
+            Some(Fate::Block { reason, .. }) => {
+                self.end(Status::Blocked);
+                let error = blocked(reason);
+                (
+                    StatusCode::FORBIDDEN,
+                    Body::from(self.dialect.error_body(&error)),
+                )
+            }
+            Some(Fate::Stop {
+                reason,
+                confidence,
+                keep_held,
+                by,
+            }) => {
+                let ending = Ending::Partial(Partial {
+                    reason,
+                    confidence,
+                    policy: by,
+                });
+                let usage = self.usage_so_far();
+                self.end(Status::Partial);
+                let kept = if keep_held && !out.is_empty() {
+                    self.dialect.end_body(&out, &ending).ok()
+                } else {
+                    None
+                };
+                let body = kept.unwrap_or_else(|| {
+                    self.dialect.answer_body(&self.identity, "", &ending, usage)
+                });
+                (status, Body::from(body))
+            }
+            Some(Fate::Answer(_) | Fate::Retry { .. }) => {
+                self.end(Status::Failed);
+                (StatusCode::BAD_GATEWAY, Body::empty())
+            }
+        }
+    }
+}
+
+/// What the client is told of a hard block. 403, because SDKs do not repeat it.
+fn blocked(reason: String) -> ClientError {
+    ClientError {
+        status: 403,
+        kind: FailureKind::Policy,
+        message: reason,
+        code: "airlock_blocked".to_owned(),
+    }
+}
+
+/// An error as an HTTP response.
+pub(super) fn error_response(
+    dialect: &dyn Dialect,
+    error: &ClientError,
+    form: Form,
+) -> Response<Body> {
+    let mut response = shaped(Response::new(Body::from(dialect.error_body(error))), form);
+    *response.status_mut() = StatusCode::from_u16(error.status).unwrap_or(StatusCode::BAD_GATEWAY);
+    if response.status().is_client_error() {
+        response
+            .headers_mut()
+            .insert("x-should-retry", HeaderValue::from_static("false"));
+    }
+    response
+}
+
+fn shaped(mut response: Response<Body>, form: Form) -> Response<Body> {
+    let kind = match form {
+        Form::Stream => "text/event-stream; charset=utf-8",
+        Form::Error | Form::Body => "application/json",
+    };
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    if form == Form::Stream {
+        response
+            .headers_mut()
+            .insert("x-accel-buffering", HeaderValue::from_static("no"));
+    }
+    response
+}

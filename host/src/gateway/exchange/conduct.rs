@@ -1,0 +1,676 @@
+//! One exchange without its transport: what has happened, what policies said, what is to become of it.
+//!
+//! Everything that decides is here and in its siblings and does no I/O; `relay` and `serve` move the bytes. So the same path
+//! judges a stream, a whole body and a local answer.
+
+use std::sync::{Arc, Mutex};
+
+use super::hold::Hold;
+use super::prepare::{self, Changes};
+use crate::act::name::{arguments, name};
+use crate::act::slots::{Phase, Ruling, rule, who};
+use crate::contract::types::{
+    self as wit, Action, BlockMode, Checkpoint, Detail, EventKind, OnTimeout,
+};
+use crate::gateway::app::{App, Settings};
+use crate::gateway::dialect::{Dialect, Failure, Identity, RequestView};
+use crate::observe::log::{Log, inline};
+use crate::observe::tokens::TokenCounter;
+use crate::observe::vitals::Vitals;
+use crate::policy::seat::Seat;
+use crate::reason::plan::Plan;
+use crate::reason::round::{By, Heard, Order, Round};
+use crate::reason::watch::Watcher;
+use crate::session::conversation::Digest;
+use crate::session::event::{Body, Micros, Outcome, Place, Status, Usage};
+use crate::session::state::Session;
+use crate::session::timeline::now;
+
+/// An outcome may cause findings, and those more actions: so many times, then the checkpoint ends.
+const MAX_DEPTH: usize = 4;
+
+/// What is to become of the exchange.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Fate {
+    /// It is refused.
+    Block {
+        /// How the client learns of it.
+        mode: BlockMode,
+        /// Why, for the client.
+        reason: String,
+        /// Given instead, for a soft block.
+        fallback: String,
+    },
+    /// It ends early with a partial result.
+    Stop {
+        /// Why.
+        reason: String,
+        /// 0..1, `None` if unknown.
+        confidence: Option<f32>,
+        /// Whether held text goes out first.
+        keep_held: bool,
+        /// Who ordered it.
+        by: String,
+    },
+    /// It is answered in the model's place.
+    Answer(String),
+    /// The failed call is repeated.
+    Retry {
+        /// Upstream; empty: the same.
+        upstream: String,
+        /// Model; empty: the same.
+        model: String,
+        /// Wait before it.
+        after_ms: u32,
+    },
+}
+
+/// One exchange.
+pub struct Exchange {
+    pub(super) app: Arc<App>,
+    pub(super) settings: Arc<Settings>,
+    pub(super) session: Arc<Session>,
+    pub(super) dialect: &'static dyn Dialect,
+    /// Its number in the session.
+    pub number: u32,
+    pub(super) started: Micros,
+    pub(super) view: RequestView,
+    pub(super) digests: Vec<Digest>,
+    pub(super) ids: Vec<u64>,
+    pub(super) retry: u32,
+    pub(super) attempt: u32,
+    pub(super) tokens: TokenCounter,
+    pub(super) input_tokens: u32,
+    // Policies.
+    pub(super) set_version: Option<u64>,
+    pub(super) plan: Arc<Plan>,
+    pub(super) seats: Vec<Arc<Mutex<Seat>>>,
+    pub(super) watchers: Vec<Watcher>,
+    pub(super) log: Log,
+    pub(super) vitals: Vitals,
+    pub(super) phase: Phase,
+    pub(super) changes: Changes,
+    /// What was decided, once something was.
+    pub fate: Option<Fate>,
+    // The generation.
+    pub(super) hold: Hold,
+    pub(super) identity: Identity,
+    pub(super) upstream: String,
+    pub(super) model: String,
+    pub(super) finish: Option<String>,
+    pub(super) usage: Option<Usage>,
+    pub(super) saw_end: bool,
+    pub(super) judged_response: bool,
+    pub(super) told_unjudged: bool,
+    pub(super) unflushed: Option<Unflushed>,
+    pub(super) ended: bool,
+}
+
+/// Text that arrived and is not on the timeline yet.
+pub(super) struct Unflushed {
+    pub(super) place: Place,
+    pub(super) offset: u32,
+    pub(super) text: String,
+    pub(super) tokens: u32,
+    pub(super) at: Micros,
+}
+
+impl Exchange {
+    /// Begins an exchange: tells what is new in the request, and runs its checkpoints.
+    pub fn begin(
+        app: Arc<App>,
+        session: Arc<Session>,
+        dialect: &'static dyn Dialect,
+        view: RequestView,
+        body: Digest,
+        client_retries: u32,
+    ) -> Exchange {
+        let at = now();
+        let settings = app.settings.load_full();
+        let digests: Vec<Digest> = view.messages.iter().map(|m| m.digest()).collect();
+        let (number, retry, told) = {
+            let mut state = session.state();
+            let (number, retry) = state.begin(body, client_retries, at);
+            (number, retry, state.conversation.tell(&digests))
+        };
+        let tokens = TokenCounter::for_model(&view.model);
+        let input_tokens = view
+            .messages
+            .iter()
+            .zip(&digests)
+            .map(|(m, digest)| session.prompt_tokens(*digest, m.text.as_str(), &tokens))
+            .sum::<u32>()
+            + 3;
+        let mut vitals = Vitals::new(at, session.vitals());
+        vitals.context_share = settings
+            .prices
+            .context_window(&view.model)
+            .map(|window| f64::from(input_tokens) / f64::from(window.max(1)));
+        let mut exchange = Exchange {
+            model: view.model.clone(),
+            identity: Identity {
+                id: format!("airlock-{}-{number}", session.id.short()),
+                model: view.model.clone(),
+                created: at / 1_000_000,
+                ..Identity::default()
+            },
+            settings,
+            dialect,
+            number,
+            started: at,
+            digests,
+            ids: told.ids.clone(),
+            retry,
+            attempt: 0,
+            tokens,
+            input_tokens,
+            set_version: None,
+            plan: Arc::new(Plan::default()),
+            seats: Vec::new(),
+            watchers: Vec::new(),
+            log: Log::default(),
+            vitals,
+            phase: Phase::Request,
+            changes: Changes::default(),
+            fate: None,
+            hold: Hold::default(),
+            upstream: String::new(),
+            finish: None,
+            usage: None,
+            saw_end: false,
+            judged_response: false,
+            told_unjudged: false,
+            unflushed: None,
+            ended: false,
+            view,
+            app,
+            session,
+        };
+        exchange.adopt();
+        if number == 1 && retry == 0 {
+            exchange.log.push(
+                1,
+                at,
+                EventKind::SessionOpened,
+                "",
+                Some(Detail::Session((*exchange.session.facts).clone())),
+                None,
+            );
+            exchange.wake(EventKind::SessionOpened, None);
+        }
+        let from = exchange.log.len();
+        let results = prepare::tell(
+            &exchange.session,
+            number,
+            &exchange.view,
+            &told,
+            &mut exchange.log,
+            at,
+        );
+        let kinds: Vec<EventKind> = exchange
+            .log
+            .since(from)
+            .iter()
+            .map(|item| item.kind)
+            .collect();
+        for kind in kinds {
+            exchange.wake(kind, None);
+        }
+        exchange.vitals.session = exchange.session.vitals();
+        if results {
+            exchange.checkpoint(Checkpoint::ToolResult);
+        }
+        exchange
+    }
+
+    /// Tells that the call is about to go to an upstream, and runs the request checkpoint.
+    pub fn requested(&mut self, upstream: &str, model: &str) {
+        self.attempt += 1;
+        (self.upstream, self.model) = (upstream.to_owned(), model.to_owned());
+        let max_output = self.view.max_output_tokens.unwrap_or_default();
+        let seq = self.session.timeline.append(
+            self.number,
+            Body::Request {
+                model: model.to_owned(),
+                upstream: upstream.to_owned(),
+                dialect: self.dialect.name().to_owned(),
+                streamed: self.view.streamed,
+                messages: self.view.messages.len() as u32,
+                tools: self.view.tools.clone(),
+                input_tokens: self.input_tokens,
+                max_output_tokens: max_output,
+                retry: self.retry,
+                attempt: self.attempt,
+            },
+        );
+        let detail = Detail::Request(wit::Request {
+            model: model.to_owned(),
+            upstream: upstream.to_owned(),
+            dialect: self.dialect.name().to_owned(),
+            streamed: self.view.streamed,
+            messages: self.view.messages.len() as u32,
+            tools: self.view.tools.clone(),
+            input_tokens: self.input_tokens,
+            max_output_tokens: max_output,
+            retry: self.retry,
+            attempt: self.attempt,
+        });
+        self.log
+            .push(seq, now(), EventKind::Request, "", Some(detail), None);
+        self.wake(EventKind::Request, None);
+        self.checkpoint(Checkpoint::Request);
+    }
+
+    /// The call is on its way: from now on the request cannot be changed.
+    pub fn sent(&mut self) {
+        self.phase = Phase::Waiting;
+    }
+
+    /// The upstream failed before it generated anything. What policies make of it is in `fate`.
+    pub fn failed(&mut self, failure: &Failure, retryable: bool) {
+        self.phase = Phase::Failed;
+        self.note_failure(failure, retryable);
+        self.checkpoint(Checkpoint::Response);
+    }
+
+    /// A failure goes on the timeline and wakes who listens for it.
+    pub(super) fn note_failure(&mut self, failure: &Failure, retryable: bool) {
+        let seq = self.session.timeline.append(
+            self.number,
+            Body::Failure {
+                failure: failure.kind,
+                status: failure.status,
+                retryable,
+                text: failure.message.clone(),
+            },
+        );
+        let detail = Detail::Failure(wit::Failure {
+            kind: failure.kind.into(),
+            status: failure.status,
+            retryable,
+        });
+        self.log.push(
+            seq,
+            now(),
+            EventKind::Failure,
+            inline(&failure.message),
+            Some(detail),
+            None,
+        );
+        self.wake(EventKind::Failure, None);
+    }
+
+    /// Time passed: thresholds and clocks are looked at.
+    pub fn tick(&mut self) {
+        self.adopt();
+        self.measure();
+        self.checkpoint(Checkpoint::Tick);
+    }
+
+    /// When `tick` is due though nothing else happens.
+    pub fn next_due(&self) -> Option<Micros> {
+        let generating = self.phase != Phase::Request;
+        self.watchers
+            .iter()
+            .filter_map(|w| w.due(self.plan.wants.get(w.entry)?, &self.vitals, generating))
+            .min()
+    }
+
+    /// An event of this kind happened; whoever caused it is not woken by it.
+    pub(super) fn wake(&mut self, kind: EventKind, cause: Option<usize>) {
+        for watcher in self.watchers.iter_mut().filter(|w| Some(w.entry) != cause) {
+            if let Some(wants) = self.plan.wants.get(watcher.entry) {
+                watcher.event(wants, kind);
+            }
+        }
+    }
+
+    pub(super) fn measure(&mut self) {
+        let (at, generating) = (now(), self.phase != Phase::Request);
+        if self.watchers.iter().any(|w| !w.fired.is_empty()) {
+            self.vitals.session = self.session.vitals();
+        }
+        for watcher in &mut self.watchers {
+            if let Some(wants) = self.plan.wants.get(watcher.entry) {
+                watcher.measure(wants, &self.vitals, generating, at);
+            }
+        }
+    }
+
+    /// Runs a checkpoint: whoever is due is asked, what is ordered is done, and what that causes is judged again.
+    pub(super) fn checkpoint(&mut self, checkpoint: Checkpoint) {
+        self.measure();
+        for _ in 0..MAX_DEPTH {
+            if !self.watchers.iter().any(|w| w.woken) {
+                return;
+            }
+            self.flush();
+            self.tell_vitals();
+            let settings = Arc::clone(&self.settings);
+            let heard = Round {
+                plan: &self.plan,
+                seats: &self.seats,
+                watchers: &mut self.watchers,
+                log: &self.log,
+                timeline: &self.session.timeline,
+                exchange: self.number,
+                on_finding: &settings.config.on_finding,
+            }
+            .run(checkpoint, now());
+            let orders = self.orders(heard);
+            for (order, ruling) in rule(orders, &Arc::clone(&self.plan), self.phase) {
+                self.settle_order(&order, ruling);
+            }
+        }
+        if self.watchers.iter().any(|w| w.woken) {
+            tracing::warn!(session = %self.session.id, exchange = self.number, "a cascade of interventions was cut off");
+        }
+    }
+
+    /// Vitals are told when somebody who is asked wants to see them.
+    fn tell_vitals(&mut self) {
+        let wanted = |w: &Watcher| {
+            w.woken
+                && self
+                    .plan
+                    .wants
+                    .get(w.entry)
+                    .is_some_and(|wants| wants.sees.has(EventKind::Vitals))
+        };
+        if !self.watchers.iter().any(wanted) {
+            return;
+        }
+        let at = now();
+        self.vitals.session = self.session.vitals();
+        let values = self.vitals.all(at);
+        let seq = self.session.timeline.append(
+            self.number,
+            Body::Vitals {
+                values: values.iter().map(|v| (v.id, v.value)).collect(),
+            },
+        );
+        self.log.push(
+            seq,
+            at,
+            EventKind::Vitals,
+            "",
+            Some(Detail::Vitals(values)),
+            None,
+        );
+    }
+
+    /// What was heard, as orders: a closed policy that failed orders a block.
+    fn orders(&mut self, heard: Heard) -> Vec<Order> {
+        let mut orders = heard.orders;
+        for (entry, fault) in heard.closed {
+            let name = who(By::Failure(entry), &self.plan);
+            orders.push(Order {
+                by: By::Failure(entry),
+                action: Action::Block(wit::Block {
+                    mode: BlockMode::Hard,
+                    reason: format!(
+                        "the policy `{name}` failed ({}) and is configured to fail closed",
+                        fault.kind.as_str()
+                    ),
+                    fallback: String::new(),
+                }),
+            });
+        }
+        for entry in heard.excused {
+            self.excuse(entry);
+        }
+        for (entry, pending) in heard.pending {
+            // No target can be asked in this version, so no ticket will ever be answered: the deadline is now.
+            let name = who(By::Policy(entry), &self.plan);
+            let enforces = self.plan.entries.get(entry).is_some_and(|g| g.enforces());
+            self.intervened(
+                "pending",
+                &name,
+                entry,
+                Outcome::Refused,
+                "no target can be asked in this version of Airlock",
+                serde_json::to_value(&pending).unwrap_or_default(),
+            );
+            if pending.on_timeout == OnTimeout::Block && enforces {
+                orders.push(Order {
+                    by: By::Failure(entry),
+                    action: Action::Block(wit::Block {
+                        mode: BlockMode::Hard,
+                        reason: format!("the policy `{name}` waits for an answer that cannot come"),
+                        fallback: String::new(),
+                    }),
+                });
+            }
+        }
+        orders
+    }
+
+    /// The policy's word is not waited for any longer, for what has arrived.
+    pub(super) fn excuse(&mut self, entry: usize) {
+        let marks: Vec<wit::ReleaseMark> = self
+            .hold
+            .stretches
+            .iter()
+            .map(|s| wit::ReleaseMark {
+                channel: s.place.channel.into(),
+                choice: s.place.choice,
+                block: s.place.block,
+                upto: s.text.len() as u32,
+            })
+            .collect();
+        for watcher in self.watchers.iter_mut().filter(|w| w.entry == entry) {
+            watcher.mark(&marks);
+        }
+    }
+
+    fn settle_order(&mut self, order: &Order, ruling: Ruling) {
+        let (outcome, reason) = match ruling {
+            Ruling::Apply => self.apply(order),
+            Ruling::Refused(reason) => (Outcome::Refused, reason),
+            Ruling::Superseded(reason) => (Outcome::Superseded, reason),
+            Ruling::WouldApply => (Outcome::WouldApply, "the policy only observes".to_owned()),
+        };
+        let by = who(order.by, &self.plan);
+        let entry = match order.by {
+            By::Policy(entry) | By::Failure(entry) => entry,
+            By::Operator { .. } => usize::MAX,
+        };
+        self.intervened(
+            name(&order.action),
+            &by,
+            entry,
+            outcome,
+            &reason,
+            arguments(&order.action),
+        );
+    }
+
+    /// Records an intervention and tells whoever listens, but not its cause.
+    pub(super) fn intervened(
+        &mut self,
+        action: &str,
+        by: &str,
+        entry: usize,
+        outcome: Outcome,
+        reason: &str,
+        arguments: serde_json::Value,
+    ) {
+        let seq = self.session.timeline.append(
+            self.number,
+            Body::Intervention {
+                action: action.to_owned(),
+                policy: by.to_owned(),
+                generation: self.plan.entries.get(entry).map_or(0, |g| g.number),
+                outcome,
+                reason: reason.to_owned(),
+                arguments,
+            },
+        );
+        let detail = Detail::Intervention(wit::Intervention {
+            action: action.to_owned(),
+            policy: by.to_owned(),
+            outcome: outcome.into(),
+            reason: reason.to_owned(),
+        });
+        self.log.push(
+            seq,
+            now(),
+            EventKind::Intervention,
+            "",
+            Some(detail),
+            Some(entry),
+        );
+        self.wake(EventKind::Intervention, Some(entry));
+    }
+
+    /// Puts text that arrived on the timeline and into the log.
+    pub(super) fn flush(&mut self) {
+        let Some(text) = self.unflushed.take() else {
+            return;
+        };
+        let seq = self.session.timeline.append(
+            self.number,
+            Body::Text {
+                place: text.place,
+                offset: text.offset,
+                text: text.text.clone(),
+                bytes: text.text.len() as u32,
+                tokens: text.tokens,
+            },
+        );
+        self.log.push_text(
+            seq,
+            text.at,
+            text.place,
+            text.offset,
+            &text.text,
+            text.tokens,
+        );
+    }
+
+    /// The exchange is over. Accounts are settled and everything that the next one needs is saved. Does nothing the
+    /// second time.
+    pub fn end(&mut self, status: Status) {
+        if std::mem::replace(&mut self.ended, true) {
+            return;
+        }
+        self.flush();
+        let at = now();
+        let usage = self.usage_so_far();
+        let cost = self.settings.prices.cost_microdollars(&self.model, &usage);
+        let settled = match (self.attempt, self.usage.is_some()) {
+            (0, _) => {
+                self.session.ledger.release(self.number);
+                Default::default()
+            }
+            (_, true) => self.session.ledger.settle(self.number, usage, cost),
+            (_, false) => self.session.ledger.abandon(self.number),
+        };
+        let elapsed = at.saturating_sub(self.started);
+        self.session.timeline.append(
+            self.number,
+            Body::ResponseEnd {
+                finish: self.finish.clone().unwrap_or_default(),
+                model: if self.identity.model.is_empty() {
+                    self.model.clone()
+                } else {
+                    self.identity.model.clone()
+                },
+                usage,
+                cost,
+                status,
+                elapsed_us: elapsed,
+            },
+        );
+        if settled.over.tokens > 0 || settled.over.cost > 0 {
+            self.session.timeline.append(
+                self.number,
+                Body::Annotation {
+                    policy: "ledger".to_owned(),
+                    name: "overshoot".to_owned(),
+                    value: format!(
+                        "{} tokens ({} of them hidden) and {} microdollars beyond the session's limit",
+                        settled.over.tokens, settled.hidden, settled.over.cost
+                    ),
+                },
+            );
+        }
+        self.remember(status);
+        for (policy, fault) in self.session.settle(self.number, elapsed) {
+            tracing::warn!(%policy, %fault, session = %self.session.id, "policy could not save its state");
+            self.session.timeline.append(
+                self.number,
+                Body::PolicyFault {
+                    generation: self
+                        .plan
+                        .entries
+                        .iter()
+                        .find(|g| *g.name == *policy)
+                        .map_or(0, |g| g.number),
+                    policy,
+                    fault: fault.kind.as_str().to_owned(),
+                    text: fault.message,
+                    on_failure: "open".to_owned(),
+                },
+            );
+        }
+    }
+
+    /// Tokens as the provider stated them, else as they were counted.
+    pub(super) fn usage_so_far(&self) -> Usage {
+        self.usage.unwrap_or(Usage {
+            input: if self.attempt == 0 {
+                0
+            } else {
+                self.input_tokens
+            },
+            output: self.vitals.output_tokens,
+            exact: false,
+            ..Usage::default()
+        })
+    }
+}
+
+impl Drop for Exchange {
+    /// Whoever drops an exchange that has not ended has lost its client. A client that has read the last frame may close
+    /// before the upstream does: that is a good end.
+    fn drop(&mut self) {
+        let whole = self.saw_end && self.judged_response && self.hold.bytes() == 0;
+        self.end(if whole {
+            Status::Complete
+        } else {
+            Status::Disconnected
+        });
+    }
+}
+
+impl From<Outcome> for wit::Outcome {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Applied => Self::Applied,
+            Outcome::Refused => Self::Refused,
+            Outcome::Superseded => Self::Superseded,
+            Outcome::TooLate => Self::TooLate,
+            Outcome::Failed => Self::Failed,
+            Outcome::WouldApply => Self::WouldApply,
+        }
+    }
+}
+
+impl From<crate::session::event::FailureKind> for wit::FailureKind {
+    fn from(kind: crate::session::event::FailureKind) -> Self {
+        use crate::session::event::FailureKind as Kind;
+        match kind {
+            Kind::Upstream => Self::Upstream,
+            Kind::Timeout => Self::Timeout,
+            Kind::RateLimit => Self::RateLimit,
+            Kind::Overloaded => Self::Overloaded,
+            Kind::ContextLength => Self::ContextLength,
+            Kind::Cancelled => Self::Cancelled,
+            Kind::Tool => Self::Tool,
+            Kind::Connection => Self::Connection,
+            Kind::Policy => Self::Policy,
+            Kind::Other => Self::Other,
+        }
+    }
+}

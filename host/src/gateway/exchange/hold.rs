@@ -1,0 +1,441 @@
+//! Generated text on its way to the client: what has arrived, what has left, what is held between the two.
+//!
+//! Guarantees: frames leave in the order in which they came, whole, and byte for byte unless a replacement touches them; a
+//! frame leaves only when every byte of text that it bears may leave.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::gateway::dialect::{Dialect, EditError, TextEdit};
+use crate::gateway::sse::Frame;
+use crate::observe::tokens::{StreamCounter, TokenCounter};
+use crate::reason::patterns::{Match, PatternSet, Scanner};
+use crate::session::event::{Channel, Micros, Place};
+
+/// All text at one place of a generation.
+pub struct Stretch {
+    /// Where.
+    pub place: Place,
+    /// Everything that arrived.
+    pub text: String,
+    /// Offset up to which the client has it.
+    pub released: u32,
+    /// The tool call whose arguments these are.
+    pub call: Option<Call>,
+    scanner: Option<Scanner>,
+    /// Offset at which the scanner began.
+    scan_base: u32,
+    counter: StreamCounter,
+    edits: Vec<Edit>,
+}
+
+/// A tool call under way.
+#[derive(Clone, Debug, Default)]
+pub struct Call {
+    /// The vendor's id.
+    pub id: String,
+    /// Name of the tool.
+    pub name: String,
+    /// No more arguments come.
+    pub complete: bool,
+    /// The policies have seen it whole.
+    pub judged: bool,
+}
+
+#[derive(Debug)]
+struct Edit {
+    start: u32,
+    end: u32,
+    text: String,
+}
+
+/// What a frame was read from.
+pub enum Payload {
+    /// A frame of a stream.
+    Frame(Frame),
+    /// A whole body.
+    Body(Bytes),
+}
+
+/// Whether and when a held frame leaves, apart from its text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Duty {
+    /// With its text.
+    Pass,
+    /// Not before the response was judged: it ends the generation.
+    Terminal,
+    /// Never: the client did not ask for it.
+    Strip,
+}
+
+/// A part of a stretch that a frame bears.
+#[derive(Clone, Copy, Debug)]
+pub struct Span {
+    /// Index of the stretch.
+    pub stretch: usize,
+    /// First offset.
+    pub start: u32,
+    /// Offset past the last.
+    pub end: u32,
+}
+
+struct Held {
+    payload: Payload,
+    spans: Vec<Span>,
+    /// Stretches of tool calls that the frame begins or names.
+    calls: Vec<usize>,
+    tokens: u32,
+    duty: Duty,
+    finishes: Vec<u16>,
+    since: Micros,
+}
+
+/// A frame that may leave.
+#[derive(Debug)]
+pub struct Ready {
+    /// Its bytes.
+    pub bytes: Bytes,
+    /// Tokens of its text.
+    pub tokens: u32,
+}
+
+/// Why a replacement was not made.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Unreplaced {
+    /// The client has a part of the range.
+    TooLate,
+    /// The range is not there, or cuts a character.
+    Impossible(String),
+}
+
+/// Everything between upstream and client.
+#[derive(Default)]
+pub struct Hold {
+    /// By place, in order of appearance.
+    pub stretches: Vec<Stretch>,
+    /// Choices that the client has seen finish.
+    pub finished: Vec<u16>,
+    /// Whether the client has seen anything of the generation.
+    pub begun: bool,
+    frames: VecDeque<Held>,
+    bytes: usize,
+}
+
+impl Hold {
+    /// The stretch at a place, which begins now if it is new.
+    pub fn stretch(
+        &mut self,
+        place: Place,
+        patterns: &[Option<Arc<PatternSet>>; 5],
+        tokens: &TokenCounter,
+    ) -> usize {
+        if let Some(index) = self.stretches.iter().position(|s| s.place == place) {
+            return index;
+        }
+        self.stretches.push(Stretch {
+            place,
+            text: String::new(),
+            released: 0,
+            call: None,
+            scanner: scanner(patterns, place.channel),
+            scan_base: 0,
+            counter: tokens.stream(),
+            edits: Vec::new(),
+        });
+        self.stretches.len() - 1
+    }
+
+    /// More text for a stretch: where it stands, and its tokens. Matches that are now certain are added to `found`, with
+    /// offsets in the stretch.
+    pub fn append(&mut self, index: usize, text: &str, found: &mut Vec<Match>) -> (Span, u32) {
+        let Some(stretch) = self.stretches.get_mut(index) else {
+            return (
+                Span {
+                    stretch: index,
+                    start: 0,
+                    end: 0,
+                },
+                0,
+            );
+        };
+        let start = stretch.text.len() as u32;
+        stretch.text.push_str(text);
+        if let Some(scanner) = &mut stretch.scanner {
+            let before = found.len();
+            scanner.feed(text, found);
+            shift(found, before, stretch.scan_base);
+        }
+        (
+            Span {
+                stretch: index,
+                start,
+                end: stretch.text.len() as u32,
+            },
+            stretch.counter.push(text),
+        )
+    }
+
+    /// No more text comes for a stretch: what was open becomes certain.
+    pub fn finish(&mut self, index: usize, found: &mut Vec<Match>) {
+        if let Some(stretch) = self.stretches.get_mut(index)
+            && let Some(mut scanner) = stretch.scanner.take()
+        {
+            let before = found.len();
+            scanner.finish(found);
+            shift(found, before, stretch.scan_base);
+        }
+    }
+
+    /// Other patterns apply from now on: what the client does not have yet is searched for them, from the beginning.
+    pub fn rescan(
+        &mut self,
+        patterns: &[Option<Arc<PatternSet>>; 5],
+        found: &mut Vec<(Place, Match)>,
+    ) {
+        for stretch in &mut self.stretches {
+            stretch.scanner = scanner(patterns, stretch.place.channel);
+            stretch.scan_base = stretch.released;
+            if let Some(scanner) = &mut stretch.scanner {
+                let mut matches = Vec::new();
+                scanner.feed(
+                    stretch
+                        .text
+                        .get(stretch.released as usize..)
+                        .unwrap_or_default(),
+                    &mut matches,
+                );
+                shift(&mut matches, 0, stretch.scan_base);
+                found.extend(matches.into_iter().map(|m| (stretch.place, m)));
+            }
+        }
+    }
+
+    /// Puts a frame at the end of the queue.
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "the parts of one record, named where they are made"
+    )]
+    pub fn push(
+        &mut self,
+        payload: Payload,
+        spans: Vec<Span>,
+        calls: Vec<usize>,
+        tokens: u32,
+        duty: Duty,
+        finishes: Vec<u16>,
+        since: Micros,
+    ) {
+        self.bytes += payload.len();
+        self.frames.push_back(Held {
+            payload,
+            spans,
+            calls,
+            tokens,
+            duty,
+            finishes,
+            since,
+        });
+    }
+
+    /// Bytes held.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Since when the first held frame waits.
+    pub fn waiting_since(&self) -> Option<Micros> {
+        self.frames.front().map(|held| held.since)
+    }
+
+    /// Replaces a range of a stretch that has not left.
+    ///
+    /// # Errors
+    /// [`Unreplaced`]; nothing was changed.
+    pub fn replace(
+        &mut self,
+        place: Place,
+        offset: u32,
+        len: u32,
+        text: String,
+    ) -> Result<(), Unreplaced> {
+        let impossible = |why: &str| Err(Unreplaced::Impossible(why.to_owned()));
+        let Some(stretch) = self.stretches.iter_mut().find(|s| s.place == place) else {
+            return impossible("there is no text at this place");
+        };
+        let end = offset.saturating_add(len);
+        if offset < stretch.released {
+            return Err(Unreplaced::TooLate);
+        }
+        if end as usize > stretch.text.len() {
+            return impossible("the range ends beyond the text that has arrived");
+        }
+        if !stretch.text.is_char_boundary(offset as usize)
+            || !stretch.text.is_char_boundary(end as usize)
+        {
+            return impossible("the range does not begin and end between characters");
+        }
+        if stretch
+            .edits
+            .iter()
+            .any(|e| offset < e.end && e.start < end)
+        {
+            return impossible("a part of the range was replaced before");
+        }
+        stretch.edits.push(Edit {
+            start: offset,
+            end,
+            text,
+        });
+        stretch.edits.sort_by_key(|e| e.start);
+        Ok(())
+    }
+
+    /// Everything that may leave now. `limit` says how far a stretch may go; `end` whether terminal frames may.
+    ///
+    /// # Errors
+    /// A replacement could not be written into its frame: that frame and what follows must not leave.
+    pub fn release(
+        &mut self,
+        dialect: &dyn Dialect,
+        limit: impl Fn(&Stretch) -> u32,
+        end: bool,
+        out: &mut Vec<Ready>,
+    ) -> Result<(), EditError> {
+        while let Some(front) = self.frames.front() {
+            let may = |span: &Span| {
+                self.stretches
+                    .get(span.stretch)
+                    .is_none_or(|s| span.end <= limit(s))
+            };
+            let named = |index: &usize| self.stretches.get(*index).is_none_or(|s| limit(s) > 0);
+            let due = front.duty != Duty::Terminal || end;
+            if !(due && front.spans.iter().all(may) && front.calls.iter().all(named)) {
+                break;
+            }
+            let Some(held) = self.frames.pop_front() else {
+                break;
+            };
+            self.bytes -= held.payload.len();
+            let edits = self.edits(&held.spans);
+            for span in &held.spans {
+                if let Some(stretch) = self.stretches.get_mut(span.stretch) {
+                    stretch.released = stretch.released.max(span.end);
+                }
+            }
+            if held.duty == Duty::Strip {
+                continue;
+            }
+            let bytes = match (held.payload, edits.as_slice()) {
+                (Payload::Frame(frame), []) => frame.raw,
+                (Payload::Frame(frame), edits) => dialect.edit_frame(&frame, edits)?,
+                (Payload::Body(body), []) => body,
+                (Payload::Body(body), edits) => dialect.edit_body(&body, edits)?.into(),
+            };
+            self.begun |=
+                !held.spans.is_empty() || !held.calls.is_empty() || !held.finishes.is_empty();
+            self.finished.extend(held.finishes);
+            out.push(Ready {
+                bytes,
+                tokens: held.tokens,
+            });
+        }
+        Ok(())
+    }
+
+    /// Nothing that is held will leave.
+    pub fn discard(&mut self) {
+        self.frames.clear();
+        self.bytes = 0;
+    }
+
+    /// The new text of each place of a frame that a replacement touches.
+    fn edits(&self, spans: &[Span]) -> Vec<TextEdit> {
+        let mut edits: Vec<TextEdit> = Vec::new();
+        for place in spans
+            .iter()
+            .filter_map(|s| self.stretches.get(s.stretch))
+            .map(|s| s.place)
+        {
+            if edits.iter().any(|e| e.place == place) {
+                continue;
+            }
+            let (mut text, mut touched) = (String::new(), false);
+            for span in spans.iter().filter(|s| {
+                self.stretches
+                    .get(s.stretch)
+                    .is_some_and(|x| x.place == place)
+            }) {
+                if let Some(stretch) = self.stretches.get(span.stretch) {
+                    touched |= stretch.render(span.start, span.end, &mut text);
+                }
+            }
+            if touched {
+                edits.push(TextEdit { place, text });
+            }
+        }
+        edits
+    }
+}
+
+impl Stretch {
+    /// Offset before which no byte can belong to a match that is not reported yet.
+    pub fn safe(&self) -> u32 {
+        self.scanner
+            .as_ref()
+            .map_or(u32::MAX, |s| self.scan_base + s.safe())
+    }
+
+    /// The whole text as the client gets it.
+    pub fn seen(&self) -> String {
+        let mut text = String::with_capacity(self.text.len());
+        self.render(0, self.text.len() as u32, &mut text);
+        text
+    }
+
+    /// A part of the text with replacements made. One that reaches over several frames stands in the first of them.
+    fn render(&self, start: u32, end: u32, out: &mut String) -> bool {
+        let (mut at, mut touched) = (start, false);
+        for edit in self
+            .edits
+            .iter()
+            .filter(|e| e.start < end && start < e.end.max(e.start + 1))
+        {
+            touched = true;
+            if edit.start >= start {
+                out.push_str(
+                    self.text
+                        .get(at as usize..edit.start as usize)
+                        .unwrap_or_default(),
+                );
+                out.push_str(&edit.text);
+            }
+            at = at.max(edit.end.min(end));
+        }
+        out.push_str(self.text.get(at as usize..end as usize).unwrap_or_default());
+        touched
+    }
+}
+
+impl Payload {
+    fn len(&self) -> usize {
+        match self {
+            Payload::Frame(frame) => frame.raw.len(),
+            Payload::Body(body) => body.len(),
+        }
+    }
+}
+
+fn scanner(patterns: &[Option<Arc<PatternSet>>; 5], channel: Channel) -> Option<Scanner> {
+    patterns
+        .get(channel as usize)?
+        .as_ref()
+        .map(|set| Scanner::new(Arc::clone(set)))
+}
+
+fn shift(found: &mut [Match], from: usize, base: u32) {
+    for m in found.iter_mut().skip(from) {
+        m.offset += base;
+    }
+}

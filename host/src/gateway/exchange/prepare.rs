@@ -1,0 +1,170 @@
+//! From a request body to events, and from policies' orders back to a request body.
+
+use crate::contract::types::{self as wit, Detail, EventKind, Position};
+use crate::gateway::dialect::{MessageEdit, RequestEdits, RequestView};
+use crate::observe::log::{Log, inline};
+use crate::observe::tools::states_failure;
+use crate::session::conversation::Told;
+use crate::session::event::{Body, Micros, Role};
+use crate::session::overlay::Overlay;
+use crate::session::state::Session;
+
+/// What policies ordered for the request of one exchange.
+#[derive(Clone, Debug, Default)]
+pub struct Changes {
+    /// Upstream to go to; empty: by the routes.
+    pub upstream: String,
+    /// Model to ask for; empty: as requested.
+    pub model: String,
+    /// Parameters: name, and value as JSON.
+    pub parameters: Vec<(String, String)>,
+    /// Messages to add.
+    pub injections: Vec<(Position, Role, String)>,
+}
+
+/// Parameters that other actions set.
+pub const RESERVED: [&str; 6] = [
+    "model",
+    "messages",
+    "stream",
+    "stream_options",
+    "tools",
+    "n",
+];
+
+/// Tells what is new in a request: to the timeline, and to the log for policies. Returns whether tool results came.
+pub fn tell(
+    session: &Session,
+    exchange: u32,
+    view: &RequestView,
+    told: &Told,
+    log: &mut Log,
+    at: Micros,
+) -> bool {
+    if let Some((at_index, known)) = told.rewritten {
+        let seq = session.timeline.append(
+            exchange,
+            Body::HistoryRewritten {
+                at: at_index,
+                known,
+            },
+        );
+        let detail = Detail::History(wit::History {
+            at: at_index,
+            known,
+        });
+        log.push(seq, at, EventKind::HistoryRewritten, "", Some(detail), None);
+    }
+    let mut results = false;
+    for index in &told.new {
+        let (Some(message), Some(id)) = (view.messages.get(*index), told.ids.get(*index)) else {
+            continue;
+        };
+        if message.tool_results.is_empty() || !message.text.is_empty() {
+            let content = session.contents.keep(exchange, &message.text);
+            let seq = session.timeline.append(
+                exchange,
+                Body::Message {
+                    id: *id,
+                    role: message.role,
+                    index: *index as u32,
+                    text: message.text.clone(),
+                    bytes: message.text.len() as u64,
+                },
+            );
+            let detail = Detail::Message(wit::Message {
+                id: *id,
+                role: message.role.into(),
+                index: *index as u32,
+                content,
+            });
+            log.push(
+                seq,
+                at,
+                EventKind::Message,
+                inline(&message.text),
+                Some(detail),
+                None,
+            );
+        }
+        for result in &message.tool_results {
+            results = true;
+            let failed = result
+                .failed
+                .unwrap_or_else(|| states_failure(&result.text));
+            let (name, duration) = session.state().tools.result(&result.id, failed, at);
+            let content = session.contents.keep(exchange, &result.text);
+            let seq = session.timeline.append(
+                exchange,
+                Body::ToolResult {
+                    id: result.id.clone(),
+                    name: name.clone(),
+                    duration_us: duration,
+                    failed,
+                    message: *id,
+                    text: result.text.clone(),
+                    bytes: result.text.len() as u64,
+                },
+            );
+            let detail = Detail::ToolResult(wit::ToolResult {
+                id: result.id.clone(),
+                name,
+                duration,
+                failed,
+                message: *id,
+                content,
+            });
+            log.push(
+                seq,
+                at,
+                EventKind::ToolResult,
+                inline(&result.text),
+                Some(detail),
+                None,
+            );
+        }
+    }
+    results
+}
+
+/// The edits that turn the client's body into what goes upstream: the session's overlay first, then the exchange's own.
+pub fn edits(
+    view: &RequestView,
+    ids: &[u64],
+    overlay: &Overlay,
+    changes: &Changes,
+) -> RequestEdits {
+    let mut parameters = overlay.parameters.clone();
+    for (name, value) in &changes.parameters {
+        parameters.retain(|(known, _)| known != name);
+        parameters.push((name.clone(), value.clone()));
+    }
+    let insert = |at: usize, role: Role, text: &str| MessageEdit::Insert {
+        at: view.insertion_point(at),
+        role,
+        text: text.to_owned(),
+    };
+    let mut messages: Vec<MessageEdit> = overlay
+        .insertions(ids)
+        .map(|(at, injected)| insert(at, injected.role, &injected.text))
+        .collect();
+    messages.extend(changes.injections.iter().map(|(position, role, text)| {
+        insert(index_of(*position, view.messages.len()), *role, text)
+    }));
+    RequestEdits {
+        model: None,
+        parameters,
+        messages,
+        include_usage: view.streamed,
+        max_output_tokens: None,
+    }
+}
+
+/// Index before which a message at this position stands.
+pub fn index_of(position: Position, messages: usize) -> usize {
+    match position {
+        Position::Front => 0,
+        Position::BeforeLast => messages.saturating_sub(1),
+        Position::End => messages,
+    }
+}

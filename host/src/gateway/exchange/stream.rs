@@ -1,0 +1,486 @@
+//! The generation as it arrives: frames become text, calls and facts; policies are asked; what may leave leaves.
+
+use bytes::Bytes;
+
+use super::conduct::Fate;
+use super::conduct::{Exchange, Unflushed};
+use super::hold::{Call, Duty, Payload, Ready, Stretch};
+use crate::act::slots::Phase;
+use crate::contract::types::{self as wit, BlockMode, Checkpoint, Detail, EventKind};
+use crate::gateway::dialect::{Failure, MessageView, Piece, ToolCallView, Undecodable};
+use crate::gateway::sse::Frame;
+use crate::observe::log::inline;
+use crate::policy::spec::OnFailure;
+use crate::reason::patterns::Match;
+use crate::session::conversation::Digest;
+use crate::session::event::{Body, Channel, FailureKind, Place, Role, Status, Usage};
+use crate::session::timeline::now;
+
+/// Bytes that wait at most: past this, the policies that hold them are treated as failed. A megabyte is some 200,000 tokens.
+const MAX_HELD_BYTES: usize = 1024 * 1024;
+
+/// Time that a frame waits at most, us.
+const MAX_HELD_US: u64 = 60_000_000;
+
+/// Text is put on the timeline at the latest after so many bytes or so long, us.
+const FLUSH_BYTES: usize = 2048;
+const FLUSH_US: u64 = 200_000;
+
+impl Exchange {
+    /// Headers of a good answer arrived.
+    pub fn answered(&mut self) {
+        self.phase = Phase::Generating;
+    }
+
+    /// The next frame of a stream.
+    pub fn frame(&mut self, frame: Frame) {
+        let mut pieces = Vec::new();
+        let read = self
+            .dialect
+            .read_frame(&frame, &mut self.identity, &mut pieces);
+        let usage_only = pieces.iter().any(|p| matches!(p, Piece::Usage(_)))
+            && !self.view.include_usage
+            && self.dialect.is_usage_only(&frame);
+        self.arrived(Payload::Frame(frame), pieces, read, usage_only);
+    }
+
+    /// A whole body: everything that a stream would have said, at once.
+    pub fn body(&mut self, body: Bytes) {
+        let mut pieces = Vec::new();
+        let read = self
+            .dialect
+            .read_body(&body, &mut self.identity, &mut pieces);
+        self.arrived(Payload::Body(body), pieces, read, false);
+    }
+
+    fn arrived(
+        &mut self,
+        payload: Payload,
+        pieces: Vec<Piece>,
+        read: Result<(), Undecodable>,
+        usage_only: bool,
+    ) {
+        self.adopt();
+        let at = now();
+        if let Err(error) = read {
+            self.undecodable(&error);
+        }
+        let (mut spans, mut calls, mut finishes, mut tokens) =
+            (Vec::new(), Vec::new(), Vec::new(), 0);
+        let mut duty = if usage_only { Duty::Strip } else { Duty::Pass };
+        let mut terminal = false;
+        for piece in pieces {
+            match piece {
+                Piece::Text { place, text } => {
+                    self.complete_calls_before(place);
+                    let (span, count) = self.text(place, &text, at);
+                    tokens += count;
+                    spans.push(span);
+                }
+                Piece::ToolCall {
+                    choice,
+                    block,
+                    id,
+                    name,
+                } => {
+                    let place = Place {
+                        channel: Channel::ToolArguments,
+                        choice,
+                        block,
+                    };
+                    self.complete_calls_before(place);
+                    let index = self.hold.stretch(place, &self.plan.patterns, &self.tokens);
+                    calls.push(index);
+                    if let Some(stretch) = self.hold.stretches.get_mut(index) {
+                        let call = stretch.call.get_or_insert_with(Call::default);
+                        if let Some(id) = id {
+                            call.id = id;
+                        }
+                        if let Some(name) = name {
+                            call.name.push_str(&name);
+                        }
+                    }
+                }
+                Piece::Finish { choice, reason } => {
+                    terminal = true;
+                    finishes.push(choice);
+                    if choice == 0 {
+                        self.finish = Some(reason);
+                    }
+                }
+                Piece::Usage(usage) => {
+                    self.usage = Some(usage);
+                    self.vitals.exact = usage.exact;
+                }
+                Piece::Error(failure) => {
+                    let retryable = failure.status >= 500 || failure.status == 429;
+                    self.note_failure(&failure, retryable);
+                }
+                Piece::End => {
+                    terminal = true;
+                    self.saw_end = true;
+                }
+            }
+        }
+        // With nobody to judge the response, its end need not wait.
+        if terminal && duty == Duty::Pass && self.plan.enforcing {
+            duty = Duty::Terminal;
+        }
+        self.hold
+            .push(payload, spans, calls, tokens, duty, finishes, at);
+        self.measure();
+        if !self.saw_end {
+            self.checkpoint(Checkpoint::Stream);
+        }
+        self.bound_hold();
+    }
+
+    fn text(&mut self, place: Place, text: &str, at: u64) -> (super::hold::Span, u32) {
+        let index = self.hold.stretch(place, &self.plan.patterns, &self.tokens);
+        let mut found = Vec::new();
+        let (span, tokens) = self.hold.append(index, text, &mut found);
+        if self.vitals.first_token.is_none() {
+            self.session.timeline.append(
+                self.number,
+                Body::FirstToken {
+                    after_us: at.saturating_sub(self.started),
+                },
+            );
+        }
+        self.vitals.tokens(tokens, at);
+        let joins = self.unflushed.as_ref().is_some_and(|u| {
+            u.place == place && u.text.len() < FLUSH_BYTES && at.saturating_sub(u.at) < FLUSH_US
+        });
+        if !joins {
+            self.flush();
+        }
+        let unflushed = self.unflushed.get_or_insert_with(|| Unflushed {
+            place,
+            offset: span.start,
+            text: String::new(),
+            tokens: 0,
+            at,
+        });
+        unflushed.text.push_str(text);
+        unflushed.tokens += tokens;
+        for watcher in &mut self.watchers {
+            if let Some(wants) = self.plan.wants.get(watcher.entry) {
+                watcher.text(wants, place.channel, tokens, at);
+            }
+        }
+        self.matched(place, &found);
+        (span, tokens)
+    }
+
+    fn matched(&mut self, place: Place, found: &[Match]) {
+        for m in found {
+            if let Some(watcher) = self
+                .watchers
+                .iter_mut()
+                .find(|w| w.entry == m.owner as usize)
+            {
+                watcher.matched(place, m);
+            }
+        }
+    }
+
+    /// A call is complete when its choice goes on with something else.
+    fn complete_calls_before(&mut self, next: Place) {
+        let done = |s: &Stretch| {
+            s.place.choice == next.choice
+                && s.place != next
+                && s.call.as_ref().is_some_and(|c| !c.complete)
+        };
+        if next.channel == Channel::ToolArguments && self.hold.stretches.iter().any(done) {
+            self.complete_calls(done);
+        }
+    }
+
+    /// Completed calls are told whole, and judged.
+    fn complete_calls(&mut self, which: impl Fn(&Stretch) -> bool) {
+        self.flush();
+        let complete: Vec<usize> = (0..self.hold.stretches.len())
+            .filter(|i| self.hold.stretches.get(*i).is_some_and(&which))
+            .collect();
+        for index in &complete {
+            let mut found = Vec::new();
+            self.hold.finish(*index, &mut found);
+            let Some(stretch) = self.hold.stretches.get_mut(*index) else {
+                continue;
+            };
+            let place = stretch.place;
+            let Some(call) = &mut stretch.call else {
+                continue;
+            };
+            call.complete = true;
+            let (call, arguments) = (call.clone(), stretch.text.clone());
+            self.matched(place, &found);
+            let at = now();
+            let content = self.session.contents.keep(self.number, &arguments);
+            let seq = self.session.timeline.append(
+                self.number,
+                Body::ToolCall {
+                    id: call.id.clone(),
+                    name: call.name.clone(),
+                    choice: place.choice,
+                    block: place.block,
+                    bytes: arguments.len() as u64,
+                    arguments: arguments.clone(),
+                },
+            );
+            self.session
+                .state()
+                .tools
+                .released(&call.id, &call.name, at);
+            let detail = Detail::ToolCall(wit::ToolCall {
+                id: call.id,
+                name: call.name,
+                arguments: content,
+            });
+            self.log
+                .push_tool_call(seq, at, place, inline(&arguments), detail);
+            self.wake(EventKind::ToolCall, None);
+        }
+        if !complete.is_empty() {
+            self.checkpoint(Checkpoint::ToolCall);
+        }
+        for index in complete {
+            if let Some(call) = self
+                .hold
+                .stretches
+                .get_mut(index)
+                .and_then(|s| s.call.as_mut())
+            {
+                call.judged = true;
+            }
+        }
+    }
+
+    /// No more frames come. The response is judged; what policies make of it is in `fate`.
+    pub fn finished(&mut self) {
+        if std::mem::replace(&mut self.judged_response, true) {
+            return;
+        }
+        self.complete_calls(|s| s.call.as_ref().is_some_and(|c| !c.complete));
+        for index in 0..self.hold.stretches.len() {
+            let mut found = Vec::new();
+            self.hold.finish(index, &mut found);
+            if let Some(place) = self.hold.stretches.get(index).map(|s| s.place) {
+                self.matched(place, &found);
+            }
+        }
+        for watcher in &mut self.watchers {
+            if let Some(wants) = self.plan.wants.get(watcher.entry) {
+                watcher.ended(wants);
+            }
+        }
+        self.flush();
+        let (at, usage) = (now(), self.usage_so_far());
+        let detail = Detail::Response(wit::Response {
+            finish: self.finish.clone().unwrap_or_default(),
+            model: self.identity.model.clone(),
+            input_tokens: usage.input,
+            output_tokens: usage.output,
+            cached_tokens: usage.cached,
+            reasoning_tokens: usage.reasoning,
+            exact: usage.exact,
+            cost: self
+                .settings
+                .prices
+                .cost_microdollars(&self.model, &usage)
+                .unwrap_or_default(),
+            status: "complete".to_owned(),
+        });
+        self.log.push(
+            self.session.timeline.next_seq(),
+            at,
+            EventKind::ResponseEnd,
+            "",
+            Some(detail),
+            None,
+        );
+        self.wake(EventKind::ResponseEnd, None);
+        self.checkpoint(Checkpoint::Response);
+        if self.fate.is_none() {
+            self.unreleased_at_end();
+        }
+    }
+
+    /// Everything that may leave now.
+    pub fn ready(&mut self, out: &mut Vec<Ready>) {
+        let (plan, watchers) = (&self.plan, &self.watchers);
+        let finished = self.judged_response;
+        let limit = |s: &Stretch| {
+            if plan.holds_tool_calls && s.call.as_ref().is_some_and(|c| !c.judged) {
+                return 0;
+            }
+            watchers
+                .iter()
+                .filter(|w| plan.entries.get(w.entry).is_some_and(|g| g.enforces()))
+                .filter_map(|w| Some(w.limit(plan.wants.get(w.entry)?, s.place)))
+                .fold(s.safe(), u32::min)
+        };
+        if let Err(error) = self.hold.release(self.dialect, limit, finished, out) {
+            tracing::error!(%error, session = %self.session.id, "a replacement could not be written: the exchange ends");
+            self.fate = Some(Fate::Block {
+                mode: BlockMode::Hard,
+                reason: "a policy's replacement could not be written into the response".to_owned(),
+                fallback: String::new(),
+            });
+        }
+    }
+
+    /// Whether the upstream said that it was done; otherwise its stream broke off.
+    pub fn is_whole(&self) -> bool {
+        self.saw_end || self.finish.is_some()
+    }
+
+    /// The connection to the upstream broke in the middle of the generation.
+    pub fn broke(&mut self, message: String, kind: FailureKind) -> Failure {
+        let failure = Failure {
+            status: 502,
+            kind,
+            message,
+        };
+        self.note_failure(&failure, false);
+        self.finished();
+        failure
+    }
+
+    fn undecodable(&mut self, error: &Undecodable) {
+        if self.plan.enforcing {
+            self.fate = Some(Fate::Block {
+                mode: BlockMode::Hard,
+                reason: format!("the upstream's answer cannot be judged: {error}"),
+                fallback: String::new(),
+            });
+        }
+        if !std::mem::replace(&mut self.told_unjudged, true) {
+            self.session.timeline.append(
+                self.number,
+                Body::Unjudged {
+                    path: format!("response of {}", self.upstream),
+                    reason: error.to_string(),
+                },
+            );
+        }
+    }
+
+    /// Held text is bounded in bytes and time.
+    fn bound_hold(&mut self) {
+        let waits = self
+            .hold
+            .waiting_since()
+            .is_some_and(|since| now().saturating_sub(since) > MAX_HELD_US);
+        if (waits || self.hold.bytes() > MAX_HELD_BYTES) && !self.judged_response {
+            self.overdue("held the stream beyond the host's bounds");
+        }
+    }
+
+    /// Text that a holding policy never released: nothing passes its mark, not even at the end.
+    fn unreleased_at_end(&mut self) {
+        let holds = |w: &crate::reason::watch::Watcher| {
+            self.plan.wants.get(w.entry).is_some_and(|wants| {
+                self.hold
+                    .stretches
+                    .iter()
+                    .any(|s| w.limit(wants, s.place) < s.text.len() as u32)
+            })
+        };
+        if self.watchers.iter().any(holds) {
+            self.overdue("did not release the text that it held");
+        }
+    }
+
+    /// Policies that hold text and do not judge it are treated as failed.
+    fn overdue(&mut self, what: &str) {
+        let late: Vec<usize> = self
+            .watchers
+            .iter()
+            .filter(|w| {
+                self.plan.entries.get(w.entry).is_some_and(|g| g.enforces())
+                    && self.plan.wants.get(w.entry).is_some_and(|wants| {
+                        self.hold
+                            .stretches
+                            .iter()
+                            .any(|s| w.limit(wants, s.place) < s.text.len() as u32)
+                    })
+            })
+            .map(|w| w.entry)
+            .collect();
+        for entry in late {
+            let Some(generation) = self.plan.entries.get(entry).cloned() else {
+                continue;
+            };
+            let closed = generation.on_failure == OnFailure::Closed;
+            self.session.timeline.append(
+                self.number,
+                Body::PolicyFault {
+                    policy: generation.name.to_string(),
+                    generation: generation.number,
+                    fault: "overdue".to_owned(),
+                    text: what.to_owned(),
+                    on_failure: if closed { "closed" } else { "open" }.to_owned(),
+                },
+            );
+            if closed {
+                self.fate = Some(Fate::Block {
+                    mode: BlockMode::Hard,
+                    reason: format!("the policy `{}` {what}", generation.name),
+                    fallback: String::new(),
+                });
+            } else {
+                self.excuse(entry);
+            }
+        }
+    }
+
+    /// The model's turn as the client will send it back: by it the conversation is recognised.
+    pub(super) fn remember(&mut self, status: Status) {
+        if status != Status::Complete {
+            return;
+        }
+        let text_of = |channel: Channel| {
+            self.hold
+                .stretches
+                .iter()
+                .filter(|s| s.place.channel == channel && s.place.choice == 0)
+                .map(Stretch::seen)
+                .collect::<String>()
+        };
+        let turn = MessageView {
+            role: Role::Assistant,
+            text: text_of(Channel::Output),
+            tool_calls: self
+                .hold
+                .stretches
+                .iter()
+                .filter(|s| s.place.choice == 0)
+                .filter_map(|s| {
+                    let call = s.call.as_ref()?;
+                    Some(ToolCallView {
+                        id: call.id.clone(),
+                        name: call.name.clone(),
+                        arguments: s.seen(),
+                    })
+                })
+                .collect(),
+            tool_results: Vec::new(),
+            name: None,
+            has_media: false,
+            span: 0..0,
+            media_digest: Digest::default(),
+        };
+        let digest = turn.digest();
+        self.session.state().conversation.answered(digest);
+        self.app.sessions.remember(
+            &self.session.key,
+            self.digests.iter().copied().chain(std::iter::once(digest)),
+        );
+    }
+
+    /// What is stated to a client that asked for usage, when Airlock ends the stream itself.
+    pub(super) fn stated_usage(&self) -> Option<Usage> {
+        self.view.include_usage.then(|| self.usage_so_far())
+    }
+}

@@ -1,0 +1,200 @@
+//! Which session a request belongs to.
+//!
+//! A session id is chosen by the client: it correlates calls and authorises nothing. It counts only together with the
+//! principal, so no one reaches another's session by guessing its id.
+
+use http::HeaderMap;
+use sha2::{Digest as _, Sha256};
+
+use super::dialect::RequestView;
+use crate::session::conversation::Digest;
+use crate::session::event::Role;
+use crate::session::key::SessionKey;
+use crate::session::sessions::Sessions;
+use crate::session::state::Found;
+
+/// Headers by which clients name a session, best first. The order is that of the gateways that agent frameworks know.
+const HEADERS: [&str; 10] = [
+    "x-airlock-session-id",
+    "x-litellm-trace-id",
+    "x-litellm-session-id",
+    "x-claude-code-session-id",
+    "helicone-session-id",
+    "x-tfy-conversation-id",
+    "x-portkey-trace-id",
+    "x-session-id",
+    "x-session-affinity",
+    "x-conversation-id",
+];
+
+/// Names that only a known client may use bare.
+const CODEX_HEADERS: [&str; 4] = ["session-id", "session_id", "thread-id", "conversation_id"];
+
+/// Finds the session that a request belongs to. Never fails: a request that says nothing begins a new one.
+pub fn find(headers: &HeaderMap, view: &RequestView, sessions: &Sessions) -> Found {
+    let principal = principal(headers);
+    let parent = header(headers, "x-parent-session-id");
+    let key = |source: &str, value: String| SessionKey {
+        tenant: "default".to_owned(),
+        principal: principal.clone(),
+        source: source.to_owned(),
+        value,
+    };
+    let found = |key, confidence| Found {
+        key,
+        confidence,
+        parent: parent.clone(),
+    };
+    for name in HEADERS {
+        if let Some(value) = header(headers, name) {
+            return found(key(name, value), "explicit");
+        }
+    }
+    let is_codex = header(headers, "user-agent")
+        .is_some_and(|agent| agent.to_ascii_lowercase().contains("codex"));
+    for name in CODEX_HEADERS.into_iter().filter(|_| is_codex) {
+        if let Some(value) = header(headers, name) {
+            return found(key(name, value), "explicit");
+        }
+    }
+    if let Some((name, value)) = view.session_hints.iter().find(|(_, value)| is_id(value)) {
+        return found(key(name, value.clone()), "explicit");
+    }
+    if let Some(value) = baggage(headers) {
+        return found(key("baggage", value), "derived");
+    }
+    if let Some(value) = trace(headers) {
+        return found(key("traceparent", value), "derived");
+    }
+    let messages: Vec<(Digest, bool)> = view
+        .messages
+        .iter()
+        .map(|m| (m.digest(), m.role == Role::Assistant))
+        .collect();
+    match sessions.recognise(&principal, &messages) {
+        Some(key) => found(key, "inferred"),
+        None => found(key("prefix-hash", random_id()), "inferred"),
+    }
+}
+
+/// How often the client has sent this request before, as the vendors' SDKs say it.
+pub fn client_retries(headers: &HeaderMap) -> u32 {
+    header(headers, "x-stainless-retry-count")
+        .and_then(|v| v.parse().ok())
+        .unwrap_or(0)
+}
+
+/// By which a repeated request is recognised.
+pub fn body_digest(body: &[u8]) -> Digest {
+    let mut digest = Digest::default();
+    digest.copy_from_slice(&Sha256::digest(body)[..16]);
+    digest
+}
+
+/// A hash of the client's credential: it tells callers apart and does not say who they are.
+pub fn principal(headers: &HeaderMap) -> String {
+    let credential = ["authorization", "x-api-key", "api-key"]
+        .iter()
+        .find_map(|name| headers.get(*name));
+    match credential {
+        Some(value) => {
+            let hash = Sha256::digest(value.as_bytes());
+            format!(
+                "key-{}",
+                hash.iter()
+                    .take(6)
+                    .map(|b| format!("{b:02x}"))
+                    .collect::<String>()
+            )
+        }
+        None => "anonymous".to_owned(),
+    }
+}
+
+fn header(headers: &HeaderMap, name: &str) -> Option<String> {
+    headers
+        .get(name)?
+        .to_str()
+        .ok()
+        .map(str::trim)
+        .filter(|v| is_id(v) || name == "user-agent")
+        .map(str::to_owned)
+}
+
+/// What can be an id: 1 to 256 visible characters.
+fn is_id(value: &str) -> bool {
+    (1..=256).contains(&value.len()) && value.bytes().all(|b| b.is_ascii_graphic())
+}
+
+fn baggage(headers: &HeaderMap) -> Option<String> {
+    let all = headers.get("baggage")?.to_str().ok()?;
+    let value = all.split(',').find_map(|member| {
+        let (name, value) = member.split(';').next()?.split_once('=')?;
+        (name.trim() == "session.id").then(|| value.trim().to_owned())
+    })?;
+    is_id(&value).then_some(value)
+}
+
+fn trace(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get("traceparent")?.to_str().ok()?;
+    let id = value.split('-').nth(1)?;
+    (id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit()) && id.bytes().any(|b| b != b'0'))
+        .then(|| id.to_owned())
+}
+
+fn random_id() -> String {
+    // Without randomness two sessions could be taken for one: fall back to the clock, which at least moves on.
+    let n = getrandom::u64().unwrap_or_else(|_| crate::session::timeline::now());
+    format!("{n:016x}")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        pairs
+            .iter()
+            .map(|(k, v)| (k.parse().unwrap(), v.parse().unwrap()))
+            .collect()
+    }
+
+    #[test]
+    fn the_principal_is_a_hash_and_never_the_credential() {
+        let a = principal(&headers(&[("authorization", "Bearer sk-secret")]));
+        assert!(!a.contains("secret"));
+        assert_ne!(
+            a,
+            principal(&headers(&[("authorization", "Bearer sk-other")]))
+        );
+        assert_eq!(principal(&HeaderMap::new()), "anonymous");
+    }
+
+    #[test]
+    fn trace_and_baggage_are_read_strictly() {
+        let id = "0af7651916cd43dd8448eb211c80319c";
+        let t = headers(&[(
+            "traceparent",
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        )]);
+        assert_eq!(trace(&t).as_deref(), Some(id));
+        assert_eq!(
+            trace(&headers(&[(
+                "traceparent",
+                "00-00000000000000000000000000000000-b7ad6b7169203331-01"
+            )])),
+            None
+        );
+        assert_eq!(
+            baggage(&headers(&[("baggage", "a=b, session.id=run-7;p=1")])).as_deref(),
+            Some("run-7")
+        );
+    }
+
+    #[test]
+    fn ids_with_control_characters_or_without_end_are_no_ids() {
+        assert!(is_id("run-7"));
+        assert!(!is_id("") && !is_id("a b") && !is_id(&"x".repeat(300)));
+    }
+}

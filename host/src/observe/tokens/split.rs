@@ -1,0 +1,130 @@
+//! The first half of a tokeniser: text into pieces, without a look at anything behind a piece's end but what decides it.
+//!
+//! OpenAI states the split as a regular expression. It has one look-ahead, `\s+(?!\S)`: of several blanks before a word, the
+//! last one belongs to the word. A DFA cannot say that, so here the expression has a plain `\s+`, and a piece that came
+//! from it gives back its last blank. What is left is regular: time is linear, and a piece is final when the DFA is dead.
+
+use regex_automata::Anchored;
+use regex_automata::dfa::Automaton;
+use regex_automata::dfa::dense;
+use regex_automata::util::primitives::StateID;
+use regex_automata::util::start;
+
+use super::MAX_PIECE;
+
+const O200K: &str = concat!(
+    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|",
+    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|",
+    r"\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+",
+);
+
+const CL100K: &str = concat!(
+    r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}|",
+    r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]|\s+",
+);
+
+/// Splits as one encoding does.
+#[derive(Debug)]
+pub(super) struct Splitter {
+    dfa: dense::DFA<Vec<u32>>,
+    start: StateID,
+    /// Blanks at the end of the text are one piece, line breaks among them or not.
+    joins_last_blanks: bool,
+}
+
+/// How far the piece at the front of a text was read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Run {
+    state: StateID,
+    read: usize,
+    /// End of the piece, if nothing longer follows.
+    end: usize,
+}
+
+impl Splitter {
+    pub(super) fn o200k() -> anyhow::Result<Self> {
+        Self::new(O200K, false)
+    }
+
+    pub(super) fn cl100k() -> anyhow::Result<Self> {
+        Self::new(CL100K, true)
+    }
+
+    fn new(expression: &str, joins_last_blanks: bool) -> anyhow::Result<Self> {
+        let config = dense::Config::new()
+            .start_kind(regex_automata::dfa::StartKind::Anchored)
+            .accelerate(false);
+        let dfa = dense::Builder::new().configure(config).build(expression)?;
+        let start = dfa.start_state(&start::Config::new().anchored(Anchored::Yes))?;
+        Ok(Self {
+            dfa,
+            start,
+            joins_last_blanks,
+        })
+    }
+
+    #[cfg(test)]
+    pub(super) fn memory(&self) -> usize {
+        self.dfa.memory_usage()
+    }
+
+    /// A piece of which nothing was read.
+    pub(super) fn begin(&self) -> Run {
+        Run {
+            state: self.start,
+            read: 0,
+            end: 0,
+        }
+    }
+
+    /// The length of the piece at the front of `text`, if what follows cannot change it, and `run` begins anew behind it.
+    /// Otherwise `run` has read all of `text`, and reads on when there is more.
+    pub(super) fn piece(&self, run: &mut Run, text: &str) -> Option<usize> {
+        while let Some(&byte) = text.as_bytes().get(run.read) {
+            if run.read == MAX_PIECE {
+                *run = self.begin();
+                return Some(text.floor_char_boundary(MAX_PIECE));
+            }
+            run.state = self.dfa.next_state(run.state, byte);
+            if self.dfa.is_match_state(run.state) {
+                run.end = run.read;
+            } else if self.dfa.is_dead_state(run.state) {
+                let (piece, _) = text.split_at(run.end);
+                *run = self.begin();
+                return Some(without_last_blank(piece).len());
+            }
+            run.read += 1;
+        }
+        None
+    }
+
+    /// The length of the piece at the front of `text`, which ends the whole text.
+    pub(super) fn piece_at_end(&self, text: &str) -> usize {
+        if self.joins_last_blanks && text.chars().all(char::is_whitespace) {
+            return text.len();
+        }
+        let mut run = self.begin();
+        if let Some(len) = self.piece(&mut run, text) {
+            return len;
+        }
+        match self.dfa.is_match_state(self.dfa.next_eoi_state(run.state)) {
+            true => text.len(),
+            // The DFA tells a match with the byte after it, so a piece may have ended before the last byte.
+            false => without_last_blank(&text[..run.end]).len(),
+        }
+    }
+}
+
+/// Only pieces from `\s+` end in a blank that is no line break.
+fn without_last_blank(piece: &str) -> &str {
+    let mut chars = piece.chars();
+    match chars.next_back() {
+        Some(last) if last.is_whitespace() && !matches!(last, '\r' | '\n') => {
+            match chars.as_str() {
+                "" => piece,
+                rest => rest,
+            }
+        }
+        _ => piece,
+    }
+}
