@@ -4,6 +4,7 @@ pub mod app;
 pub mod dialect;
 pub mod exchange;
 pub mod guard;
+pub mod passages;
 pub mod passthrough;
 pub mod reload;
 pub mod reply;

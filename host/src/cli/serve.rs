@@ -11,12 +11,13 @@ use super::{Failure, Global, Output, summary};
 use crate::admin::{self, Admin, Token};
 use crate::config::watch::Watch;
 use crate::config::{Config, locate};
-use crate::gateway::passthrough::LogRecorder;
 use crate::gateway::reload::Reloader;
 use crate::gateway::server::Listeners;
 use crate::gateway::{App, Settings};
 use crate::policy::{Policies, PolicySettings};
 use crate::session::feed::Feed;
+use crate::session::sessions::Sessions;
+use crate::session::timeline::Recorder;
 use crate::store::Store;
 
 /// Runs until a signal to stop; then lets open streams end.
@@ -34,7 +35,13 @@ pub async fn run(global: &Global) -> Result<(), Failure> {
     let store = open_store(&config)?;
     let feed = Feed::new();
     let policies = start_policies(&config).await?;
-    let app = Arc::new(App::new(settings, policies.clone(), Arc::new(LogRecorder)));
+    let recorder = Recorder {
+        store: store.clone(),
+        feed: feed.clone(),
+        capture: config.data.capture,
+    };
+    let sessions = Arc::new(Sessions::new(recorder));
+    let app = Arc::new(App::new(settings, policies.clone(), sessions.clone()));
     let reloader = Arc::new(Reloader::new(app.clone(), file));
     if global.output == Output::Table {
         eprint!(
@@ -48,6 +55,7 @@ pub async fn run(global: &Global) -> Result<(), Failure> {
         tokio::spawn(follow(Watch::new(file)?, reloader.clone(), stop.clone()));
     }
     tokio::spawn(stop_on_signal(stop.clone())?);
+    tokio::spawn(let_idle_go(app.clone(), stop.clone()));
     let admin = admin::router(Admin {
         app: app.clone(),
         store: store.clone(),
@@ -90,6 +98,18 @@ async fn start_policies(config: &Config) -> anyhow::Result<Arc<Policies>> {
     tokio::task::spawn_blocking(move || Policies::start(settings))
         .await
         .context("loading the policies was interrupted")?
+}
+
+/// Sessions that are idle leave memory; their next request brings them back from the store.
+async fn let_idle_go(app: Arc<App>, stop: CancellationToken) {
+    let mut every = tokio::time::interval(Duration::from_secs(15));
+    while stop.run_until_cancelled(every.tick()).await.is_some() {
+        let minutes = app.settings.load().config.session.idle_minutes;
+        let gone = app.sessions.sweep(u64::from(minutes) * 60_000_000);
+        if gone > 0 {
+            tracing::debug!(gone, live = app.sessions.len(), "idle sessions left memory");
+        }
+    }
 }
 
 /// Takes each change of the configuration file; a bad file is told and the old one goes on.

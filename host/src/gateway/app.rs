@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
+use super::passages::SessionRecorder;
 use super::passthrough::Recorder;
 use crate::config::Config;
 use crate::contract::asking::Question;
@@ -22,7 +23,7 @@ pub struct App {
     /// The registry of policies.
     pub policies: Arc<Policies>,
     /// All live sessions.
-    pub sessions: Sessions,
+    pub sessions: Arc<Sessions>,
     /// Policies' wants, compiled.
     pub plans: Plans,
     /// Alerts to people.
@@ -62,20 +63,17 @@ impl Settings {
 
 impl App {
     /// An application on these settings.
-    pub fn new(
-        settings: Settings,
-        policies: Arc<Policies>,
-        sessions: Sessions,
-        recorder: Arc<dyn Recorder>,
-    ) -> Self {
+    pub fn new(settings: Settings, policies: Arc<Policies>, sessions: Arc<Sessions>) -> Self {
         Self {
             settings: ArcSwap::from_pointee(settings),
             policies,
+            recorder: Arc::new(SessionRecorder {
+                sessions: sessions.clone(),
+            }),
             sessions,
             plans: Plans::default(),
             alerts: Alerts::start(),
             asks: Arc::new(NobodyAnswers),
-            recorder,
         }
     }
 

@@ -243,21 +243,6 @@ fn with_model(body: &Bytes, model: Option<&str>, target: &Target) -> Bytes {
     serde_json::to_vec(&value).map_or_else(|_| body.clone(), Bytes::from)
 }
 
-/// Writes the record to the log alone.
-pub struct LogRecorder;
-
-impl Recorder for LogRecorder {
-    fn passage(&self, passage: &Passage<'_>) {
-        tracing::info!(
-            path = passage.path,
-            upstream = passage.upstream,
-            status = passage.status,
-            unjudged = passage.unjudged,
-            "passed without judgement"
-        );
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]

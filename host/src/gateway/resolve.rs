@@ -32,48 +32,59 @@ const CODEX_HEADERS: [&str; 4] = ["session-id", "session_id", "thread-id", "conv
 
 /// Finds the session that a request belongs to. Never fails: a request that says nothing begins a new one.
 pub fn find(headers: &HeaderMap, view: &RequestView, sessions: &Sessions) -> Found {
-    let principal = principal(headers);
-    let parent = header(headers, "x-parent-session-id");
-    let key = |source: &str, value: String| SessionKey {
-        tenant: "default".to_owned(),
-        principal: principal.clone(),
-        source: source.to_owned(),
-        value,
-    };
-    let found = |key, confidence| Found {
-        key,
-        confidence,
-        parent: parent.clone(),
-    };
-    for name in HEADERS {
-        if let Some(value) = header(headers, name) {
-            return found(key(name, value), "explicit");
-        }
-    }
-    let is_codex = header(headers, "user-agent")
-        .is_some_and(|agent| agent.to_ascii_lowercase().contains("codex"));
-    for name in CODEX_HEADERS.into_iter().filter(|_| is_codex) {
-        if let Some(value) = header(headers, name) {
-            return found(key(name, value), "explicit");
-        }
+    if let Some(found) = find_by_headers(headers) {
+        return found;
     }
     if let Some((name, value)) = view.session_hints.iter().find(|(_, value)| is_id(value)) {
-        return found(key(name, value.clone()), "explicit");
+        return found(headers, name, value.clone(), "explicit");
     }
     if let Some(value) = baggage(headers) {
-        return found(key("baggage", value), "derived");
+        return found(headers, "baggage", value, "derived");
     }
     if let Some(value) = trace(headers) {
-        return found(key("traceparent", value), "derived");
+        return found(headers, "traceparent", value, "derived");
     }
     let messages: Vec<(Digest, bool)> = view
         .messages
         .iter()
         .map(|m| (m.digest(), m.role == Role::Assistant))
         .collect();
-    match sessions.recognise(&principal, &messages) {
-        Some(key) => found(key, "inferred"),
-        None => found(key("prefix-hash", random_id()), "inferred"),
+    match sessions.recognise(&principal(headers), &messages) {
+        Some(key) => Found {
+            key,
+            confidence: "inferred",
+            parent: None,
+        },
+        None => found(headers, "prefix-hash", random_id(), "inferred"),
+    }
+}
+
+/// The session that the headers name.
+pub fn find_by_headers(headers: &HeaderMap) -> Option<Found> {
+    let is_codex = header(headers, "user-agent")
+        .is_some_and(|agent| agent.to_ascii_lowercase().contains("codex"));
+    let bare = CODEX_HEADERS.into_iter().filter(|_| is_codex);
+    HEADERS.into_iter().chain(bare).find_map(|name| {
+        let value = header(headers, name)?;
+        Some(found(headers, name, value, "explicit"))
+    })
+}
+
+/// Where calls of a principal are recorded that belong to no session.
+pub fn without_session(headers: &HeaderMap) -> Found {
+    found(headers, "none", "passages".to_owned(), "derived")
+}
+
+fn found(headers: &HeaderMap, source: &str, value: String, confidence: &'static str) -> Found {
+    Found {
+        key: SessionKey {
+            tenant: "default".to_owned(),
+            principal: principal(headers),
+            source: source.to_owned(),
+            value,
+        },
+        confidence,
+        parent: header(headers, "x-parent-session-id"),
     }
 }
 

@@ -364,6 +364,19 @@ pub enum Body {
         /// Its value.
         value: String,
     },
+    /// A call that bears no generated text, or none that Airlock reads, was passed on: embeddings, the list of models.
+    Passage {
+        /// Method and path.
+        path: String,
+        /// Model that it names, if it does.
+        model: String,
+        /// Name of the upstream.
+        upstream: String,
+        /// Status that the client got.
+        status: u16,
+        /// Until the headers of the answer.
+        elapsed_us: u64,
+    },
     /// Bytes passed that no policy judged, because the operator listed the path.
     Unjudged {
         /// Method and path.

@@ -182,6 +182,7 @@ fn each_content(body: &mut Body, f: &mut impl FnMut(&mut Content<'_>)) {
         | Body::Vitals { .. }
         | Body::PolicyCall { .. }
         | Body::PolicyMoved { .. }
+        | Body::Passage { .. }
         | Body::Unjudged { .. }
         | Body::Dropped { .. } => {}
     }
