@@ -18,3 +18,6 @@ pub use body::Body;
 pub use client::{Outgoing, Response, Upstreams};
 pub use error::UpstreamError;
 pub use route::{Routes, Target};
+
+#[cfg(test)]
+mod tests;

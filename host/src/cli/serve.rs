@@ -27,7 +27,7 @@ use crate::store::Store;
 pub async fn run(global: &Global) -> Result<(), Failure> {
     let file = locate::find(global.config.as_deref())?;
     let config = locate::load(file.as_deref(), &locate::process_variables).await?;
-    let settings = Settings::new(config.clone())?;
+    let settings = Settings::new(config.clone()).map_err(Failure::usage)?;
 
     let listeners = Listeners::bind(&config).await?;
     let (gateway, admin) = addresses(&listeners)?;

@@ -213,12 +213,8 @@ impl Check<'_> {
         for (n, row) in self.config.on_finding.iter().enumerate() {
             let n = n.to_string();
             match &row.reaction {
-                Reaction::Alert { webhook } if !webhook.is_empty() && !self.partial => {
-                    if !self.config.webhooks.iter().any(|(name, _)| name == webhook) {
-                        let known = self.config.webhooks.iter().map(|(name, _)| name.as_str());
-                        let message = advice::unknown("webhook", webhook, known);
-                        self.say(&["on_finding", &n, "webhook"], message);
-                    }
+                Reaction::Alert { webhook } => {
+                    self.webhook_exists(&["on_finding", &n, "webhook"], webhook)
                 }
                 Reaction::Route { upstream, model } => {
                     if upstream.is_empty() && model.is_empty() {
@@ -232,6 +228,14 @@ impl Check<'_> {
                 }
                 _ => {}
             }
+        }
+    }
+
+    fn webhook_exists(&mut self, path: &[&str], name: &str) {
+        let known = self.config.webhooks.iter().map(|(known, _)| known.as_str());
+        if !name.is_empty() && !self.partial && !known.clone().any(|known| known == name) {
+            let message = advice::unknown("webhook", name, known);
+            self.say(path, message);
         }
     }
 

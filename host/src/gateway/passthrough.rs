@@ -61,6 +61,11 @@ pub(super) fn rule(
     method: &Method,
     path: &str,
 ) -> Ruling {
+    if !is_plain(path) {
+        return Ruling::Refuse(format!(
+            "{path} is not a plain path: leave out empty, `.` and `..` parts"
+        ));
+    }
     let known = match path.strip_prefix("/v1/") {
         Some("embeddings") => method == Method::POST,
         Some("models") => method == Method::GET,
@@ -85,6 +90,17 @@ pub(super) fn rule(
              /v1/chat/completions, or let the operator add \"{path}\" to `pass_paths` in [gateway]"
         )),
     }
+}
+
+/// Whether a path means the same to Airlock and to any server behind it. One that an upstream would normalise
+/// (`/v1/files/../chat/completions`) could reach what policies judge under the name of what they do not.
+fn is_plain(path: &str) -> bool {
+    let lower = path.to_ascii_lowercase();
+    let hidden = ["%2e", "%2f", "%5c", "\\"]
+        .iter()
+        .any(|code| lower.contains(code));
+    let mut parts = path.split('/').skip(1);
+    !hidden && parts.all(|part| !matches!(part, "" | "." | ".."))
 }
 
 /// Serves every path under `/v1` that has no exchange.
@@ -139,14 +155,22 @@ async fn pass(
     let begun = Instant::now();
     let path = format!("{} {}", head.method, head.uri.path());
     let model = model_of(&body);
-    let targets = settings
-        .routes
-        .resolve(model.as_deref().unwrap_or_default());
-    let targets = if targets.is_empty() {
-        default_target(settings)
-    } else {
-        targets
+    let targets = match &model {
+        Some(model) => settings.routes.resolve(model),
+        None => default_target(settings),
     };
+    if targets.is_empty() {
+        let message = format!(
+            "no route serves the model {}: add a [[route]]",
+            model.unwrap_or_default()
+        );
+        return reply::error(
+            StatusCode::NOT_FOUND,
+            "invalid_request_error",
+            "model_not_found",
+            &message,
+        );
+    }
     let request = Outgoing {
         method: head.method.clone(),
         path: under_v1(&head.uri),
@@ -208,7 +232,7 @@ fn under_v1(uri: &Uri) -> String {
     path.strip_prefix("/v1").unwrap_or(path).to_owned()
 }
 
-/// Where calls go that name no model, or none that has a route.
+/// Where calls go that name no model.
 fn default_target(settings: &Settings) -> Vec<Target> {
     let first = settings.config.upstreams.first();
     first
@@ -283,7 +307,6 @@ mod tests {
             (Method::POST, "/v1/responses"),
             (Method::DELETE, "/v1/models/mine"),
             (Method::POST, "/v1/audio/speech/more"),
-            (Method::POST, "/v1/embeddings/"),
         ] {
             let Ruling::Refuse(reason) = ruling(Some("blocklist"), method, path) else {
                 panic!("{path} passed")
@@ -293,6 +316,31 @@ mod tests {
                     && reason.contains("blocklist")
                     && reason.contains("pass_paths"),
                 "{reason}"
+            );
+        }
+    }
+
+    #[test]
+    fn no_other_spelling_of_a_path_gets_around_the_policies() {
+        for path in [
+            "/v1/files/../chat/completions",
+            "/v1/files/%2e%2e/chat/completions",
+            "/v1/files/..%2Fchat/completions",
+            "/v1/files/./x",
+            "/v1/files//x",
+            "/v1/files\\..\\chat",
+            "/v1/embeddings/",
+        ] {
+            assert!(
+                matches!(
+                    ruling(Some("blocklist"), Method::POST, path),
+                    Ruling::Refuse(_)
+                ),
+                "{path} passed"
+            );
+            assert!(
+                matches!(ruling(None, Method::POST, path), Ruling::Refuse(_)),
+                "{path} passed"
             );
         }
     }

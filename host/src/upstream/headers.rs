@@ -66,12 +66,14 @@ pub(super) fn to_upstream(client: &HeaderMap, own: Option<&HeaderValue>) -> Head
 }
 
 /// Headers for the client. The length is dropped, since policies may change the body; HTTP frames it anew.
-/// `X-Accel-Buffering: no` keeps a reverse proxy in front from collecting the stream.
+/// `exchange` is Airlock's own id of it; empty if there is none. `X-Accel-Buffering: no` keeps a reverse proxy in front from collecting the stream.
 pub fn to_client(upstream: &HeaderMap, exchange: &str) -> HeaderMap {
     let mut out = without_hop_by_hop(upstream);
     out.remove(header::CONTENT_LENGTH);
     out.insert("x-accel-buffering", HeaderValue::from_static("no"));
-    if let Ok(value) = HeaderValue::from_str(exchange) {
+    if let Ok(value) = HeaderValue::from_str(exchange)
+        && !exchange.is_empty()
+    {
         out.insert(EXCHANGE_ID, value);
     }
     out
