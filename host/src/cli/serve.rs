@@ -1,5 +1,7 @@
 //! `airlock serve`: runs Airlock.
 
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,52 +29,101 @@ use crate::store::Store;
 pub async fn run(global: &Global) -> Result<(), Failure> {
     let file = locate::find(global.config.as_deref())?;
     let config = locate::load(file.as_deref(), &locate::process_variables).await?;
-    let settings = Settings::new(config.clone()).map_err(Failure::usage)?;
-
-    let listeners = Listeners::bind(&config).await?;
-    let (gateway, admin) = addresses(&listeners)?;
-    let token = Arc::new(Token::read_or_create(&config.data.dir)?);
-    let store = open_store(&config)?;
-    let feed = Feed::new();
-    let policies = start_policies(&config).await?;
-    let recorder = Recorder {
-        store: store.clone(),
-        feed: feed.clone(),
-        capture: config.data.capture,
-    };
-    let sessions = Arc::new(Sessions::new(recorder));
-    let app = Arc::new(App::new(settings, policies.clone(), sessions.clone()));
-    let reloader = Arc::new(Reloader::new(app.clone(), file));
+    let airlock = Airlock::prepare(config, file).await?;
     if global.output == Output::Table {
         eprint!(
             "{}",
-            summary::render(&config, gateway, admin, &policies.status())
+            summary::render(
+                &airlock.config,
+                airlock.gateway,
+                airlock.admin,
+                &airlock.app.policies.status()
+            )
         );
+    }
+    let stop = CancellationToken::new();
+    tokio::spawn(stop_on_signal(stop.clone())?);
+    airlock.serve(stop).await
+}
+
+/// Everything that serves, put together. Its addresses are bound, and nothing is answered yet.
+pub struct Airlock {
+    /// Where applications call.
+    pub gateway: SocketAddr,
+    /// Where operators call.
+    pub admin: SocketAddr,
+    /// What every call needs.
+    pub app: Arc<App>,
+    /// What happens, as it happens.
+    pub feed: Feed,
+    config: Config,
+    listeners: Listeners,
+    store: Arc<dyn Store>,
+    reloader: Arc<Reloader>,
+    token: Arc<Token>,
+}
+
+impl Airlock {
+    /// Puts Airlock together. `file` is where the configuration came from, and is watched.
+    ///
+    /// # Errors
+    /// The configuration is wrong (64), or something that Airlock needs cannot be had.
+    pub async fn prepare(config: Config, file: Option<PathBuf>) -> Result<Self, Failure> {
+        let settings = Settings::new(config.clone()).map_err(Failure::usage)?;
+        let listeners = Listeners::bind(&config).await?;
+        let (gateway, admin) = addresses(&listeners)?;
+        let token = Arc::new(Token::read_or_create(&config.data.dir)?);
+        let store = open_store(&config)?;
+        let feed = Feed::new();
+        let policies = start_policies(&config).await?;
+        let recorder = Recorder {
+            store: store.clone(),
+            feed: feed.clone(),
+            capture: config.data.capture,
+        };
+        let sessions = Arc::new(Sessions::new(recorder));
+        let app = Arc::new(App::new(settings, policies, sessions));
+        let reloader = Arc::new(Reloader::new(app.clone(), file));
+        Ok(Self {
+            gateway,
+            admin,
+            app,
+            feed,
+            config,
+            listeners,
+            store,
+            reloader,
+            token,
+        })
     }
 
-    let stop = CancellationToken::new();
-    if let Some(file) = reloader.file() {
-        tokio::spawn(follow(Watch::new(file)?, reloader.clone(), stop.clone()));
+    /// Answers until `stop`; then lets open streams end, and puts everything recorded on the disk.
+    ///
+    /// # Errors
+    /// A listener or the disk failed.
+    pub async fn serve(self, stop: CancellationToken) -> Result<(), Failure> {
+        if let Some(file) = self.reloader.file() {
+            tokio::spawn(follow(Watch::new(file)?, self.reloader.clone(), stop.clone()));
+        }
+        tokio::spawn(let_idle_go(self.app.clone(), stop.clone()));
+        let admin = admin::router(Admin {
+            app: self.app.clone(),
+            store: self.store.clone(),
+            feed: self.feed,
+            reloader: self.reloader,
+            token: self.token,
+            stop: stop.clone(),
+        });
+        let drain = Duration::from_millis(self.config.gateway.drain_timeout_ms);
+        let drained = self.listeners.serve(self.app, admin, stop, drain).await?;
+        if !drained {
+            tracing::warn!(
+                "some streams were still open after {} s and are cut",
+                drain.as_secs()
+            );
+        }
+        flush(self.store).await
     }
-    tokio::spawn(stop_on_signal(stop.clone())?);
-    tokio::spawn(let_idle_go(app.clone(), stop.clone()));
-    let admin = admin::router(Admin {
-        app: app.clone(),
-        store: store.clone(),
-        feed,
-        reloader,
-        token,
-        stop: stop.clone(),
-    });
-    let drain = Duration::from_millis(config.gateway.drain_timeout_ms);
-    let drained = listeners.serve(app, admin, stop, drain).await?;
-    if !drained {
-        tracing::warn!(
-            "some streams were still open after {} s and are cut",
-            drain.as_secs()
-        );
-    }
-    flush(store).await
 }
 
 fn addresses(
