@@ -8,15 +8,21 @@
 //! Not guaranteed: that an event is on the disk when `append` returns.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::session::event::{Event, Micros};
 use crate::session::key::{SessionId, SessionKey};
-use std::sync::Arc;
 
 pub mod capture;
+mod queue;
+pub mod reader;
 pub mod redact;
+mod retention;
+mod schema;
+pub mod sqlite;
+mod writer;
 
 /// How the rest of the host reaches durable state. Shared as `Arc<dyn Store>`.
 pub trait Store: Send + Sync + 'static {

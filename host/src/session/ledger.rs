@@ -602,3 +602,7 @@ impl Account {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "ledger_tests.rs"]
+mod tests;

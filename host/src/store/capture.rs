@@ -7,24 +7,11 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::redact;
+pub use crate::config::Capture;
 use crate::session::event::{Body, Place};
-
-/// How much content is recorded.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Capture {
-    /// All of it. Only such a timeline can be replayed.
-    #[default]
-    Full,
-    /// With what looks like personal data or credentials masked; best effort, see [`redact`].
-    Redacted,
-    /// Sizes only.
-    None,
-}
 
 /// Reduces the events of one session.
 #[derive(Debug)]

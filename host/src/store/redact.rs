@@ -78,10 +78,13 @@ pub fn mask(text: &str) -> Cow<'_, str> {
 /// Up to where `text` can be masked by itself, whatever follows: an address or a key may be cut between two chunks. The
 /// rest, the last words that could be the beginning of something to mask, is at most [`HOLD`] bytes unless a PEM block is open.
 pub fn settled(text: &str) -> usize {
-    if let Some(begin) = text.rfind(PEM)
-        && !text[begin + PEM.len()..].contains("-----END")
-    {
-        return begin;
+    let mut least = text.ceil_char_boundary(text.len().saturating_sub(HOLD));
+    if let Some(begin) = text.rfind(PEM) {
+        // The last words of a closed block look like groups of an IBAN; the cut must not fall among them.
+        match block_end(&text[begin..]) {
+            Some(length) => least = least.max(begin + length),
+            None => return begin,
+        }
     }
     let mut settled = text.len();
     for (at, word) in words_from_the_end(text) {
@@ -92,8 +95,13 @@ pub fn settled(text: &str) -> usize {
             break;
         }
     }
-    let hold = text.ceil_char_boundary(text.len().saturating_sub(HOLD));
-    settled.max(hold)
+    settled.max(least)
+}
+
+/// Length of a PEM block, from its beginning to the end of its last line; `None` while it is open.
+fn block_end(block: &str) -> Option<usize> {
+    let end = block.find("-----END")? + "-----END".len();
+    Some(end + block[end..].find("-----")? + "-----".len())
 }
 
 /// What is kept of a held end of text: all of it, but of an open PEM block only as much as is needed to see its end.
@@ -123,10 +131,10 @@ fn words_from_the_end(text: &str) -> impl Iterator<Item = (usize, &str)> {
     })
 }
 
-/// Whether something to mask may begin with this word and go on after a space: groups of digits, of an IBAN, `Bearer`.
+/// Whether something to mask may begin in this word and go on after a space: groups of digits, of an IBAN, `Bearer`.
 fn goes_on_after_space(word: &str) -> bool {
     let group = |b: u8| b.is_ascii_digit() || b.is_ascii_uppercase() || b"+().-".contains(&b);
-    word.eq_ignore_ascii_case("bearer") || word.bytes().all(group)
+    word.eq_ignore_ascii_case("bearer") || word.bytes().next_back().is_some_and(group)
 }
 
 #[cfg(test)]

@@ -1,0 +1,222 @@
+//! Reading durable state: for the server, and for the command line while a server runs or after it ended.
+//!
+//! A reader has its own read-only connection. It sees whole batches, never half of one, and never holds the writer up.
+
+use std::path::Path;
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::{
+    Counters, LedgerRow, SavedSession, Seat, SessionFilter, SessionRow, StoreError, schema,
+    writer::int,
+};
+use crate::session::event::{Body, Event};
+use crate::session::key::{SessionId, SessionKey};
+
+/// A read-only view of a database.
+#[derive(Debug)]
+pub struct Reader(Connection);
+
+const COLUMNS: &str = "id, tenant, principal, source, value, parent, opened, last_seen, model, replayable, \
+                       events, exchanges, input_tokens, output_tokens, cost, tool_calls, tool_failures, findings, applied, faults, dropped";
+
+impl Reader {
+    /// Opens the database at `path`.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        schema::open_read_only(path).map(Self)
+    }
+
+    /// Sessions, last seen first.
+    pub fn sessions(
+        &self,
+        filter: &SessionFilter,
+        limit: usize,
+    ) -> Result<Vec<SessionRow>, StoreError> {
+        let mut statement = self.0.prepare_cached(&format!(
+            "SELECT {COLUMNS} FROM sessions
+             WHERE (?1 IS NULL OR tenant = ?1) AND (?2 IS NULL OR principal = ?2) AND last_seen >= ?3
+               AND (NOT ?4 OR findings + applied + faults > 0)
+             ORDER BY last_seen DESC, n DESC LIMIT ?5"
+        ))?;
+        let since = int(filter.since.unwrap_or_default());
+        let rows = statement.query_map(
+            params![
+                filter.tenant,
+                filter.principal,
+                since,
+                filter.notable,
+                int(limit as u64)
+            ],
+            session_row,
+        )?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// One session as listed.
+    pub fn session(&self, session: SessionId) -> Result<Option<SessionRow>, StoreError> {
+        let mut statement = self
+            .0
+            .prepare_cached(&format!("SELECT {COLUMNS} FROM sessions WHERE id = ?1"))?;
+        Ok(statement
+            .query_row([session.to_string()], session_row)
+            .optional()?)
+    }
+
+    /// Events after `after` (0: from the first), in order. An event that this version cannot read stands as an annotation
+    /// `unreadable` by `airlock`.
+    pub fn timeline(
+        &self,
+        session: SessionId,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<Event>, StoreError> {
+        let mut statement = self.0.prepare_cached(
+            "SELECT seq, at, exchange, body FROM events
+             WHERE session = (SELECT n FROM sessions WHERE id = ?1) AND seq > ?2 ORDER BY seq LIMIT ?3",
+        )?;
+        let rows = statement.query_map(
+            params![session.to_string(), int(after), int(limit as u64)],
+            |row| {
+                let body: String = row.get(3)?;
+                Ok(Event {
+                    seq: uint(row, 0)?,
+                    at: uint(row, 1)?,
+                    exchange: row.get(2)?,
+                    body: serde_json::from_str(&body).unwrap_or_else(|_| Body::Annotation {
+                        policy: "airlock".into(),
+                        name: "unreadable".into(),
+                        value: body,
+                    }),
+                })
+            },
+        )?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// The session whose id begins with `prefix`, or `last` for the one seen last.
+    pub fn resolve(&self, prefix: &str) -> Result<SessionId, StoreError> {
+        let unknown = || StoreError::Unknown(prefix.into());
+        if prefix == "last" {
+            let last = self.sessions(&SessionFilter::default(), 1)?;
+            return last.first().map(|row| row.id).ok_or_else(unknown);
+        }
+        let digits = prefix.to_ascii_lowercase();
+        if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Err(unknown());
+        }
+        // `g` follows all hexadecimal digits.
+        let mut statement = self.0.prepare_cached(
+            "SELECT id FROM sessions WHERE id >= ?1 AND id < ?1 || 'g' LIMIT 100",
+        )?;
+        let ids: Vec<String> = statement
+            .query_map([&digits], |row| row.get(0))?
+            .collect::<Result<_, _>>()?;
+        match ids.as_slice() {
+            [id] => id.parse().map_err(|_| unknown()),
+            [] => Err(unknown()),
+            many => Err(StoreError::Ambiguous {
+                prefix: prefix.into(),
+                count: many.len(),
+            }),
+        }
+    }
+
+    /// Everything that is needed to go on with a session.
+    pub fn load(&self, session: SessionId) -> Result<Option<SavedSession>, StoreError> {
+        // One transaction: row, seats and ledger of the same batch.
+        let transaction = self.0.unchecked_transaction()?;
+        let Some(row) = self.session(session)? else {
+            return Ok(None);
+        };
+        let (n, seed, next_seq, state): (i64, u32, u64, Option<Vec<u8>>) = transaction
+            .prepare_cached("SELECT n, seed, next_seq, state FROM sessions WHERE id = ?1")?
+            .query_row([session.to_string()], |row| {
+                Ok((row.get(0)?, row.get(1)?, uint(row, 2)?, row.get(3)?))
+            })?;
+        let seats = transaction
+            .prepare_cached("SELECT policy, digest, schema, state, kv FROM seats WHERE session = ?1 ORDER BY policy")?
+            .query_map([n], |row| {
+                let kv: String = row.get(4)?;
+                Ok(Seat {
+                    policy: row.get(0)?,
+                    digest: row.get(1)?,
+                    schema: row.get(2)?,
+                    state: row.get(3)?,
+                    kv: serde_json::from_str(&kv)
+                        .map_err(|error| rusqlite::Error::FromSqlConversionFailure(4, rusqlite::types::Type::Text, error.into()))?,
+                })
+            })?
+            .collect::<Result<_, _>>()?;
+        let ledger = transaction
+            .prepare_cached(
+                "SELECT max_tokens, max_cost, settled_tokens, settled_cost, reserved_tokens, reserved_cost
+                 FROM ledgers WHERE session = ?1",
+            )?
+            .query_row([n], |row| {
+                let limit = |index| Ok::<_, rusqlite::Error>(row.get::<_, Option<i64>>(index)?.map(|limit| limit.max(0) as u64));
+                Ok(LedgerRow {
+                    max_tokens: limit(0)?,
+                    max_cost: limit(1)?,
+                    settled_tokens: uint(row, 2)?,
+                    settled_cost: uint(row, 3)?,
+                    reserved_tokens: uint(row, 4)?,
+                    reserved_cost: uint(row, 5)?,
+                })
+            })
+            .optional()?;
+        Ok(Some(SavedSession {
+            row,
+            seed,
+            next_seq,
+            state,
+            seats,
+            ledger,
+        }))
+    }
+}
+
+fn session_row(row: &Row<'_>) -> Result<SessionRow, rusqlite::Error> {
+    let id = |index: usize, text: String| {
+        text.parse::<SessionId>().map_err(|error| {
+            rusqlite::Error::FromSqlConversionFailure(
+                index,
+                rusqlite::types::Type::Text,
+                error.into(),
+            )
+        })
+    };
+    Ok(SessionRow {
+        id: id(0, row.get(0)?)?,
+        key: SessionKey {
+            tenant: row.get(1)?,
+            principal: row.get(2)?,
+            source: row.get(3)?,
+            value: row.get(4)?,
+        },
+        parent: row
+            .get::<_, Option<String>>(5)?
+            .map(|parent| id(5, parent))
+            .transpose()?,
+        opened: uint(row, 6)?,
+        last_seen: uint(row, 7)?,
+        model: row.get(8)?,
+        replayable: row.get(9)?,
+        counters: Counters {
+            events: uint(row, 10)?,
+            exchanges: row.get(11)?,
+            input_tokens: uint(row, 12)?,
+            output_tokens: uint(row, 13)?,
+            cost: uint(row, 14)?,
+            tool_calls: uint(row, 15)?,
+            tool_failures: uint(row, 16)?,
+            findings: uint(row, 17)?,
+            applied: uint(row, 18)?,
+            faults: uint(row, 19)?,
+            dropped: uint(row, 20)?,
+        },
+    })
+}
+
+fn uint(row: &Row<'_>, index: usize) -> Result<u64, rusqlite::Error> {
+    Ok(row.get::<_, i64>(index)?.max(0) as u64)
+}

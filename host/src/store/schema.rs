@@ -1,0 +1,270 @@
+//! The database file: how it is created, who may read it, and how it grows from version to version.
+//!
+//! The file and its `-wal` and `-shm` are readable by their owner only, from the first moment: the file is created with mode 0600
+//! before SQLite opens it, and SQLite gives the other two the mode of the first. A schema that is newer than this program is
+//! refused, never guessed at.
+
+use std::fs::{DirBuilder, File, OpenOptions, Permissions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::StoreError;
+
+/// "ALCK": marks the file as ours.
+const APPLICATION_ID: i64 = 0x414c_434b;
+
+/// One script a version; a script that was released is never edited. The schema's version is their number.
+const MIGRATIONS: &[&str] = &["
+    CREATE TABLE sessions (
+        n             INTEGER PRIMARY KEY,
+        id            TEXT    NOT NULL UNIQUE,
+        tenant        TEXT    NOT NULL,
+        principal     TEXT    NOT NULL,
+        source        TEXT    NOT NULL,
+        value         TEXT    NOT NULL,
+        parent        TEXT,
+        seed          INTEGER NOT NULL,
+        opened        INTEGER NOT NULL,
+        last_seen     INTEGER NOT NULL,
+        oldest        INTEGER NOT NULL, -- time of the oldest event that retention has left
+        next_seq      INTEGER NOT NULL DEFAULT 1,
+        replayable    INTEGER NOT NULL,
+        model         TEXT    NOT NULL DEFAULT '',
+        events        INTEGER NOT NULL DEFAULT 0,
+        exchanges     INTEGER NOT NULL DEFAULT 0,
+        input_tokens  INTEGER NOT NULL DEFAULT 0,
+        output_tokens INTEGER NOT NULL DEFAULT 0,
+        cost          INTEGER NOT NULL DEFAULT 0,
+        tool_calls    INTEGER NOT NULL DEFAULT 0,
+        tool_failures INTEGER NOT NULL DEFAULT 0,
+        findings      INTEGER NOT NULL DEFAULT 0,
+        applied       INTEGER NOT NULL DEFAULT 0,
+        faults        INTEGER NOT NULL DEFAULT 0,
+        dropped       INTEGER NOT NULL DEFAULT 0,
+        state         BLOB
+    ) STRICT;
+    CREATE INDEX sessions_by_last_seen ON sessions (last_seen);
+    CREATE INDEX sessions_by_oldest ON sessions (oldest);
+
+    CREATE TABLE events (
+        session  INTEGER NOT NULL REFERENCES sessions (n) ON DELETE CASCADE,
+        seq      INTEGER NOT NULL,
+        exchange INTEGER NOT NULL,
+        at       INTEGER NOT NULL,
+        kind     TEXT GENERATED ALWAYS AS (body ->> '$.kind') VIRTUAL,
+        body     TEXT    NOT NULL,
+        PRIMARY KEY (session, seq)
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE seats (
+        session INTEGER NOT NULL REFERENCES sessions (n) ON DELETE CASCADE,
+        policy  TEXT    NOT NULL,
+        digest  TEXT    NOT NULL,
+        schema  INTEGER NOT NULL,
+        state   BLOB    NOT NULL,
+        kv      TEXT    NOT NULL,
+        PRIMARY KEY (session, policy)
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE ledgers (
+        session         INTEGER PRIMARY KEY REFERENCES sessions (n) ON DELETE CASCADE,
+        max_tokens      INTEGER,
+        max_cost        INTEGER,
+        settled_tokens  INTEGER NOT NULL,
+        settled_cost    INTEGER NOT NULL,
+        reserved_tokens INTEGER NOT NULL,
+        reserved_cost   INTEGER NOT NULL
+    ) STRICT;
+"];
+
+/// Opens the database for the one writer, creates it if there is none, and brings it to the present schema. The file that is
+/// returned is the lock that keeps a second writer away; it must live as long as the connection.
+pub(super) fn open(path: &Path) -> Result<(Connection, File), StoreError> {
+    let lock = prepare(path).map_err(|source| StoreError::Open {
+        path: path.into(),
+        source,
+    })?;
+    lock.try_lock().map_err(|error| match error {
+        std::fs::TryLockError::WouldBlock => StoreError::InUse { path: path.into() },
+        std::fs::TryLockError::Error(source) => StoreError::Open {
+            path: path.into(),
+            source,
+        },
+    })?;
+    let mut connection = Connection::open_with_flags(
+        path,
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )?;
+    let version = check(&connection, path)?;
+    // A reader never blocks the writer in WAL mode; another program that opened the file by hand may.
+    connection.busy_timeout(Duration::from_secs(5))?;
+    if version == 0 {
+        // Has to be set before the first table exists.
+        connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+        connection.pragma_update(None, "application_id", APPLICATION_ID)?;
+    }
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    // After a burst the log is cut back to 64 MiB.
+    connection.pragma_update(None, "journal_size_limit", 64 << 20)?;
+    connection.set_prepared_statement_cache_capacity(32);
+    for (index, script) in MIGRATIONS.iter().enumerate().skip(version) {
+        let transaction = connection.transaction()?;
+        transaction.execute_batch(script)?;
+        transaction.pragma_update(None, "user_version", index as i64 + 1)?;
+        transaction.commit()?;
+    }
+    Ok((connection, lock))
+}
+
+/// Opens the database for reading. Works while a server writes to it, and after it ended.
+pub(super) fn open_read_only(path: &Path) -> Result<Connection, StoreError> {
+    if !path.exists() {
+        return Err(StoreError::Absent { path: path.into() });
+    }
+    let connection = Connection::open_with_flags(
+        path,
+        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )?;
+    connection.busy_timeout(Duration::from_secs(5))?;
+    if check(&connection, path)? < MIGRATIONS.len() {
+        // An older server has it open, or it was never served since the update; a reader does not migrate.
+        return Err(StoreError::Absent { path: path.into() });
+    }
+    Ok(connection)
+}
+
+/// Version of the schema, 0 for a new file; refuses what is not ours or newer than we are.
+fn check(connection: &Connection, path: &Path) -> Result<usize, StoreError> {
+    let foreign = |_| StoreError::Foreign { path: path.into() };
+    let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    // The first read of a file that is no database fails here.
+    let found = pragma("user_version").map_err(foreign)?;
+    let tables: i64 = connection
+        .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
+        .map_err(foreign)?;
+    if tables > 0 && pragma("application_id")? != APPLICATION_ID {
+        return Err(StoreError::Foreign { path: path.into() });
+    }
+    let known = MIGRATIONS.len() as i64;
+    if found > known {
+        return Err(StoreError::Newer {
+            path: path.into(),
+            found,
+            known,
+        });
+    }
+    Ok(found.max(0) as usize)
+}
+
+/// Creates directory, database and lock so that only their owner can open them. Returns the lock's file.
+fn prepare(path: &Path) -> io::Result<File> {
+    if let Some(dir) = path.parent().filter(|dir| !dir.as_os_str().is_empty()) {
+        DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+    }
+    let private = |path: &Path| {
+        let file = OpenOptions::new()
+            .read(true)
+            .append(true)
+            .create(true)
+            .mode(0o600)
+            .open(path)?;
+        // A file from elsewhere (a copy, a restored backup) may be readable by others.
+        file.set_permissions(Permissions::from_mode(0o600))?;
+        Ok::<_, io::Error>(file)
+    };
+    private(path)?;
+    let mut lock = path.as_os_str().to_owned();
+    lock.push(".lock");
+    private(Path::new(&lock))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn only_the_owner_can_read_the_database() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("data/airlock.db");
+        let (connection, _lock) = open(&path).unwrap();
+        assert_eq!(mode(&dir.path().join("data")), 0o700);
+        connection.execute("DELETE FROM sessions", []).unwrap();
+        for name in [
+            "airlock.db",
+            "airlock.db-wal",
+            "airlock.db-shm",
+            "airlock.db.lock",
+        ] {
+            assert_eq!(mode(&dir.path().join("data").join(name)), 0o600, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_others_can_read_is_closed_to_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("airlock.db");
+        drop(open(&path).unwrap());
+        std::fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+        drop(open(&path).unwrap());
+        assert_eq!(mode(&path), 0o600);
+    }
+
+    #[test]
+    fn a_newer_schema_is_refused_and_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("airlock.db");
+        let (connection, lock) = open(&path).unwrap();
+        connection.pragma_update(None, "user_version", 99).unwrap();
+        drop((connection, lock));
+        for error in [open(&path).unwrap_err(), open_read_only(&path).unwrap_err()] {
+            assert!(
+                matches!(error, StoreError::Newer { found: 99, .. }),
+                "{error}"
+            );
+        }
+        let raw = Connection::open(&path).unwrap();
+        assert_eq!(
+            raw.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0))
+                .unwrap(),
+            99
+        );
+    }
+
+    #[test]
+    fn what_is_not_ours_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("other.db");
+        Connection::open(&path)
+            .unwrap()
+            .execute_batch("CREATE TABLE t (x)")
+            .unwrap();
+        assert!(matches!(open(&path), Err(StoreError::Foreign { .. })));
+        let text = dir.path().join("notes.txt");
+        std::fs::write(
+            &text,
+            "nothing like a database, but long enough to be looked at".repeat(30),
+        )
+        .unwrap();
+        assert!(matches!(open(&text), Err(StoreError::Foreign { .. })));
+    }
+
+    #[test]
+    fn a_second_writer_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("airlock.db");
+        let first = open(&path).unwrap();
+        assert!(matches!(open(&path), Err(StoreError::InUse { .. })));
+        drop(first);
+        open(&path).unwrap();
+    }
+}

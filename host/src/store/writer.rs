@@ -1,0 +1,336 @@
+//! The one writer: takes batches from the queue and commits each in one transaction.
+//!
+//! A batch that fails because of the disk (full, failing, locked) is kept and tried again; whoever waits for its commit is told
+//! at once. A batch that fails for another reason would fail for ever: its events are given up, counted, and
+//! a gap is recorded in their place.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, params};
+
+use super::queue::{Batch, Missed, Next, Queue, SessionBatch};
+use super::retention::Retention;
+use super::{Counters, StoreError};
+use crate::session::event::{Body, Event, Outcome};
+use crate::session::key::SessionId;
+
+/// Between two attempts at a failing disk.
+const RETRY: Duration = Duration::from_secs(1);
+/// Attempts at a failing disk when the process ends.
+const LAST_ATTEMPTS: u32 = 2;
+
+/// What the writer tells about itself.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    pub(super) written: AtomicU64,
+    pub(super) retried: AtomicU64,
+    pub(super) failing: AtomicBool,
+}
+
+pub(super) struct Writer {
+    pub(super) connection: Connection,
+    pub(super) queue: Arc<Queue>,
+    pub(super) progress: Arc<Progress>,
+    pub(super) retention: Retention,
+}
+
+impl Writer {
+    /// Runs until the queue is closed and empty.
+    pub(super) fn run(mut self) {
+        loop {
+            match self.queue.next(self.retention.pause(Instant::now())) {
+                Next::Write(batch) => self.write(batch),
+                Next::Idle => {}
+                Next::Closed => return,
+            }
+            if !self.queue.is_busy()
+                && let Err(error) = self.retention.step(&mut self.connection, Instant::now())
+            {
+                tracing::warn!(%error, "old sessions could not be removed; trying again later");
+            }
+        }
+    }
+
+    fn write(&mut self, mut batch: Batch) {
+        let mut waiting = std::mem::take(&mut batch.waiting);
+        let mut attempts = 0;
+        loop {
+            let error = match self.commit(&batch, !waiting.is_empty()) {
+                Ok(written) => {
+                    self.progress.written.fetch_add(written, Ordering::Relaxed);
+                    self.progress.failing.store(false, Ordering::Relaxed);
+                    waiting.drain(..).for_each(|done| done(Ok(())));
+                    return;
+                }
+                Err(error) => error,
+            };
+            attempts += 1;
+            if !self.progress.failing.swap(true, Ordering::Relaxed) {
+                tracing::error!(%error, "the database cannot be written; streams go on, events wait and are dropped when there is no more room");
+            }
+            self.progress.retried.fetch_add(1, Ordering::Relaxed);
+            let text = error.to_string();
+            tell(&mut waiting, &text);
+            if !may_pass(&error) {
+                // Once more with a gap in place of the events; if even that fails, without.
+                let lost: usize = batch
+                    .sessions
+                    .values()
+                    .map(|session| session.events.len())
+                    .sum();
+                self.queue.lost(lost as u64);
+                if lost == 0 {
+                    tracing::error!(%error, "a batch was given up");
+                    return;
+                }
+                batch.sessions.values_mut().for_each(give_up_events);
+                continue;
+            }
+            let (meanwhile, open) = self.queue.pause(RETRY);
+            waiting.extend(meanwhile);
+            tell(&mut waiting, &text);
+            if !open && attempts >= LAST_ATTEMPTS {
+                return;
+            }
+        }
+    }
+
+    /// Writes a batch in one transaction and returns how many events it held.
+    fn commit(&mut self, batch: &Batch, durable: bool) -> Result<u64, rusqlite::Error> {
+        // NORMAL survives the death of the process, FULL also a power cut, at the price of waiting for the disk.
+        self.connection.pragma_update(
+            None,
+            "synchronous",
+            if durable { "FULL" } else { "NORMAL" },
+        )?;
+        let transaction = self
+            .connection
+            .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+        let mut written = 0;
+        for (id, session) in &batch.sessions {
+            written += write_session(&transaction, *id, session)?;
+        }
+        transaction.commit()?;
+        Ok(written)
+    }
+}
+
+fn tell(waiting: &mut Vec<super::Done>, error: &str) {
+    waiting
+        .drain(..)
+        .for_each(|done| done(Err(StoreError::Commit(error.into()))));
+}
+
+/// Whether the same batch may succeed later.
+fn may_pass(error: &rusqlite::Error) -> bool {
+    matches!(
+        error.sqlite_error_code(),
+        Some(
+            ErrorCode::DiskFull
+                | ErrorCode::SystemIoFailure
+                | ErrorCode::DatabaseBusy
+                | ErrorCode::DatabaseLocked
+                | ErrorCode::ReadOnly
+                | ErrorCode::CannotOpen
+                | ErrorCode::PermissionDenied
+                | ErrorCode::OutOfMemory
+        )
+    )
+}
+
+fn give_up_events(session: &mut SessionBatch) {
+    if let Some(first) = session.events.first() {
+        let dropped = session.missed.map_or(0, |missed| missed.count);
+        session.missed = Some(Missed {
+            first: first.seq,
+            at: first.at,
+            count: session.events.len() as u64 + dropped,
+        });
+        session.events.clear();
+    }
+}
+
+fn write_session(
+    transaction: &Transaction<'_>,
+    id: SessionId,
+    session: &SessionBatch,
+) -> Result<u64, rusqlite::Error> {
+    let n = session_row(transaction, id, session)?;
+    let mut totals = Totals::default();
+    let mut insert = transaction
+        .prepare_cached("INSERT INTO events (session, seq, exchange, at, body) VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING")?;
+    let gap = session.missed.map(|missed| Event {
+        seq: missed.first,
+        at: missed.at,
+        exchange: 0,
+        body: Body::Dropped {
+            count: missed.count,
+        },
+    });
+    for event in session.events.iter().map(Arc::as_ref).chain(&gap) {
+        let body = serde_json::to_string(&event.body)
+            .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
+        let new = insert.execute(params![
+            n,
+            int(event.seq),
+            event.exchange,
+            int(event.at),
+            body
+        ])?;
+        if new == 0 {
+            tracing::error!(session = %id, seq = event.seq, "two events have the same number; the second is not recorded");
+            continue;
+        }
+        totals.add(event);
+    }
+    totals.write(transaction, n)?;
+    if let Some(state) = &session.state {
+        transaction
+            .prepare_cached("UPDATE sessions SET state = ?2 WHERE n = ?1")?
+            .execute(params![n, state])?;
+    }
+    for seat in session.seats.values() {
+        let kv = serde_json::to_string(&seat.kv)
+            .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
+        transaction
+            .prepare_cached("INSERT OR REPLACE INTO seats (session, policy, digest, schema, state, kv) VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?
+            .execute(params![n, seat.policy, seat.digest, seat.schema, seat.state, kv])?;
+    }
+    if let Some(row) = &session.ledger {
+        transaction
+            .prepare_cached("INSERT OR REPLACE INTO ledgers VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?
+            .execute(params![
+                n,
+                row.max_tokens.map(int),
+                row.max_cost.map(int),
+                int(row.settled_tokens),
+                int(row.settled_cost),
+                int(row.reserved_tokens),
+                int(row.reserved_cost)
+            ])?;
+    }
+    Ok(session.events.len() as u64)
+}
+
+/// Number of the session's row, which is created if need be.
+fn session_row(
+    transaction: &Transaction<'_>,
+    id: SessionId,
+    session: &SessionBatch,
+) -> Result<i64, rusqlite::Error> {
+    let name = id.to_string();
+    if let Some(head) = &session.head {
+        transaction
+            .prepare_cached(
+                "INSERT INTO sessions (id, tenant, principal, source, value, parent, seed, opened, last_seen, oldest, replayable)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, ?8, ?9)
+                 ON CONFLICT (id) DO UPDATE SET replayable = min(replayable, excluded.replayable), parent = ifnull(parent, excluded.parent)",
+            )?
+            .execute(params![
+                name,
+                head.key.tenant,
+                head.key.principal,
+                head.key.source,
+                head.key.value,
+                head.parent.map(|parent| parent.to_string()),
+                head.seed,
+                int(head.opened),
+                head.whole
+            ])?;
+    }
+    let mut find = transaction.prepare_cached("SELECT n FROM sessions WHERE id = ?1")?;
+    if let Some(n) = find.query_row([&name], |row| row.get(0)).optional()? {
+        return Ok(n);
+    }
+    // Retention removed the session while it slept. What comes now is kept, but the beginning is gone.
+    let at = session.events.first().map_or(0, |event| int(event.at));
+    transaction.execute(
+        "INSERT INTO sessions (id, tenant, principal, source, value, seed, opened, last_seen, oldest, replayable)
+         VALUES (?1, '', '', '', '', 0, ?2, ?2, ?2, 0)",
+        params![name, at],
+    )?;
+    Ok(transaction.last_insert_rowid())
+}
+
+/// What a batch adds to a session's row.
+#[derive(Default)]
+struct Totals {
+    counters: Counters,
+    last_seen: u64,
+    next_seq: u64,
+    model: Option<String>,
+}
+
+impl Totals {
+    fn add(&mut self, event: &Event) {
+        let counters = &mut self.counters;
+        self.last_seen = self.last_seen.max(event.at);
+        self.next_seq = self.next_seq.max(event.seq + 1);
+        counters.events += 1;
+        counters.exchanges = counters.exchanges.max(event.exchange);
+        match &event.body {
+            Body::Request { model, .. } => self.model = Some(model.clone()),
+            Body::ResponseEnd { usage, cost, .. } => {
+                counters.input_tokens += u64::from(usage.input);
+                counters.output_tokens += u64::from(usage.output);
+                counters.cost += cost.unwrap_or_default();
+            }
+            Body::ToolCall { .. } => counters.tool_calls += 1,
+            Body::ToolResult { failed: true, .. } => counters.tool_failures += 1,
+            Body::Finding { .. } => counters.findings += 1,
+            Body::Intervention {
+                outcome: Outcome::Applied,
+                ..
+            } => counters.applied += 1,
+            Body::PolicyFault { .. } => counters.faults += 1,
+            Body::Dropped { count } => {
+                counters.dropped += count;
+                self.next_seq = self.next_seq.max(event.seq + count);
+            }
+            _ => {}
+        }
+    }
+
+    fn write(&self, transaction: &Transaction<'_>, n: i64) -> Result<(), rusqlite::Error> {
+        let counters = &self.counters;
+        if counters.events == 0 {
+            return Ok(());
+        }
+        transaction
+            .prepare_cached(
+                "UPDATE sessions SET
+                    last_seen = max(last_seen, ?2), next_seq = max(next_seq, ?3), model = ifnull(?4, model),
+                    events = events + ?5, exchanges = max(exchanges, ?6),
+                    input_tokens = input_tokens + ?7, output_tokens = output_tokens + ?8, cost = cost + ?9,
+                    tool_calls = tool_calls + ?10, tool_failures = tool_failures + ?11,
+                    findings = findings + ?12, applied = applied + ?13, faults = faults + ?14,
+                    dropped = dropped + ?15, replayable = replayable AND ?15 = 0
+                 WHERE n = ?1",
+            )?
+            .execute(params![
+                n,
+                int(self.last_seen),
+                int(self.next_seq),
+                self.model,
+                int(counters.events),
+                counters.exchanges,
+                int(counters.input_tokens),
+                int(counters.output_tokens),
+                int(counters.cost),
+                int(counters.tool_calls),
+                int(counters.tool_failures),
+                int(counters.findings),
+                int(counters.applied),
+                int(counters.faults),
+                int(counters.dropped),
+            ])?;
+        Ok(())
+    }
+}
+
+/// SQLite's integers are signed; nothing that is counted here comes near.
+pub(super) fn int(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
