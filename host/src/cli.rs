@@ -14,10 +14,14 @@ pub mod init;
 pub mod log;
 pub mod policies;
 pub mod policy;
+pub mod recorded;
+pub mod render;
 pub mod serve;
+pub mod sessions;
 pub mod simulate;
 pub mod summary;
 pub mod table;
+pub mod timeline;
 
 pub use failure::Failure;
 
@@ -66,6 +70,10 @@ enum Command {
     /// Make, build, test and grant policies
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
+    /// List recorded sessions
+    Sessions(sessions::SessionsArgs),
+    /// Show what happened in a recorded session
+    Timeline(timeline::TimelineArgs),
     /// Run a simulated model server, for trying things out
     Simulate(simulate::SimulateArgs),
 }
@@ -100,6 +108,12 @@ impl Cli {
             Command::Config(command) => config::run(global, &command).await,
             Command::Policies => policies::run(global).await,
             Command::Policy(command) => policy::run(global, command).await,
+            Command::Sessions(args) => recorded::print(global, |path, json, style, out| {
+                sessions::run(path, &args, json, style, out)
+            }),
+            Command::Timeline(args) => recorded::print(global, |path, json, style, out| {
+                timeline::run(path, &args, json, style, out)
+            }),
             Command::Simulate(args) => Ok(simulate::run(args).await?),
         }
     }

@@ -7,11 +7,27 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::redact;
-pub use crate::config::Capture;
 use crate::session::event::{Body, Place};
+
+/// How much content is recorded.
+///
+/// Full by default: the timeline is what explains an intervention, only a full one can be replayed, and it lies in a file
+/// that only its owner reads and that forgets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Capture {
+    /// All of it.
+    #[default]
+    Full,
+    /// With what looks like personal data or credentials masked; best effort, see [`redact`]. Not replayable.
+    Redacted,
+    /// Sizes only. Not replayable.
+    None,
+}
 
 /// Reduces the events of one session.
 #[derive(Debug)]
