@@ -554,6 +554,35 @@ impl EventRenderer {
                 );
                 self.line(&gutter("✎", "note", Paint::BLUE), &text, out);
             }
+            Body::Passage {
+                path,
+                model,
+                upstream,
+                status,
+                elapsed_us,
+            } => {
+                let paint = if *status >= 400 {
+                    Paint::RED
+                } else {
+                    Paint::PLAIN
+                };
+                let model = if model.is_empty() {
+                    String::new()
+                } else {
+                    format!("{} ", one_line(model))
+                };
+                let text = format!(
+                    "{}  {}  {}",
+                    one_line(path),
+                    style.paint(paint, &status.to_string()),
+                    dim(&format!(
+                        "{model}→ {}  {}",
+                        one_line(upstream),
+                        duration(*elapsed_us)
+                    ))
+                );
+                self.line(&gutter("→", "passage", Paint::DIM), &text, out);
+            }
             Body::Unjudged { path, reason } => {
                 let text = format!(
                     "{}  {}",
