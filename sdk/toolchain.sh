@@ -80,10 +80,12 @@ build_std() {
 
   : >"$scratch/src/lib.rs"
   printf '[package]\nname = "stdbuild"\nversion = "0.0.0"\nedition = "2024"\n[workspace]\n' >"$scratch/Cargo.toml"
-  # Bitcode, because policies are built with link-time optimisation; the prefix, so that panics name no path of this machine.
-  (cd "$scratch" && env -u CARGO_TARGET_DIR -u CARGO_ENCODED_RUSTFLAGS -u RUSTC_WRAPPER RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 \
+  # Bitcode, because policies are built with link-time optimisation. The prefixes and the vendored sources, so that panics
+  # name no path of this machine.
+  (cd "$scratch" && env -u CARGO_TARGET_DIR -u CARGO_ENCODED_RUSTFLAGS RUSTC_WRAPPER= RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 \
     RUSTFLAGS="-Cembed-bitcode=yes --remap-path-prefix=/usr/lib/rustlib/src/rust=/rustc --remap-path-prefix=$sources=/rustc" CARGO_PROFILE_RELEASE_PANIC=abort \
-    /usr/bin/cargo build --release --target "$target" -Z build-std=std,panic_abort >&2)
+    /usr/bin/cargo build --release --offline --target "$target" -Z build-std=std,panic_abort \
+      --config 'source.crates-io.replace-with="vendored"' --config "source.vendored.directory='$sources/library/vendor'" >&2)
   rm -f "$scratch/target/$target/release/deps"/libstdbuild*
   cp "$scratch/target/$target/release/deps"/*.rlib "$sysroot/lib/rustlib/$target/lib/"
   rm -rf "$scratch"

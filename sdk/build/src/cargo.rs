@@ -285,7 +285,8 @@ fn cargo(toolchain: &Toolchain) -> Command {
             command.env_remove(&name);
         }
     }
-    command.env("RUSTC", &toolchain.rustc);
+    // No compiler cache: it would not see that the standard library of the same compiler was built anew.
+    command.env("RUSTC", &toolchain.rustc).env("RUSTC_WRAPPER", "");
     command
 }
 
