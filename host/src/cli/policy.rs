@@ -32,7 +32,7 @@ pub async fn run(global: &Global, command: PolicyCommand) -> Result<(), Failure>
     match command {
         PolicyCommand::New(args) => scaffold::run(&args),
         PolicyCommand::Build(args) => build::run(global, &args),
-        PolicyCommand::Test(args) => test::run(&args),
+        PolicyCommand::Test(args) => test::run(args).await,
         PolicyCommand::Grant(args) => grant::run(global, &args).await,
         PolicyCommand::Rollback(args) => rollback::run(global, &args).await,
     }
