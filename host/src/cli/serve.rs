@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::Context as _;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -21,6 +21,7 @@ use crate::session::feed::Feed;
 use crate::session::sessions::Sessions;
 use crate::session::timeline::Recorder;
 use crate::store::Store;
+use crate::store::sqlite::{Options, SqliteStore};
 
 /// Runs until a signal to stop; then lets open streams end.
 ///
@@ -103,7 +104,11 @@ impl Airlock {
     /// A listener or the disk failed.
     pub async fn serve(self, stop: CancellationToken) -> Result<(), Failure> {
         if let Some(file) = self.reloader.file() {
-            tokio::spawn(follow(Watch::new(file)?, self.reloader.clone(), stop.clone()));
+            tokio::spawn(follow(
+                Watch::new(file)?,
+                self.reloader.clone(),
+                stop.clone(),
+            ));
         }
         tokio::spawn(let_idle_go(self.app.clone(), stop.clone()));
         let admin = admin::router(Admin {
@@ -214,6 +219,7 @@ async fn flush(store: Arc<dyn Store>) -> Result<(), Failure> {
         .context("the last events are not on the disk")?)
 }
 
-fn open_store(_config: &Config) -> anyhow::Result<Arc<dyn Store>> {
-    Err(anyhow!("this build has no store yet"))
+fn open_store(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
+    let options = Options::in_directory(&config.data.dir, config.data.retention_days);
+    Ok(Arc::new(SqliteStore::open(options)?))
 }
