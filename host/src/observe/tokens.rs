@@ -113,7 +113,7 @@ impl TokenCounter {
     }
 }
 
-/// One encoding; about 6 MB.
+/// One encoding; 4 to 7 MB.
 #[derive(Debug)]
 struct Tables {
     splitter: Splitter,
@@ -121,11 +121,6 @@ struct Tables {
 }
 
 impl Tables {
-    #[cfg(test)]
-    fn memory(&self) -> usize {
-        self.splitter.memory() + self.vocabulary.memory()
-    }
-
     fn cl100k() -> anyhow::Result<Self> {
         Ok(Self {
             splitter: Splitter::cl100k()?,

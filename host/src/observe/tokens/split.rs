@@ -63,11 +63,6 @@ impl Splitter {
         })
     }
 
-    #[cfg(test)]
-    pub(super) fn memory(&self) -> usize {
-        self.dfa.memory_usage()
-    }
-
     /// A piece of which nothing was read.
     pub(super) fn begin(&self) -> Run {
         Run {

@@ -176,26 +176,6 @@ fn throughput() {
         let counter = TokenCounter::for_model(model);
         counter.load();
         println!("{model}: loaded in {:?}", begun.elapsed());
-        let tables = counter.tables().unwrap();
-        println!("  {} KiB", tables.memory() / 1024);
-        let begun = std::time::Instant::now();
-        let mut run = tables.splitter.begin();
-        let mut rest = prose.as_str();
-        let mut pieces = 0;
-        while let Some(len) = tables.splitter.piece(&mut run, rest) {
-            rest = &rest[len..];
-            pieces += 1;
-        }
-        println!("  {pieces} pieces in {:?}", begun.elapsed());
-        let begun = std::time::Instant::now();
-        drop(Splitter::o200k());
-        println!("  splitter in {:?}", begun.elapsed());
-        let begun = std::time::Instant::now();
-        let bpe = tiktoken_rs::o200k_base().unwrap();
-        println!("  tiktoken in {:?}", begun.elapsed());
-        let begun = std::time::Instant::now();
-        drop(Vocabulary::of(&bpe));
-        println!("  vocabulary in {:?}", begun.elapsed());
         let begun = std::time::Instant::now();
         let tokens = counter.count_text(&prose);
         println!(

@@ -46,11 +46,6 @@ impl Vocabulary {
         vocabulary
     }
 
-    #[cfg(test)]
-    pub(super) fn memory(&self) -> usize {
-        self.bytes.len() + size_of_val(&*self.ends) + size_of_val(&*self.slots)
-    }
-
     /// Tokens in a piece. Time grows with the square of its length.
     pub(super) fn count(&self, piece: &[u8]) -> u32 {
         if piece.is_empty() {
