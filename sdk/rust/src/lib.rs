@@ -80,6 +80,8 @@ mod batch;
     unsafe_code,
     unused_imports,
     clippy::all,
+    clippy::panic,
+    clippy::unwrap_used,
     reason = "generated from wit/, where it is documented"
 )]
 mod bindings;
@@ -90,6 +92,7 @@ pub mod glue;
 pub mod host;
 mod policy;
 #[cfg(not(target_family = "wasm"))]
+#[allow(clippy::panic, reason = "the assertions of an author's tests")]
 pub mod testing;
 pub mod vital;
 
