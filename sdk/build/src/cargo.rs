@@ -286,7 +286,9 @@ fn cargo(toolchain: &Toolchain) -> Command {
         }
     }
     // No compiler cache: it would not see that the standard library of the same compiler was built anew.
-    command.env("RUSTC", &toolchain.rustc).env("RUSTC_WRAPPER", "");
+    command
+        .env("RUSTC", &toolchain.rustc)
+        .env("RUSTC_WRAPPER", "");
     command
 }
 
