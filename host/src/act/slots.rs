@@ -204,3 +204,143 @@ impl Slot {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::contract::types as wit;
+
+    /// Orders of the operator, who needs no grant.
+    fn ordered(actions: Vec<Action>) -> Vec<Order> {
+        let by = By::Operator { observed: false };
+        actions
+            .into_iter()
+            .map(|action| Order { by, action })
+            .collect()
+    }
+
+    fn ruled(actions: Vec<Action>, phase: Phase) -> Vec<(String, Ruling)> {
+        rule(ordered(actions), &Plan::default(), phase)
+            .into_iter()
+            .map(|(order, ruling)| (name(&order.action).to_owned(), ruling))
+            .collect()
+    }
+
+    fn block() -> Action {
+        Action::Block(wit::Block {
+            mode: wit::BlockMode::Hard,
+            reason: "r".into(),
+            fallback: String::new(),
+        })
+    }
+
+    fn stop() -> Action {
+        Action::Stop(wit::Stop {
+            reason: "r".into(),
+            confidence: 0.5,
+            keep_held: false,
+        })
+    }
+
+    fn replace(offset: u32, len: u32) -> Action {
+        Action::ReplaceRange(wit::Replacement {
+            channel: wit::Channel::Output,
+            choice: 0,
+            block: 0,
+            offset,
+            len,
+            text: String::new(),
+        })
+    }
+
+    fn route(scope: Scope) -> Action {
+        Action::Route(wit::Route {
+            upstream: String::new(),
+            model: "fast".into(),
+            scope,
+        })
+    }
+
+    #[test]
+    fn in_one_slot_the_strongest_wins_whatever_the_order() {
+        let rulings = ruled(vec![stop(), block()], Phase::Generating);
+        assert_eq!(rulings[0], ("block".into(), Ruling::Apply));
+        assert!(
+            matches!(&rulings[1], (name, Ruling::Superseded(by)) if name == "stop" && by.contains("block"))
+        );
+    }
+
+    #[test]
+    fn different_slots_do_not_contest() {
+        let rulings = ruled(
+            vec![stop(), route(Scope::Session), replace(0, 3)],
+            Phase::Generating,
+        );
+        assert!(
+            rulings.iter().all(|(_, ruling)| *ruling == Ruling::Apply),
+            "{rulings:?}"
+        );
+    }
+
+    #[test]
+    fn ranges_contest_only_where_they_overlap() {
+        let rulings = ruled(
+            vec![replace(0, 5), replace(5, 5), replace(4, 2)],
+            Phase::Generating,
+        );
+        let applied = rulings
+            .iter()
+            .filter(|(_, ruling)| *ruling == Ruling::Apply)
+            .count();
+        assert_eq!(applied, 2);
+        assert!(matches!(rulings[2].1, Ruling::Superseded(_)));
+    }
+
+    #[test]
+    fn what_is_not_possible_now_is_refused_by_name() {
+        let refused = |action, phase| match ruled(vec![action], phase).remove(0).1 {
+            Ruling::Refused(reason) => reason,
+            other => format!("{other:?}"),
+        };
+        assert!(refused(route(Scope::Exchange), Phase::Generating).contains("session"));
+        assert!(refused(replace(0, 1), Phase::Request).contains("no generated text"));
+        assert!(
+            refused(Action::AnswerLocally("x".into()), Phase::Generating).contains("replace-range")
+        );
+        assert!(
+            refused(
+                Action::OpenCircuit(wit::Circuit {
+                    tool: "t".into(),
+                    cooldown_ms: 1,
+                    answer: String::new()
+                }),
+                Phase::Request
+            )
+            .contains("`open-circuit`")
+        );
+        assert!(
+            refused(
+                Action::Retry(wit::Retry {
+                    upstream: String::new(),
+                    model: String::new(),
+                    after_ms: 0
+                }),
+                Phase::Generating
+            )
+            .contains("failed")
+        );
+    }
+
+    #[test]
+    fn an_observed_finding_changes_nothing() {
+        let order = Order {
+            by: By::Operator { observed: true },
+            action: block(),
+        };
+        assert_eq!(
+            rule(vec![order], &Plan::default(), Phase::Request)[0].1,
+            Ruling::WouldApply
+        );
+    }
+}
