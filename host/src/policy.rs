@@ -30,6 +30,7 @@ mod watch;
 pub use generation::{Generation, PolicySet};
 pub use health::{Counts, State};
 pub use limits::{Limits, LimitsPatch};
+pub use load::for_replay;
 pub use registry::{Policies, PolicySettings};
 pub use report::{PolicyEvent, PolicyStatus};
 pub use seat::{Asker, ContentSource, Fault, FaultKind, Moved, SavedState, Seat, Services};

@@ -279,3 +279,76 @@ impl Health {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+    use super::*;
+
+    fn trap() -> Fault {
+        Fault::new(FaultKind::Trap, "unreachable")
+    }
+
+    #[test]
+    fn three_faults_in_a_row_quarantine_with_growing_backoff() {
+        let (health, t) = (Health::new(false), Instant::now());
+        assert_eq!(health.bad(t, &trap()), Change::None);
+        assert_eq!(health.bad(t, &trap()), Change::None);
+        assert_eq!(health.bad(t, &trap()), Change::Quarantined(BACKOFF));
+        assert_eq!(health.admit(t).unwrap_err().kind, FaultKind::Quarantined);
+        let later = t + BACKOFF;
+        assert!(health.admit(later).is_ok());
+        assert!(health.admit(later).is_err(), "exactly one trial call");
+        assert_eq!(health.bad(later, &trap()), Change::Quarantined(BACKOFF * 2));
+        let later = later + BACKOFF * 2;
+        assert!(health.admit(later).is_ok());
+        assert_eq!(health.good(Duration::from_micros(5)), Change::Recovered);
+        assert!(health.admit(later).is_ok() && health.state() == State::Active);
+        assert_eq!(health.counts().faults, 4);
+    }
+
+    #[test]
+    fn faults_with_good_calls_between_them_do_not_quarantine() {
+        let (health, t) = (Health::new(false), Instant::now());
+        for _ in 0..10 {
+            assert_eq!(health.bad(t, &trap()), Change::None);
+            assert_eq!(health.good(Duration::ZERO), Change::None);
+        }
+    }
+
+    #[test]
+    fn faults_far_apart_do_not_quarantine() {
+        let (health, t) = (Health::new(false), Instant::now());
+        for n in 0..10 {
+            assert_eq!(
+                health.bad(t + (WINDOW + Duration::from_secs(1)) * n, &trap()),
+                Change::None
+            );
+        }
+    }
+
+    #[test]
+    fn the_host_s_failures_are_not_the_guest_s() {
+        let (health, t) = (Health::new(true), Instant::now());
+        for _ in 0..10 {
+            assert_eq!(
+                health.bad(t, &Fault::new(FaultKind::Pool, "full")),
+                Change::None
+            );
+        }
+        assert_eq!(health.state(), State::Probation);
+        assert_eq!(health.bad(t, &trap()), Change::Misbehaved);
+    }
+
+    #[test]
+    fn probation_ends_with_good_calls() {
+        let (health, t) = (Health::new(true), Instant::now());
+        for _ in 0..PROBATION_CALLS {
+            assert_eq!(health.state(), State::Probation);
+            health.good(Duration::ZERO);
+        }
+        assert_eq!(health.state(), State::Active);
+        assert_eq!(health.bad(t, &trap()), Change::None);
+    }
+}

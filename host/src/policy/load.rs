@@ -216,6 +216,28 @@ impl Loader {
     }
 }
 
+/// Loads one component outside any registry, on the engine for replay: the same calls give the same results and end at the
+/// same instruction, on every machine. For replaying a recorded session, for golden cases and for judging a component
+/// before it is installed; its calls are slower than those of a registry's generation.
+///
+/// # Errors
+/// The step that refused the component, and why.
+pub fn for_replay(
+    name: &str,
+    component: Vec<u8>,
+    spec: PolicySpec,
+    limits: &Limits,
+) -> anyhow::Result<Arc<Generation>> {
+    let loader = Loader {
+        engine: Engine::replay(limits)?,
+        limits: limits.clone(),
+        default_grants: Grants::directory(),
+        check: |_| Ok(()),
+    };
+    let candidate = Candidate::new(name, spec, false, component.into());
+    Ok(Arc::new(loader.load(&candidate, 1, None)?))
+}
+
 /// A pinned digest must match.
 fn trust(candidate: &Candidate) -> Result<(), LoadError> {
     let Some(pin) = &candidate.spec.digest else {

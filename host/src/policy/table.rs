@@ -360,9 +360,7 @@ impl Core {
                 if let Some(old) = &replaced {
                     // Only one way back is kept, or every generation ever loaded would stay in memory.
                     old.previous.store(None);
-                    generation
-                        .previous
-                        .store(replaced.clone().filter(|old| is_good(old)));
+                    generation.previous.store(replaced.clone().filter(is_good));
                 }
                 slot.count = generation.number;
                 slot.tried = Some(generation.key.clone());
@@ -535,7 +533,7 @@ impl Core {
 
     pub(super) fn ready(&self) -> Result<(), Vec<String>> {
         let table = self.lock();
-        let entries = table.specs.iter().map(|(name, spec)| (name, spec));
+        let entries = table.specs.iter();
         let slots = table.slots.iter().map(|(name, slot)| (name, &slot.spec));
         let required: BTreeSet<&String> = entries
             .chain(slots)

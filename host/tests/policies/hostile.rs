@@ -488,6 +488,44 @@ fn uses_up_all_room() {
     );
 }
 
+#[test]
+fn loops_for_ever_in_a_replay() {
+    let guest = Guest::observing(
+        "(if (i32.eq (global.get $count) (i32.const 2)) (then (loop $l (br $l))))",
+    );
+    let limits = settings().limits;
+    let generation =
+        airlock::policy::for_replay("bad", guest.build(), trusting(), &limits).unwrap();
+    let mut seat = Seat::new(generation, facts("s1"), Services::none());
+    assert_eq!(observe(&mut seat).unwrap(), 1);
+    let first = observe(&mut seat).unwrap_err();
+    assert_eq!(first.kind, FaultKind::Timeout, "{first}");
+    assert!(
+        first.message.contains("fuel"),
+        "bounded by work, not by time: {first}"
+    );
+    assert_eq!(observe(&mut seat).unwrap_err(), first, "each time the same");
+}
+
+/// The runtime's WASI blocks on an async runtime, which panics on that runtime's own threads: such a policy's calls must
+/// work from there all the same.
+#[tokio::test]
+async fn uses_a_wasi_with_nothing_behind_it() {
+    let mut spec = trusting();
+    if let Some(grants) = &mut spec.grants {
+        grants.wasi = true;
+    }
+    let policies = with_policies(&[
+        ("wasi", &Guest::default(), spec.clone()),
+        ("bad", &Guest::observing("(loop $l (br $l))"), spec),
+    ]);
+    let mut seat = seat(&policies, "wasi");
+    assert_eq!(observe(&mut seat).unwrap(), 1);
+    assert_eq!(observe(&mut seat).unwrap(), 2);
+    let fault = observe(&mut crate::support::seat(&policies, "bad")).unwrap_err();
+    assert_eq!(fault.kind, FaultKind::Timeout, "{fault}");
+}
+
 #[derive(Default)]
 struct Desk(Mutex<Vec<String>>);
 
