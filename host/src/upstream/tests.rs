@@ -12,7 +12,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use http::{HeaderMap, Method, Request, Response as HttpResponse, StatusCode, Uri};
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use super::*;
 use crate::config::{Config, KeyRef, Source, UpstreamConfig};
@@ -25,8 +25,8 @@ enum Play {
     OneChunkThenSilence(mpsc::Sender<()>),
     /// Nothing at all.
     Silence,
-    /// A chunk, then the connection breaks.
-    Break,
+    /// A chunk, then, when told to, the connection breaks.
+    Break(Arc<Notify>),
 }
 
 /// A request as the server saw it.
@@ -82,12 +82,13 @@ async fn play(State(stage): State<Stage>, request: Request<AxumBody>) -> HttpRes
             HttpResponse::new(AxumBody::from_stream(first.chain(rest)))
         }
         Play::Silence => std::future::pending().await,
-        Play::Break => {
-            let chunks = [
-                Ok(Bytes::from_static(b"first")),
-                Err(std::io::Error::other("cut")),
-            ];
-            HttpResponse::new(AxumBody::from_stream(stream::iter(chunks)))
+        Play::Break(now) => {
+            let first = stream::iter([Ok(Bytes::from_static(b"first"))]);
+            let cut = stream::once(async move {
+                now.notified().await;
+                Err(std::io::Error::other("cut"))
+            });
+            HttpResponse::new(AxumBody::from_stream(first.chain(cut)))
         }
     }
 }
@@ -333,7 +334,8 @@ async fn a_silent_upstream_is_given_up_and_not_asked_again() {
 async fn a_stream_that_stops_talking_ends_with_an_error_and_is_cancelled() {
     let (tell, mut told) = mpsc::channel(1);
     let (_, mut config) = server(vec![Play::OneChunkThenSilence(tell)]).await;
-    config.idle_timeout_ms = 50;
+    // Long enough for the headers on a busy machine.
+    config.idle_timeout_ms = 500;
     let mut body = send(vec![config]).await.result.unwrap().body;
     assert_eq!(body.next().await, Some(Ok(Bytes::from_static(b"first"))));
     assert!(matches!(
@@ -345,10 +347,10 @@ async fn a_stream_that_stops_talking_ends_with_an_error_and_is_cancelled() {
 }
 
 #[tokio::test]
-async fn an_attempt_ends_at_its_total_time_even_while_bytes_come() {
+async fn an_attempt_ends_at_its_total_time_even_if_it_was_not_silent_for_long() {
     let (tell, _told) = mpsc::channel(1);
     let (_, mut config) = server(vec![Play::OneChunkThenSilence(tell)]).await;
-    config.total_timeout_ms = 100;
+    config.total_timeout_ms = 1000;
     let mut body = send(vec![config]).await.result.unwrap().body;
     assert!(body.next().await.unwrap().is_ok());
     assert!(matches!(
@@ -359,13 +361,17 @@ async fn an_attempt_ends_at_its_total_time_even_while_bytes_come() {
 
 #[tokio::test]
 async fn a_broken_stream_is_an_error_and_never_a_clean_end() {
-    let (_, config) = server(vec![Play::Break]).await;
-    let body = send(vec![config]).await.result.unwrap().body;
-    let last = body.collect::<Vec<_>>().await.pop().unwrap();
+    let now = Arc::new(Notify::new());
+    let (_, config) = server(vec![Play::Break(now.clone())]).await;
+    let mut body = send(vec![config]).await.result.unwrap().body;
+    assert!(body.next().await.unwrap().is_ok());
+    now.notify_one();
+    let last = body.next().await;
     assert!(
-        matches!(last, Err(UpstreamError::Broken { .. })),
+        matches!(last, Some(Err(UpstreamError::Broken { .. }))),
         "{last:?}"
     );
+    assert_eq!(body.next().await, None);
 }
 
 #[tokio::test]
