@@ -218,7 +218,8 @@ impl Guest {
   (func (export "{prefix}#[method]session.{method}") (param {params}) (result i32)
     (global.set $heap (i32.const {HEAP}))
     (global.set $count (i32.add (global.get $count) (i32.const 1)))
-    (i32.store offset=20 (i32.const {finding}) (global.get $count))
+    (i32.store offset=20 (i32.const {finding})
+      (select (global.get $count) (i32.const 200) (i32.lt_u (global.get $count) (i32.const 200))))
     {body}
     (i32.const {answer}))"#
             )
