@@ -8,7 +8,7 @@ TESTS := $(shell cargo nextest --version >/dev/null 2>&1 && echo "cargo nextest 
 
 say = @printf '\n\033[1m== %s\033[0m\n' "$(1)" >&2
 
-.PHONY: help demo test build policies toolchain unit check fmt bindings clean
+.PHONY: help demo test build policies toolchain unit e2e check fmt bindings clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -17,7 +17,7 @@ demo: build ## runs Airlock on real traffic and shows policies stepping in
 	$(call say,demo)
 	target/release/airlock demo
 
-test: unit check ## everything that is tested
+test: unit e2e check ## everything that is tested
 
 build: policies ## the release binary, with the first-party policies inside
 	$(call say,host: minutes when cold (mostly wasmtime) and seconds when warm)
@@ -34,6 +34,11 @@ toolchain: ## a Rust that compiles to Wasm
 unit: policies ## tests of all crates
 	$(call say,tests)
 	$(TESTS) --release --locked --workspace
+
+e2e: build ## real clients, a simulated upstream, and Airlock between them
+	$(call say,end-to-end tests)
+	@tests/e2e/venv.sh
+	target/venv/bin/python -m pytest -p no:cacheprovider tests/e2e
 
 check: policies ## clippy and rustfmt
 	$(call say,clippy and rustfmt)

@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub mod client;
 pub mod config;
+pub mod demo;
 pub mod failure;
 pub mod init;
 pub mod log;
@@ -74,6 +75,8 @@ enum Command {
     Sessions(sessions::SessionsArgs),
     /// Show what happened in a recorded session
     Timeline(timeline::TimelineArgs),
+    /// See Airlock at work: agents that misbehave, and what is done about it
+    Demo(demo::DemoArgs),
     /// Run a simulated model server, for trying things out
     Simulate(simulate::SimulateArgs),
 }
@@ -96,6 +99,14 @@ impl Cli {
         })
     }
 
+    /// From which level up the command logs. The demo shows what happens in its own way.
+    pub fn log_level(&self) -> tracing::Level {
+        match self.command {
+            Command::Demo(_) => tracing::Level::ERROR,
+            _ => tracing::Level::INFO,
+        }
+    }
+
     /// Does what was asked.
     ///
     /// # Errors
@@ -114,6 +125,7 @@ impl Cli {
             Command::Timeline(args) => recorded::print(global, |path, json, style, out| {
                 timeline::run(path, &args, json, style, out)
             }),
+            Command::Demo(args) => demo::run(args).await,
             Command::Simulate(args) => Ok(simulate::run(args).await?),
         }
     }

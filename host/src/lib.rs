@@ -8,6 +8,7 @@ pub mod admin;
 pub mod cli;
 pub mod config;
 pub mod contract;
+pub mod demo;
 pub mod gateway;
 pub mod observe;
 pub mod policy;

@@ -10,7 +10,7 @@ async fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(code) => return code,
     };
-    cli::log::start();
+    cli::log::start(cli.log_level());
     match cli.run().await {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),

@@ -73,7 +73,7 @@ class Airlock:
         code = self.process.child.poll()
         assert code is None, f"airlock ended with {code}:\n{self.process.output[-4000:]}"
         try:
-            return httpx.get(f"http://127.0.0.1:{self.admin_port}/readyz", timeout=5).status_code == 200
+            return httpx.get(f"http://127.0.0.1:{self.port}/readyz", timeout=5).status_code == 200
         except httpx.TransportError:
             return False
 
@@ -109,13 +109,13 @@ class Airlock:
         return httpx.request(method, f"http://127.0.0.1:{self.admin_port}{path}", headers=headers, timeout=30, **options)
 
     def sessions(self) -> list[dict[str, Any]]:
-        return json.loads(self.cli("sessions", "--output", "json"))
+        return lines(self.cli("sessions", "--limit", "1000", "--output", "json"))
 
     def timeline(self, session: str) -> list[dict[str, Any]]:
         """Events of the session that the client named so, once its last exchange has ended."""
         rows = [row for row in self.sessions() if row["value"] == session]
         assert len(rows) == 1, f"{len(rows)} sessions are named {session}: {self.sessions()}"
-        return json.loads(self.cli("timeline", rows[0]["id"], "--output", "json"))
+        return lines(self.cli("timeline", rows[0]["id"], "--output", "json"))
 
     def ended(self, session: str, exchanges: int = 1) -> list[dict[str, Any]]:
         """The timeline, after so many exchanges have ended and their events are on the disk."""
@@ -128,6 +128,10 @@ class Airlock:
             return events if len(of(events, "response-end")) >= exchanges else None
 
         return wait_for(events, f"{exchanges} exchanges of {session} to end")
+
+
+def lines(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines()]
 
 
 def of(events: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:

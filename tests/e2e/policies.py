@@ -21,8 +21,8 @@ def latency_budget(budget_ms: int, fast_model: str = "sim-fast", **entry: Any) -
 
 
 def token_budget(max_tokens: int, **entry: Any) -> str:
-    return policy("token-budget", {"max_tokens": max_tokens}, **entry)
+    return policy("token-budget", {"max_tokens": max_tokens, "alert": False}, **entry)
 
 
-def tool_errors(max_failures: int = 3, **entry: Any) -> str:
-    return policy("tool-errors", {"max_failures": max_failures}, **entry)
+def tool_errors(max_errors: int = 3, **entry: Any) -> str:
+    return policy("tool-errors", {"max_errors": max_errors}, **entry)

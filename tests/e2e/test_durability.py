@@ -27,9 +27,8 @@ def other_bytes(component: bytes, note: str) -> bytes:
 
 
 def generation(airlock: Airlock, name: str) -> int:
-    policies = airlock.admin("/api/policies").json()
-    policies = policies["policies"] if isinstance(policies, dict) else policies
-    return next((p["generation"] for p in policies if p["name"] == name), 0)
+    policies = airlock.admin("/v1/policies").json()
+    return next((p["generation"] or 0 for p in policies if p["name"] == name), 0)
 
 
 @pytest.mark.parametrize("on_reload", ["migrate", "pin"])
@@ -96,8 +95,7 @@ def test_a_bad_file_leaves_the_old_generation_serving(make: Makers, simulator: S
 
 
 def last_error(airlock: Airlock) -> str:
-    policies = airlock.admin("/api/policies").json()
-    policies = policies["policies"] if isinstance(policies, dict) else policies
+    policies = airlock.admin("/v1/policies").json()
     return next((p.get("last_error") or "" for p in policies if p["name"] == "blocklist"), "")
 
 

@@ -54,12 +54,12 @@ def test_a_listed_path_passes_and_is_recorded_as_unjudged(make: Makers, simulato
 def test_web_pages_are_kept_out(plain: Airlock, simulator: Simulator, headers: dict[str, str]) -> None:
     response = plain.http.post("/v1/chat/completions", json=body(text="a"), headers=headers)
     assert response.status_code in (403, 421) and not simulator.chats()
-    admin = httpx.get(f"http://127.0.0.1:{plain.admin_port}/api/policies", headers=headers)
+    admin = httpx.get(f"http://127.0.0.1:{plain.admin_port}/v1/policies", headers=headers)
     assert admin.status_code in (401, 403, 421)
 
 
 def test_the_admin_api_needs_its_token(plain: Airlock) -> None:
-    assert httpx.get(f"http://127.0.0.1:{plain.admin_port}/api/policies").status_code == 401
+    assert httpx.get(f"http://127.0.0.1:{plain.admin_port}/v1/policies").status_code == 401
     token = next(plain.data.glob("*token*"))
     assert stat.S_IMODE(token.stat().st_mode) == 0o600
 

@@ -68,7 +68,9 @@ impl Agent {
         connector.set_nodelay(true);
         Ok(Self {
             http: Client::builder(TokioExecutor::new()).build(connector),
-            url: format!("{base_url}/chat/completions").parse().context("the gateway's address")?,
+            url: format!("{base_url}/chat/completions")
+                .parse()
+                .context("the gateway's address")?,
             session: session.to_owned(),
             credential,
         })
@@ -80,7 +82,20 @@ impl Agent {
         model: &str,
         messages: &[Value],
         more: Value,
+        on_text: impl FnMut(&str),
+    ) -> anyhow::Result<Heard> {
+        self.ask_until(model, messages, more, on_text, |_| false)
+            .await
+    }
+
+    /// As `ask`, and hangs up as soon as the agent has heard `enough`.
+    pub async fn ask_until(
+        &self,
+        model: &str,
+        messages: &[Value],
+        more: Value,
         mut on_text: impl FnMut(&str),
+        enough: impl Fn(&Heard) -> bool,
     ) -> anyhow::Result<Heard> {
         let mut body = json!({"model": model, "messages": messages, "stream": true});
         if let (Value::Object(body), Value::Object(more)) = (&mut body, more) {
@@ -92,15 +107,26 @@ impl Agent {
         if let Some(credential) = &self.credential {
             request = request.header(header::AUTHORIZATION, format!("Bearer {credential}"));
         }
-        let request = request.body(Full::from(body.to_string())).context("the request")?;
+        let request = request
+            .body(Full::from(body.to_string()))
+            .context("the request")?;
         let began = Instant::now();
-        let response = self.http.request(request).await.context("the gateway does not answer")?;
-        let mut heard = Heard { status: response.status().as_u16(), ..Heard::default() };
+        let response = self
+            .http
+            .request(request)
+            .await
+            .context("the gateway does not answer")?;
+        let mut heard = Heard {
+            status: response.status().as_u16(),
+            ..Heard::default()
+        };
         let streamed = response.status().is_success();
         let mut body = response.into_body();
         let mut framer = Framer::default();
         let mut whole = Vec::new();
-        while let Some(frame) = body.frame().await {
+        while !enough(&heard)
+            && let Some(frame) = body.frame().await
+        {
             let data = match frame {
                 Ok(frame) => frame.into_data().unwrap_or_default(),
                 Err(error) => {
@@ -119,9 +145,13 @@ impl Agent {
                 whole.extend_from_slice(&data);
             }
         }
+        // Dropping the body closes the connection.
+        drop(body);
         if !streamed {
             let error = serde_json::from_slice(&whole).unwrap_or(Value::Null);
-            heard.error = Some(message(&error).unwrap_or_else(|| String::from_utf8_lossy(&whole).into_owned()));
+            heard.error = Some(
+                message(&error).unwrap_or_else(|| String::from_utf8_lossy(&whole).into_owned()),
+            );
         }
         heard.took = began.elapsed();
         Ok(heard)
@@ -131,7 +161,9 @@ impl Agent {
 impl Heard {
     fn take(&mut self, data: &[u8], began: Instant, on_text: &mut impl FnMut(&str)) {
         // `[DONE]` is the one frame that is not JSON.
-        let Ok(chunk) = serde_json::from_slice::<Value>(data) else { return };
+        let Ok(chunk) = serde_json::from_slice::<Value>(data) else {
+            return;
+        };
         if let Some(error) = message(&chunk) {
             self.error = Some(error);
         }
@@ -142,12 +174,19 @@ impl Heard {
             self.model = model.to_owned();
         }
         let choice = &chunk["choices"][0];
-        if let Some(text) = choice["delta"]["content"].as_str().filter(|text| !text.is_empty()) {
+        if let Some(text) = choice["delta"]["content"]
+            .as_str()
+            .filter(|text| !text.is_empty())
+        {
             self.first.get_or_insert_with(|| began.elapsed());
             self.text.push_str(text);
             on_text(text);
         }
-        for part in choice["delta"]["tool_calls"].as_array().into_iter().flatten() {
+        for part in choice["delta"]["tool_calls"]
+            .as_array()
+            .into_iter()
+            .flatten()
+        {
             self.take_call(part);
         }
         if let Some(finish) = choice["finish_reason"].as_str() {
@@ -156,7 +195,11 @@ impl Heard {
     }
 
     fn take_call(&mut self, part: &Value) {
-        let index = part["index"].as_u64().and_then(|index| usize::try_from(index).ok()).unwrap_or(0).min(127);
+        let index = part["index"]
+            .as_u64()
+            .and_then(|index| usize::try_from(index).ok())
+            .unwrap_or(0)
+            .min(127);
         if self.calls.len() <= index {
             self.calls.resize(index + 1, Call::default());
         }
@@ -169,7 +212,8 @@ impl Heard {
 
     /// The assistant's message, as the agent sends it back in its history.
     pub fn as_message(&self) -> Value {
-        let mut message = json!({"role": "assistant", "content": (!self.text.is_empty()).then_some(&self.text)});
+        let mut message =
+            json!({"role": "assistant", "content": (!self.text.is_empty()).then_some(&self.text)});
         if !self.calls.is_empty() {
             let call = |call: &Call| json!({"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}});
             message["tool_calls"] = self.calls.iter().map(call).collect();
@@ -191,7 +235,11 @@ mod tests {
     async fn simulated() -> String {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/v1", listener.local_addr().unwrap());
-        tokio::spawn(async move { Simulator::new().serve(listener, std::future::pending()).await });
+        tokio::spawn(async move {
+            Simulator::new()
+                .serve(listener, std::future::pending())
+                .await
+        });
         url
     }
 
@@ -201,23 +249,40 @@ mod tests {
         let script = json!({"chunks": ["a", " b"], "tool_calls": [{"name": "f", "arguments": {"x": "0123456789"}}]});
         let ask = [json!({"role": "user", "content": script.to_string()})];
         let mut pieces = Vec::new();
-        let heard = agent.ask("sim-echo", &ask, json!({}), |text| pieces.push(text.to_owned())).await.unwrap();
+        let heard = agent
+            .ask("sim-echo", &ask, json!({}), |text| {
+                pieces.push(text.to_owned())
+            })
+            .await
+            .unwrap();
         assert_eq!(pieces, ["a", " b"]);
         assert_eq!(heard.text, "a b");
         assert_eq!(heard.calls[0].arguments, r#"{"x":"0123456789"}"#);
-        assert_eq!((heard.finish.as_deref(), heard.error), (Some("tool_calls"), None));
+        assert_eq!(
+            (heard.finish.as_deref(), heard.error),
+            (Some("tool_calls"), None)
+        );
     }
 
     #[tokio::test]
     async fn it_hears_errors_of_all_kinds() {
         let agent = Agent::new(&simulated().await, "s", None).unwrap();
         for (script, status) in [
-            (json!({"status": 429, "error": {"message": "slow down"}}), 429),
-            (json!({"chunks": ["a"], "error_after_chunks": 1, "error": {"message": "slow down"}}), 200),
+            (
+                json!({"status": 429, "error": {"message": "slow down"}}),
+                429,
+            ),
+            (
+                json!({"chunks": ["a"], "error_after_chunks": 1, "error": {"message": "slow down"}}),
+                200,
+            ),
             (json!({"chunks": ["a", "b"], "die_after_chunks": 1}), 200),
         ] {
             let ask = [json!({"role": "user", "content": script.to_string()})];
-            let heard = agent.ask("sim-echo", &ask, json!({}), |_| {}).await.unwrap();
+            let heard = agent
+                .ask("sim-echo", &ask, json!({}), |_| {})
+                .await
+                .unwrap();
             assert_eq!(heard.status, status);
             assert!(heard.error.is_some() && heard.finish.is_none(), "{heard:?}");
         }

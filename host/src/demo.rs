@@ -1,0 +1,120 @@
+//! `airlock demo`: Airlock on real traffic, with agents and models that misbehave, told live.
+//!
+//! Everything is real but the models: the agents are HTTP clients over loopback, the gateway is the one of `airlock serve`,
+//! the policies are components, one of them is rebuilt from source while a stream runs. The models are simulated, and the demo
+//! says so; with an upstream of one's own they are real too.
+
+use std::path::PathBuf;
+
+pub mod agent;
+mod scenes;
+mod screen;
+mod stage;
+mod watch;
+mod workshop;
+
+use crate::cli::Failure;
+use scenes::Outcome;
+use screen::Screen;
+use stage::Stage;
+
+/// What `airlock demo` is asked for.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// A real server instead of the simulator.
+    pub real: Option<Real>,
+    /// Folder for configuration, database and policies; what an earlier demo left there is removed.
+    pub folder: PathBuf,
+}
+
+/// A real server.
+#[derive(Clone, Debug)]
+pub struct Real {
+    /// Its address, with `/v1`.
+    pub base_url: String,
+    /// Model that the agents ask.
+    pub model: String,
+    /// Model to which a slow session moves.
+    pub fast_model: String,
+}
+
+/// Plays all scenes. `false` if Airlock did not step in somewhere as it must.
+pub async fn play(options: Options) -> Result<bool, Failure> {
+    let screen = std::sync::Arc::new(Screen::new());
+    let stage = Stage::build(&options, std::sync::Arc::clone(&screen)).await?;
+    stage.introduce();
+    let mut outcomes = Vec::new();
+
+    stage.scene(
+        "1",
+        "A tool that keeps failing",
+        "The agent's search is down, and its model calls it again and again. tool-errors lets three failures pass; at the \
+         fourth it puts a message into the conversation.",
+    );
+    outcomes.push(scenes::failing_tool(&stage).await?);
+    stage.report(outcomes.last());
+
+    stage.scene(
+        "2",
+        "A forbidden string, split over three chunks",
+        "The model says ACME-INTERNAL-7731 as ACME-IN, TERNAL-, 7731. blocklist's pattern runs across chunk borders, so what may \
+         be its beginning is held back.",
+    );
+    outcomes.push(scenes::forbidden_string(&stage).await?);
+    stage.report(outcomes.last());
+
+    stage.scene(
+        "3",
+        "A rule is changed while an answer is running",
+        "codenames replaces one code name and should replace two. Its source is changed, built and dropped into the policy \
+         directory; the running answer goes on under the new generation.",
+    );
+    let changed = scenes::changed_rule(&stage).await?;
+    stage.report(changed.as_ref());
+    outcomes.extend(changed);
+
+    stage.turn_on_budgets().await?;
+    stage.scene(
+        "4",
+        "A slow model",
+        "latency-budget gives a session so much time to wait for models. At 80 % the session goes to the fast model for good; \
+         at 100 % the answer is cut and says that it is partial.",
+    );
+    outcomes.push(scenes::slow_model(&stage).await?);
+    stage.report(outcomes.last());
+
+    stage.scene(
+        "5",
+        "A runaway budget",
+        "Two calls of one session talk without end, at once. The ledger hands out tokens in small leases, so that together they \
+         cannot pass the session's budget.",
+    );
+    outcomes.push(scenes::runaway(&stage).await?);
+    stage.report(outcomes.last());
+
+    stage.strike().await?;
+    Ok(summary(&screen, &options, &outcomes))
+}
+
+fn summary(screen: &Screen, options: &Options, outcomes: &[Outcome]) -> bool {
+    screen.heading("∑", "What happened", "");
+    let mut rows = vec![
+        ["", "problem", "policy", "saved"]
+            .map(str::to_owned)
+            .to_vec(),
+    ];
+    rows.extend(outcomes.iter().map(|outcome| {
+        let mark = if outcome.good { "✔" } else { "✘" };
+        [mark, outcome.problem, outcome.policy, &outcome.saved]
+            .map(str::to_owned)
+            .to_vec()
+    }));
+    screen.table(&rows);
+    let failed = outcomes.iter().filter(|outcome| !outcome.good).count();
+    let config = options.folder.join("airlock.toml");
+    screen.plain(&format!(
+        "\n   Look closer:  airlock sessions --config {0}\n                 airlock timeline last --config {0}\n",
+        config.display()
+    ));
+    failed == 0
+}
