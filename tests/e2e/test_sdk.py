@@ -195,3 +195,13 @@ def test_tool_results_are_told_with_duration_and_state(plain: Airlock) -> None:
     results = of(plain.ended(session, 3), "tool-result")
     assert [(r["name"], r["failed"]) for r in results] == [("search", True), ("search", False)]
     assert all(r["duration_us"] > 0 for r in results)
+
+
+def test_a_rewritten_history_is_told_and_times_never_go_back(plain: Airlock) -> None:
+    session = new_session()
+    plain.post(body(text="a"), session)
+    plain.post(body(text="something else"), session)
+    events = plain.ended(session, 2)
+    assert of(events, "history-rewritten")[0]["from_message"] == 0
+    times = [e["at"] for e in events]
+    assert times == sorted(times)

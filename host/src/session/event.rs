@@ -147,7 +147,8 @@ pub enum Body {
     },
     /// The client changed messages that it had sent before.
     HistoryRewritten {
-        /// Index of the first message that differs.
+        /// Index of the first message that differs. In JSON it stands beside the event's own `at`.
+        #[serde(rename = "from_message")]
         at: u32,
         /// Messages known before.
         known: u32,

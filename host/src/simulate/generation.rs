@@ -163,8 +163,15 @@ impl Generation {
         Some(delta)
     }
 
-    /// How long the model thinks before the next frame.
+    /// How long the model thinks before the next frame of content; not at all if there is none.
     pub fn pause(&self) -> Duration {
+        let rooms = self.left.iter().zip(&self.room);
+        let more = |(left, room): (&VecDeque<Delta>, &usize)| {
+            *room > 0 && (!left.is_empty() || self.again.is_some())
+        };
+        if !rooms.into_iter().any(more) {
+            return Duration::ZERO;
+        }
         if self.spoken == 0 {
             self.first_delay
         } else {

@@ -113,6 +113,8 @@ struct Writer {
     error: Option<ScriptedError>,
     no_done: bool,
     raw: VecDeque<String>,
+    /// Before each verbatim piece.
+    delay: Duration,
     write_bytes: Option<usize>,
     /// Frames of content so far.
     content: usize,
@@ -136,6 +138,7 @@ impl Writer {
             error: script.error.clone(),
             no_done: script.no_done.unwrap_or(false),
             raw: script.raw.clone().unwrap_or_default().into(),
+            delay: Duration::from_millis(script.delay_ms.unwrap_or(0)),
             write_bytes: script.write_bytes.filter(|size| *size > 0),
             content: 0,
             backlog: Bytes::new(),
@@ -203,9 +206,8 @@ impl Writer {
                 Stage::Raw => match self.raw.pop_front() {
                     Some(piece) if piece.is_empty() => {}
                     Some(piece) => {
-                        let pause = self.generation.pause();
-                        if !pause.is_zero() {
-                            tokio::time::sleep(pause).await;
+                        if !self.delay.is_zero() {
+                            tokio::time::sleep(self.delay).await;
                         }
                         return Some(Ok(piece));
                     }
