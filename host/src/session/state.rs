@@ -9,7 +9,7 @@ use super::content::Contents;
 use super::conversation::{Conversation, Digest};
 use super::event::{Body, Micros};
 use super::key::{SessionId, SessionKey};
-use super::ledger::{Ledger, Limits};
+use super::ledger::{Ledger, Limits, Spend};
 use super::overlay::Overlay;
 use super::timeline::{Recorder, Timeline, now};
 use crate::contract::types::{self as wit, Facts};
@@ -128,9 +128,12 @@ impl Session {
                 whole: recorder.capture == crate::store::capture::Capture::Full,
             },
         );
-        let ledger = match saved {
-            Some(saved) => Ledger::resume(Arc::clone(&recorder.store), limits, saved).0,
-            None => Ledger::new(id, Arc::clone(&recorder.store), limits),
+        let (ledger, reconciled) = match saved {
+            Some(saved) => Ledger::resume(Arc::clone(&recorder.store), limits, saved),
+            None => {
+                let ledger = Ledger::new(id, Arc::clone(&recorder.store), limits);
+                (ledger, Spend::default())
+            }
         };
         let mut state = State {
             opened,
@@ -170,6 +173,20 @@ impl Session {
                     source: session.key.source.clone(),
                     confidence: found.confidence.to_owned(),
                     seed,
+                },
+            );
+        }
+        if reconciled != Spend::default() {
+            session.timeline.append(
+                0,
+                Body::Annotation {
+                    policy: "ledger".to_owned(),
+                    name: "reconciled".to_owned(),
+                    value: format!(
+                        "{} tokens and {} microdollars were leased when the process before this one ended: nobody knows \
+                         how much of it was used, so all of it counts",
+                        reconciled.tokens, reconciled.cost
+                    ),
                 },
             );
         }

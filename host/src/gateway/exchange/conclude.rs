@@ -265,7 +265,6 @@ impl Exchange {
             exact: true,
             ..Usage::default()
         });
-        self.attempt = 0;
         if self.view.streamed {
             let choices: Vec<u16> = (0..self.view.choices.max(1)).collect();
             let frames = self.dialect.close_stream(

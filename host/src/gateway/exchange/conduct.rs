@@ -16,13 +16,14 @@ use crate::gateway::app::{App, Settings};
 use crate::gateway::dialect::{Dialect, Failure, Identity, RequestView};
 use crate::observe::log::{Log, inline};
 use crate::observe::tokens::TokenCounter;
-use crate::observe::vitals::Vitals;
+use crate::observe::vitals::{Vitals, id};
 use crate::policy::seat::Seat;
 use crate::reason::plan::Plan;
 use crate::reason::round::{By, Heard, Order, Round};
 use crate::reason::watch::Watcher;
 use crate::session::conversation::Digest;
 use crate::session::event::{Body, Micros, Outcome, Place, Status, Usage};
+use crate::session::ledger::{Settlement, Spend};
 use crate::session::state::Session;
 use crate::session::timeline::now;
 
@@ -558,13 +559,15 @@ impl Exchange {
         let at = now();
         let usage = self.usage_so_far();
         let cost = self.settings.prices.cost_microdollars(&self.model, &usage);
-        let settled = match (self.attempt, self.usage.is_some()) {
-            (0, _) => {
-                self.session.ledger.release(self.number);
-                Default::default()
+        let ledger = &self.session.ledger;
+        let settled = match (self.usage, self.phase) {
+            (Some(_), _) => ledger.settle(self.number, usage, cost),
+            // Nothing was sent, or the upstream refused before it generated anything: nothing was spent.
+            (None, Phase::Request | Phase::Failed) => {
+                ledger.release(self.number);
+                Settlement::default()
             }
-            (_, true) => self.session.ledger.settle(self.number, usage, cost),
-            (_, false) => self.session.ledger.abandon(self.number),
+            (None, Phase::Waiting | Phase::Generating) => ledger.abandon(self.number),
         };
         let elapsed = at.saturating_sub(self.started);
         self.session.timeline.append(
@@ -582,19 +585,22 @@ impl Exchange {
                 elapsed_us: elapsed,
             },
         );
-        if settled.over.tokens > 0 || settled.over.cost > 0 {
+        let limited = !ledger.limits().is_unlimited();
+        if limited && (settled.hidden > 0 || settled.over != Spend::default()) {
             self.session.timeline.append(
                 self.number,
                 Body::Annotation {
                     policy: "ledger".to_owned(),
                     name: "overshoot".to_owned(),
                     value: format!(
-                        "{} tokens ({} of them hidden) and {} microdollars beyond the session's limit",
-                        settled.over.tokens, settled.hidden, settled.over.cost
+                        "{} tokens were billed that were not seen; the session is {} tokens and {} microdollars \
+                         beyond its limits",
+                        settled.hidden, settled.over.tokens, settled.over.cost
                     ),
                 },
             );
         }
+        self.keep_fired();
         self.remember(status);
         for (policy, fault) in self.session.settle(self.number, elapsed) {
             tracing::warn!(%policy, %fault, session = %self.session.id, "policy could not save its state");
@@ -616,13 +622,30 @@ impl Exchange {
         }
     }
 
+    /// Thresholds of the session's vitals stay crossed from one exchange to the next; those of an exchange do not.
+    fn keep_fired(&self) {
+        let mut state = self.session.state();
+        for watcher in self.watchers.iter().filter(|w| !w.fired.is_empty()) {
+            let (Some(generation), Some(wants)) = (
+                self.plan.entries.get(watcher.entry),
+                self.plan.wants.get(watcher.entry),
+            ) else {
+                continue;
+            };
+            let thresholds = wants.thresholds.iter().zip(&watcher.fired);
+            let fired = thresholds
+                .map(|((vital, _), fired)| *fired && *vital >= id::SESSION_ELAPSED)
+                .collect();
+            state.fired.insert(Arc::clone(&generation.name), fired);
+        }
+    }
+
     /// Tokens as the provider stated them, else as they were counted.
     pub(super) fn usage_so_far(&self) -> Usage {
         self.usage.unwrap_or(Usage {
-            input: if self.attempt == 0 {
-                0
-            } else {
-                self.input_tokens
+            input: match self.phase {
+                Phase::Request | Phase::Failed => 0,
+                Phase::Waiting | Phase::Generating => self.input_tokens,
             },
             output: self.vitals.output_tokens,
             exact: false,
