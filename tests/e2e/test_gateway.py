@@ -131,7 +131,6 @@ def test_failover_to_the_next_upstream(make: Makers, simulator: Simulator) -> No
     assert of(events, "failure")[0]["failure"] == "connection" and of(events, "response-end")[0]["status"] == "complete"
 
 
-@pytest.mark.xfail(strict=True, reason="a request is told once, before its attempts")
 def test_the_timeline_says_which_upstream_answered(make: Makers, simulator: Simulator) -> None:
     routes = (
         f'[upstream.dead]\nbase_url = "http://127.0.0.1:{free_port()}/v1"\nretries = 0\n'

@@ -16,6 +16,7 @@ use crate::config::{Config, locate};
 use crate::gateway::reload::Reloader;
 use crate::gateway::server::Listeners;
 use crate::gateway::{App, Settings};
+use crate::observe::tokens::TokenCounter;
 use crate::policy::{Policies, PolicySettings};
 use crate::session::feed::Feed;
 use crate::session::sessions::Sessions;
@@ -70,6 +71,8 @@ impl Airlock {
     /// # Errors
     /// The configuration is wrong (64), or something that Airlock needs cannot be had.
     pub async fn prepare(config: Config, file: Option<PathBuf>) -> Result<Self, Failure> {
+        // Loading the tokenizer takes most of a second: not in the first request.
+        tokio::task::spawn_blocking(|| TokenCounter::for_model("").load());
         let settings = Settings::new(config.clone()).map_err(Failure::usage)?;
         let listeners = Listeners::bind(&config).await?;
         let (gateway, admin) = addresses(&listeners)?;

@@ -321,7 +321,7 @@ impl Call {
             self.exchange.attempt_failed(attempt);
         }
         if let Arrived::Answer(answer) = &arrived {
-            self.exchange.went_to(&answer.target);
+            self.exchange.went_to(&answer.target, answer.attempt);
         }
         arrived
     }

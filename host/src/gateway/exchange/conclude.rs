@@ -94,8 +94,10 @@ impl Exchange {
     ///
     /// # Errors
     /// The lease could not be made durable.
-    pub async fn lease(&self, tokens: u64) -> Result<u64, LedgerError> {
-        self.session.ledger.lease(self.number, tokens).await
+    pub async fn lease(&mut self, tokens: u64) -> Result<u64, LedgerError> {
+        let granted = self.session.ledger.lease(self.number, tokens).await?;
+        self.leased = self.leased.saturating_add(granted);
+        Ok(granted)
     }
 
     /// The session's budget does not reach for this call.
@@ -117,6 +119,7 @@ impl Exchange {
 
     /// The session's budget ended in the middle of the generation.
     pub fn budget_ended(&mut self) {
+        self.cut_at = Some(u32::try_from(self.leased).unwrap_or(u32::MAX));
         let reason = "the session's budget is used up".to_owned();
         self.intervened(
             "stop",
@@ -162,9 +165,13 @@ impl Exchange {
         self.session.state().retried();
     }
 
-    /// The call was answered there, perhaps after a failover.
-    pub fn went_to(&mut self, target: &Target) {
-        (self.upstream, self.model) = (target.upstream.to_string(), target.model.to_string());
+    /// The call was answered there. If that is not where the request was told to go, it is told again.
+    pub fn went_to(&mut self, target: &Target, attempt: u32) {
+        self.attempt = self.attempt.max(attempt);
+        if (&*self.upstream, &*self.model) != (&*target.upstream, &*target.model) {
+            (self.upstream, self.model) = (target.upstream.to_string(), target.model.to_string());
+            self.tell_request();
+        }
     }
 
     /// Reads an upstream's error.

@@ -104,6 +104,10 @@ pub struct Exchange {
     pub(super) judged_response: bool,
     pub(super) told_unjudged: bool,
     pub(super) unflushed: Option<Unflushed>,
+    /// Tokens of output that were taken from the session's account.
+    pub(super) leased: u64,
+    /// Tokens of output that were let through, once the session's budget has cut the generation.
+    pub(super) cut_at: Option<u32>,
     pub(super) ended: bool,
 }
 
@@ -182,6 +186,8 @@ impl Exchange {
             judged_response: false,
             told_unjudged: false,
             unflushed: None,
+            leased: 0,
+            cut_at: None,
             ended: false,
             view,
             app,
@@ -229,21 +235,7 @@ impl Exchange {
         self.attempt += 1;
         (self.upstream, self.model) = (upstream.to_owned(), model.to_owned());
         let max_output = self.view.max_output_tokens.unwrap_or_default();
-        let seq = self.session.timeline.append(
-            self.number,
-            Body::Request {
-                model: model.to_owned(),
-                upstream: upstream.to_owned(),
-                dialect: self.dialect.name().to_owned(),
-                streamed: self.view.streamed,
-                messages: self.view.messages.len() as u32,
-                tools: self.view.tools.clone(),
-                input_tokens: self.input_tokens,
-                max_output_tokens: max_output,
-                retry: self.retry,
-                attempt: self.attempt,
-            },
-        );
+        let seq = self.tell_request();
         let detail = Detail::Request(wit::Request {
             model: model.to_owned(),
             upstream: upstream.to_owned(),
@@ -260,6 +252,25 @@ impl Exchange {
             .push(seq, now(), EventKind::Request, "", Some(detail), None);
         self.wake(EventKind::Request, None);
         self.checkpoint(Checkpoint::Request);
+    }
+
+    /// The request as it goes to `upstream` now, on the timeline.
+    pub(super) fn tell_request(&self) -> u64 {
+        self.session.timeline.append(
+            self.number,
+            Body::Request {
+                model: self.model.clone(),
+                upstream: self.upstream.clone(),
+                dialect: self.dialect.name().to_owned(),
+                streamed: self.view.streamed,
+                messages: self.view.messages.len() as u32,
+                tools: self.view.tools.clone(),
+                input_tokens: self.input_tokens,
+                max_output_tokens: self.view.max_output_tokens.unwrap_or_default(),
+                retry: self.retry,
+                attempt: self.attempt,
+            },
+        )
     }
 
     /// The call is on its way: from now on the request cannot be changed.
@@ -647,7 +658,8 @@ impl Exchange {
                 Phase::Request | Phase::Failed => 0,
                 Phase::Waiting | Phase::Generating => self.input_tokens,
             },
-            output: self.vitals.output_tokens,
+            // The token at which a budget ends was generated and is withheld: the account does not hold it.
+            output: self.cut_at.unwrap_or(self.vitals.output_tokens),
             exact: false,
             ..Usage::default()
         })
