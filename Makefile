@@ -8,7 +8,7 @@ TESTS := $(shell cargo nextest --version >/dev/null 2>&1 && echo "cargo nextest 
 
 say = @printf '\n\033[1m== %s\033[0m\n' "$(1)" >&2
 
-.PHONY: help demo test build policies toolchain unit e2e check fmt bindings clean
+.PHONY: help demo test bench build policies toolchain unit e2e check fmt bindings clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -18,6 +18,13 @@ demo: build ## runs Airlock on real traffic and shows policies stepping in
 	target/release/airlock demo
 
 test: unit e2e check ## everything that is tested
+
+bench: build ## what Airlock adds to a call, beside nginx: a table and target/bench.json, in three minutes
+	@command -v nginx >/dev/null || apt-get install -y --no-install-recommends nginx-light
+	$(call say,benchmark)
+	cargo build --release --locked --package airlock-bench
+	target/release/airlock-build target/bench/policies target/guest tests/bench/asked
+	target/release/airlock-bench
 
 build: policies ## the release binary, with the first-party policies inside
 	$(call say,host: minutes when cold (mostly wasmtime) and seconds when warm)

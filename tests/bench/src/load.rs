@@ -1,0 +1,235 @@
+//! Clients: agents that each make one call after another on a connection of their own.
+
+use std::net::SocketAddr;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use serde_json::json;
+use tokio::io::{AsyncWriteExt as _, BufReader};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+
+use crate::clock;
+use crate::http;
+use crate::upstream::{self, PACE, PACED_MODEL};
+
+/// Calls of one session. Each sends the whole conversation so far, as agents do.
+const TURNS: usize = 16;
+
+/// How long, and with how many calls at most, one measurement loads a server.
+const DURATION: Duration = Duration::from_millis(900);
+const MOST_CALLS: u64 = 1500;
+
+/// What clients ask for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Load {
+    /// Whole answers, one after the other.
+    Whole,
+    /// Streams at full speed, one after the other.
+    Full,
+    /// One stream at 100 chunks a second, each client a little after the one before.
+    Paced,
+}
+
+impl Load {
+    /// All of them.
+    pub const ALL: [Load; 3] = [Load::Whole, Load::Full, Load::Paced];
+
+    /// Its name in the report.
+    pub fn name(self) -> &'static str {
+        match self {
+            Load::Whole => "whole",
+            Load::Full => "stream",
+            Load::Paced => "paced",
+        }
+    }
+
+    /// Bodies of a session's calls.
+    fn bodies(self) -> &'static [String] {
+        static BODIES: LazyLock<[Vec<String>; 3]> = LazyLock::new(|| Load::ALL.map(conversation));
+        &BODIES[self as usize]
+    }
+}
+
+fn conversation(load: Load) -> Vec<String> {
+    let model = if load == Load::Paced {
+        PACED_MODEL
+    } else {
+        "bench"
+    };
+    let mut messages = vec![json!({"role": "system", "content": "You explain locks."})];
+    (0..TURNS)
+        .map(|turn| {
+            messages.push(
+                json!({"role": "user", "content": format!("Question {turn}: what is a lock?")}),
+            );
+            let body = json!({"model": model, "stream": load != Load::Whole, "messages": messages});
+            messages.push(json!({"role": "assistant", "content": upstream::answer()}));
+            body.to_string()
+        })
+        .collect()
+}
+
+/// What clients saw. Times in nanoseconds.
+#[derive(Default)]
+pub struct Seen {
+    /// From sending a request to the first chunk of its answer; of a whole answer, to its end.
+    pub first: Vec<u64>,
+    /// From a chunk's write at the upstream to its arrival.
+    pub chunk: Vec<u64>,
+    /// Answers that came to their end.
+    pub calls: u64,
+    /// How long it took, seconds.
+    pub seconds: f64,
+}
+
+impl Seen {
+    /// Adds what was seen elsewhere, or at another time.
+    pub fn add(&mut self, other: Seen) {
+        self.first.extend(other.first);
+        self.chunk.extend(other.chunk);
+        self.calls += other.calls;
+        self.seconds += other.seconds;
+    }
+}
+
+/// Loads a server with so many clients at once.
+///
+/// # Errors
+/// A call failed: what is measured then is worth nothing.
+pub async fn run(server: SocketAddr, load: Load, clients: u32) -> anyhow::Result<Seen> {
+    let began = Instant::now();
+    let calls = MOST_CALLS.div_ceil(clients.into());
+    let mut tasks = JoinSet::new();
+    for client in 0..clients {
+        tasks.spawn(async move {
+            if load == Load::Paced {
+                tokio::time::sleep(PACE * client / clients).await;
+            }
+            let mut agent = Agent::connect(server, load).await?;
+            let mut seen = Seen::default();
+            loop {
+                agent.call(&mut seen).await?;
+                if load == Load::Paced || seen.calls >= calls || began.elapsed() >= DURATION {
+                    return anyhow::Ok(seen);
+                }
+            }
+        });
+    }
+    let mut all = Seen::default();
+    while let Some(seen) = tasks.join_next().await {
+        all.add(seen.context("a client was interrupted")??);
+    }
+    all.seconds = began.elapsed().as_secs_f64();
+    Ok(all)
+}
+
+/// One client.
+struct Agent {
+    stream: BufReader<TcpStream>,
+    server: SocketAddr,
+    load: Load,
+    session: u64,
+    turn: usize,
+    /// What came of the answer and is not read yet.
+    rest: Vec<u8>,
+}
+
+impl Agent {
+    async fn connect(server: SocketAddr, load: Load) -> anyhow::Result<Agent> {
+        let stream = TcpStream::connect(server).await?;
+        stream.set_nodelay(true)?;
+        Ok(Agent {
+            stream: BufReader::with_capacity(64 * 1024, stream),
+            server,
+            load,
+            session: 0,
+            turn: TURNS,
+            rest: Vec::new(),
+        })
+    }
+
+    async fn call(&mut self, seen: &mut Seen) -> anyhow::Result<()> {
+        let request = self.request();
+        let sent = clock::now();
+        self.stream.get_mut().write_all(request.as_bytes()).await?;
+        let head = http::head(&mut self.stream).await?.context("no answer")?;
+        if !head.first.contains(" 200 ") {
+            bail!("the server answered {}", head.first.trim());
+        }
+        self.rest.clear();
+        let chunks = seen.chunk.len();
+        if head.chunked {
+            while http::chunk(&mut self.stream, &mut self.rest).await? {
+                self.read(sent, seen, chunks);
+            }
+        } else {
+            http::append(
+                &mut self.stream,
+                &mut self.rest,
+                head.length.unwrap_or_default(),
+            )
+            .await?;
+        }
+        match self.load {
+            Load::Whole => seen.first.push(clock::now() - sent),
+            _ if seen.chunk.len() - chunks != upstream::CHUNKS => {
+                bail!(
+                    "{} of {} chunks came",
+                    seen.chunk.len() - chunks,
+                    upstream::CHUNKS
+                )
+            }
+            _ => {}
+        }
+        seen.calls += 1;
+        Ok(())
+    }
+
+    /// Reads complete lines; `before` says how many chunks were seen before this answer.
+    fn read(&mut self, sent: u64, seen: &mut Seen, before: usize) {
+        let now = clock::now();
+        let end = self
+            .rest
+            .iter()
+            .rposition(|byte| *byte == b'\n')
+            .map_or(0, |at| at + 1);
+        for line in self
+            .rest
+            .get(..end)
+            .unwrap_or_default()
+            .split(|byte| *byte == b'\n')
+        {
+            let stamp = line
+                .strip_prefix(b"id: ")
+                .and_then(|stamp| std::str::from_utf8(stamp).ok()?.parse().ok());
+            if let Some(stamp) = stamp {
+                if seen.chunk.len() == before {
+                    seen.first.push(now - sent);
+                }
+                seen.chunk.push(now.saturating_sub(stamp));
+            }
+        }
+        if self.load != Load::Whole {
+            self.rest.drain(..end);
+        }
+    }
+
+    fn request(&mut self) -> String {
+        static SESSIONS: AtomicU64 = AtomicU64::new(0);
+        if self.turn == TURNS {
+            self.session = SESSIONS.fetch_add(1, Ordering::Relaxed);
+            self.turn = 0;
+        }
+        let body = self.load.bodies().get(self.turn).map_or("", String::as_str);
+        self.turn += 1;
+        format!(
+            "POST /v1/chat/completions HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer bench\r\nx-airlock-session-id: bench-{}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            self.server,
+            self.session,
+            body.len(),
+        )
+    }
+}

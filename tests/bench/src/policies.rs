@@ -1,0 +1,175 @@
+//! What policies cost by themselves, through the real contract: a call, a session, a reload.
+
+use std::borrow::Cow;
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use airlock::contract::types::{Batch, Channel, Checkpoint, Event, EventKind, Facts};
+use airlock::policy::{Policies, PolicyEvent, PolicySettings, PolicySpec, Seat, Services};
+use anyhow::{Context as _, bail};
+
+use crate::report::{Stats, stats};
+use crate::servers::fresh;
+
+/// Sizes of the batches that are judged.
+pub const BATCHES: [u32; 4] = [1, 16, 50, 64];
+/// Policies of a session that is opened.
+const SEATS: usize = 8;
+
+/// Times in nanoseconds.
+pub struct Costs {
+    /// One call with each of [`BATCHES`].
+    pub call: [Stats; BATCHES.len()],
+    /// A session's [`SEATS`] instances, made and called once each.
+    pub open: Stats,
+    /// From a component replaced in the policy directory to the new generation serving, the wait for further changes
+    /// included.
+    pub reload: Stats,
+}
+
+/// Measures all of it. `asked` is the policy that is called, `reloaded` the one that is replaced.
+///
+/// # Errors
+/// A policy does not load or fails.
+pub fn measure(folder: &Path, asked: &Path, reloaded: &Path) -> anyhow::Result<Costs> {
+    let component = fs::read(asked)
+        .with_context(|| format!("cannot read {}: run `make bench`", asked.display()))?;
+    let names: Vec<String> = (0..SEATS).map(|n| format!("asked-{n}")).collect();
+    let policies = Policies::start(PolicySettings {
+        builtins: names
+            .iter()
+            .map(|name| (name.clone(), Cow::Owned(component.clone())))
+            .collect(),
+        specs: names
+            .iter()
+            .map(|name| (name.clone(), PolicySpec::default()))
+            .collect(),
+        ..PolicySettings::default()
+    })?;
+    let first = names.first().map_or("", String::as_str);
+    let mut call = Vec::new();
+    for events in BATCHES {
+        let (mut seat, batch) = (seat(&policies, first)?, batch(events));
+        call.push(sample(30, 2_000, || Ok(seat.observe(&batch).map(drop)?))?);
+    }
+    let batch = batch(1);
+    let open = sample(200, 1, || {
+        for name in &names {
+            seat(&policies, name)?.observe(&batch)?;
+        }
+        Ok(())
+    })?;
+    Ok(Costs {
+        call: call.try_into().unwrap_or_default(),
+        open,
+        reload: reload(folder, reloaded)?,
+    })
+}
+
+fn reload(folder: &Path, component: &Path) -> anyhow::Result<Stats> {
+    let folder = fresh(&folder.join("reload"))?;
+    let bytes = fs::read(component)
+        .with_context(|| format!("cannot read {}: run `make bench`", component.display()))?;
+    let policies = Policies::start(PolicySettings {
+        dir: Some(folder.clone()),
+        ..PolicySettings::default()
+    })?;
+    let mut events = policies.events();
+    let mut times = Vec::new();
+    for number in 0..6_u8 {
+        // A custom section makes it another component that does the same.
+        let changed = [bytes.as_slice(), &[0, 3, 1, b'n', number]].concat();
+        let draft = folder.join("reloaded.draft");
+        fs::write(&draft, changed)?;
+        let began = Instant::now();
+        fs::rename(&draft, folder.join("reloaded.wasm"))?;
+        loop {
+            match events.blocking_recv()? {
+                PolicyEvent::Loaded { .. } => break,
+                PolicyEvent::Refused { reason, .. } => {
+                    bail!("the reloaded policy is refused: {reason}")
+                }
+                _ => {}
+            }
+        }
+        times.push(nanoseconds(began.elapsed()));
+    }
+    // The first one is no reload.
+    times.remove(0);
+    Ok(stats(times))
+}
+
+/// CPU time of one run of `work`, by `samples` averages over `runs` each. CPU time, because other programs take the
+/// processor away in the middle of so short a thing.
+fn sample(
+    samples: usize,
+    runs: u32,
+    mut work: impl FnMut() -> anyhow::Result<()>,
+) -> anyhow::Result<Stats> {
+    let mut times = Vec::new();
+    for _ in 0..samples {
+        let began = thread_time();
+        for _ in 0..runs {
+            work()?;
+        }
+        times.push(nanoseconds(thread_time().saturating_sub(began) / runs));
+    }
+    Ok(stats(times))
+}
+
+/// CPU time of this thread so far.
+fn thread_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(
+        time.tv_sec.unsigned_abs(),
+        u32::try_from(time.tv_nsec).unwrap_or_default(),
+    )
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+fn seat(policies: &Policies, name: &str) -> anyhow::Result<Seat> {
+    let generation = policies.current().get(name).map(Arc::clone);
+    let generation =
+        generation.with_context(|| format!("`{name}` does not serve: {:?}", policies.status()))?;
+    let facts = Facts {
+        tenant: "t".into(),
+        principal: "p".into(),
+        session: "bench".into(),
+        seed: 7,
+        started: 1,
+        extra: Vec::new(),
+    };
+    Ok(Seat::new(generation, Arc::new(facts), Services::none()))
+}
+
+/// A batch of events with 20 bytes of text each.
+fn batch(events: u32) -> Batch {
+    let text = "twenty bytes of text".repeat(events as usize);
+    Batch {
+        checkpoint: Checkpoint::Stream,
+        exchange: 1,
+        first_seq: 1,
+        time: 1,
+        text_bytes: events * 20,
+        text,
+        events: (0..events)
+            .map(|n| Event {
+                kind: EventKind::Text,
+                channel: Channel::Output,
+                choice: 0,
+                block: 0,
+                after: n,
+                text_end: (n + 1) * 20,
+                offset: n * 20,
+                tokens: 5,
+            })
+            .collect(),
+        details: Vec::new(),
+        matches: Vec::new(),
+    }
+}
