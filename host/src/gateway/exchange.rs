@@ -132,7 +132,8 @@ impl Call {
     async fn run(mut self) -> Response<Body> {
         let mut redirect: Option<(String, String)> = None;
         for _ in 0..=MAX_ORDERED_RETRIES {
-            let targets = match self.targets(redirect.take()) {
+            let ordered = redirect.take();
+            let targets = match self.targets(ordered.clone()) {
                 Ok(targets) => targets,
                 Err(message) => {
                     self.exchange.end(Status::Failed);
@@ -150,8 +151,8 @@ impl Call {
             if self.exchange.fate.is_some() {
                 return self.exchange.conclude_unsent().await;
             }
-            // The checkpoint may have ordered another route.
-            let targets = match self.targets(None) {
+            // The checkpoint may have ordered another route. Where a retry was sent stays: retry is stronger than route.
+            let targets = match self.targets(ordered) {
                 Ok(ordered) if self.exchange.changes_route() => ordered,
                 _ => targets,
             };
@@ -253,9 +254,8 @@ impl Call {
         targets: &[Target],
     ) -> Result<Option<u64>, crate::session::ledger::LedgerError> {
         let model = targets.first().map_or("", |t| &*t.model);
-        self.exchange
-            .reserve(self.settings.prices.ledger_prices(model))
-            .await
+        let prices = self.settings.prices.ledger_prices(model);
+        self.exchange.reserve(prices).await
     }
 
     /// Sends the call, and looks at the clock while it waits.

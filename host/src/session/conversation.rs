@@ -40,6 +40,22 @@ pub struct Conversation {
 }
 
 impl Conversation {
+    /// What a request tells, and the conversation with it. Until that is taken in, the request's messages count as not
+    /// told: those of a request that was blocked are told again, and so judged again, when the client repeats them.
+    pub fn draft(&mut self, digests: &[Digest]) -> (Told, Conversation) {
+        let mut draft = self.clone();
+        let told = draft.tell(digests);
+        // An identity is given once, whatever becomes of the draft.
+        self.next_id = draft.next_id;
+        (told, draft)
+    }
+
+    /// Goes on from a draft. Of two that run at once the later one counts: what only the other one knew is told again.
+    pub fn take_in(&mut self, draft: Conversation) {
+        let next_id = self.next_id.max(draft.next_id);
+        *self = Conversation { next_id, ..draft };
+    }
+
     /// Takes in the messages of a request, each as the dialect's digest of what it means.
     pub fn tell(&mut self, digests: &[Digest]) -> Told {
         let same = self

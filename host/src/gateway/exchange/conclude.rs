@@ -6,14 +6,19 @@ use http::header::{self, HeaderValue};
 use http::{Response, StatusCode};
 
 use super::conduct::{Exchange, Fate};
+use super::hold::Ready;
 use super::prepare;
 use super::relay::Relay;
 use crate::act::slots::Phase;
 use crate::contract::types::BlockMode;
 use crate::gateway::dialect::{ClientError, Closing, Dialect, EditError, Ending, Failure, Partial};
 use crate::session::event::{FailureKind, Outcome, Status, Usage};
-use crate::session::ledger::{LedgerError, Prices};
+use crate::session::ledger::{LedgerError, Prices, Spend};
 use crate::upstream::{Attempt, Target, headers};
+
+/// Tokens that an answer gets, at least, that is neither streamed nor limited by its request, while the session has a
+/// budget. 4,096 was the vendors' own bound for years; more than an eighth of the rest would starve calls beside it.
+const UNSTATED_ANSWER: u64 = 4096;
 
 /// What kind of response Airlock makes by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,15 +84,38 @@ impl Exchange {
         self.dialect.edit_request(body, &edits).map(Bytes::from)
     }
 
-    /// Reserves the prompt; gives what remains for the answer.
+    /// Reserves the prompt; gives what the answer may have.
+    ///
+    /// An answer that is not streamed is taken whole, and beforehand: nobody can end it in the middle, so calls that run
+    /// at once would otherwise be told the same remainder and pass the budget together.
     ///
     /// # Errors
     /// The session's budget is used up.
-    pub async fn reserve(&self, prices: Prices) -> Result<Option<u64>, LedgerError> {
-        self.session
-            .ledger
+    pub async fn reserve(&mut self, prices: Prices) -> Result<Option<u64>, LedgerError> {
+        let ledger = &self.session.ledger;
+        let room = ledger
             .reserve_input(self.number, self.input_tokens.into(), prices)
-            .await
+            .await?;
+        let Some(room) = room.filter(|_| !self.view.streamed) else {
+            return Ok(room);
+        };
+        let choices = u64::from(self.view.choices.max(1));
+        let stated = self.view.max_output_tokens.map(|n| u64::from(n) * choices);
+        let wanted = stated
+            .unwrap_or((room / 8).max(UNSTATED_ANSWER))
+            .min(self.leased + room);
+        self.lease(wanted.saturating_sub(self.leased)).await?;
+        if self.leased < choices {
+            return Err(LedgerError::Exhausted {
+                spent: self.session.ledger.spent(),
+                needed: Spend {
+                    tokens: choices,
+                    cost: 0,
+                },
+                limits: self.session.ledger.limits(),
+            });
+        }
+        Ok(Some(self.leased))
     }
 
     /// Takes tokens of output from the ledger.
@@ -192,6 +220,25 @@ impl Exchange {
     /// Whether it has ended.
     pub fn is_over(&self) -> bool {
         self.ended
+    }
+
+    /// Whether the upstream stated an error in its stream, and the client has it.
+    pub fn told_error(&self) -> bool {
+        self.saw_error && self.hold.bytes() == 0
+    }
+
+    /// How a stream ended that came to its own end.
+    pub fn own_status(&self) -> Status {
+        if self.saw_error {
+            Status::Failed
+        } else {
+            Status::Complete
+        }
+    }
+
+    /// The client was given a frame.
+    pub fn delivered(&mut self, ready: &Ready) {
+        self.hold.delivered(ready);
     }
 
     /// Whether the upstream said its last word.
@@ -389,11 +436,15 @@ impl Exchange {
         }
         let out: Vec<u8> = ready.iter().flat_map(|r| r.bytes.iter().copied()).collect();
         let wanted: u64 = ready.iter().map(|r| u64::from(r.tokens)).sum();
-        match self.lease(wanted).await {
-            // The provider was told the limit; what it billed beyond is settled as such.
+        // With a limit it was leased before the call; more only if the provider did not keep to what it was told.
+        let missing = wanted.saturating_sub(self.leased);
+        match self.lease(missing).await {
+            Ok(granted) if granted < missing => self.budget_ended(),
             Ok(_) => {}
             Err(error) => self.over_budget(&error),
         }
+        // The account holds the lease: without the provider's numbers, what arrived counts and not all of that.
+        self.usage = Some(self.usage_so_far());
         match self.fate.clone() {
             None => {
                 self.end(Status::Complete);

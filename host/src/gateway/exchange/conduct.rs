@@ -21,7 +21,7 @@ use crate::policy::seat::Seat;
 use crate::reason::plan::Plan;
 use crate::reason::round::{By, Heard, Order, Round};
 use crate::reason::watch::Watcher;
-use crate::session::conversation::Digest;
+use crate::session::conversation::{Conversation, Digest};
 use crate::session::event::{Body, Micros, Outcome, Place, Status, Usage};
 use crate::session::ledger::{Settlement, Spend};
 use crate::session::state::Session;
@@ -101,6 +101,10 @@ pub struct Exchange {
     pub(super) finish: Option<String>,
     pub(super) usage: Option<Usage>,
     pub(super) saw_end: bool,
+    /// The upstream stated an error in its stream.
+    pub(super) saw_error: bool,
+    /// The conversation with this request, until the request may be known.
+    pub(super) draft: Option<Conversation>,
     pub(super) judged_response: bool,
     pub(super) told_unjudged: bool,
     pub(super) unflushed: Option<Unflushed>,
@@ -133,10 +137,10 @@ impl Exchange {
         let at = now();
         let settings = app.settings.load_full();
         let digests: Vec<Digest> = view.messages.iter().map(|m| m.digest()).collect();
-        let (number, retry, told) = {
+        let (number, retry, (told, draft)) = {
             let mut state = session.state();
             let (number, retry) = state.begin(body, client_retries, at);
-            (number, retry, state.conversation.tell(&digests))
+            (number, retry, state.conversation.draft(&digests))
         };
         let tokens = TokenCounter::for_model(&view.model);
         let input_tokens = view
@@ -183,6 +187,8 @@ impl Exchange {
             finish: None,
             usage: None,
             saw_end: false,
+            saw_error: false,
+            draft: Some(draft),
             judged_response: false,
             told_unjudged: false,
             unflushed: None,
@@ -276,6 +282,15 @@ impl Exchange {
     /// The call is on its way: from now on the request cannot be changed.
     pub fn sent(&mut self) {
         self.phase = Phase::Waiting;
+        self.take_in();
+    }
+
+    /// No policy objected to the request: its messages are known from now on, and not told again. Those of a request that
+    /// was blocked are: else a client had only to repeat it.
+    pub(super) fn take_in(&mut self) {
+        if let Some(draft) = self.draft.take() {
+            self.session.state().conversation.take_in(draft);
+        }
     }
 
     /// The upstream failed before it generated anything. What policies make of it is in `fate`.

@@ -99,6 +99,10 @@ pub struct Ready {
     pub bytes: Bytes,
     /// Tokens of its text.
     pub tokens: u32,
+    /// Whether it bears anything of the generation.
+    begins: bool,
+    /// Choices that it ends.
+    finishes: Vec<u16>,
 }
 
 /// Why a replacement was not made.
@@ -309,7 +313,10 @@ impl Hold {
                     .get(span.stretch)
                     .is_none_or(|s| span.end <= limit(s))
             };
-            let named = |index: &usize| self.stretches.get(*index).is_none_or(|s| limit(s) > 0);
+            let named = |index: &usize| {
+                let may = |s: &Stretch| limit(s) > 0 || s.is_judged_without_text();
+                self.stretches.get(*index).is_none_or(may)
+            };
             let due = front.duty != Duty::Terminal || end;
             if !(due && front.spans.iter().all(may) && front.calls.iter().all(named)) {
                 break;
@@ -333,15 +340,22 @@ impl Hold {
                 (Payload::Body(body), []) => body,
                 (Payload::Body(body), edits) => dialect.edit_body(&body, edits)?.into(),
             };
-            self.begun |=
-                !held.spans.is_empty() || !held.calls.is_empty() || !held.finishes.is_empty();
-            self.finished.extend(held.finishes);
             out.push(Ready {
                 bytes,
                 tokens: held.tokens,
+                begins: !held.spans.is_empty()
+                    || !held.calls.is_empty()
+                    || !held.finishes.is_empty(),
+                finishes: held.finishes,
             });
         }
         Ok(())
+    }
+
+    /// The client was given a frame. Not every one that may leave does: the session's budget may end before it.
+    pub fn delivered(&mut self, ready: &Ready) {
+        self.begun |= ready.begins;
+        self.finished.extend(&ready.finishes);
     }
 
     /// Nothing that is held will leave.
@@ -385,6 +399,11 @@ impl Stretch {
         self.scanner
             .as_ref()
             .map_or(u32::MAX, |s| self.scan_base + s.safe())
+    }
+
+    /// Whether it is a call that policies have seen whole, and that has no arguments: there is no text to wait for.
+    fn is_judged_without_text(&self) -> bool {
+        self.text.is_empty() && self.call.as_ref().is_some_and(|call| call.judged)
     }
 
     /// The whole text as the client gets it.
@@ -512,6 +531,9 @@ mod tests {
         let mut ready = Vec::new();
         hold.release(&OpenAiChat, Stretch::safe, true, &mut ready)
             .unwrap();
+        for frame in &ready {
+            hold.delivered(frame);
+        }
         ready
             .iter()
             .map(|r| String::from_utf8(r.bytes.to_vec()).unwrap())

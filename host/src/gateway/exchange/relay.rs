@@ -118,6 +118,11 @@ impl Relay {
         if let Some(rest) = self.framer.finish() {
             self.exchange.frame(rest);
         }
+        if self.exchange.fate.is_none() && !self.exchange.is_whole() && self.exchange.told_error() {
+            // The upstream said itself what went wrong, and the client has it.
+            self.exchange.finished();
+            return self.exchange.end(Status::Failed);
+        }
         if self.exchange.fate.is_none() && !self.exchange.is_whole() {
             let message = "the upstream ended the stream before its last frame".to_owned();
             return self.broke(message, FailureKind::Connection);
@@ -127,7 +132,8 @@ impl Relay {
         }
         self.pass().await;
         if !self.exchange.is_over() {
-            self.exchange.end(Status::Complete);
+            let status = self.exchange.own_status();
+            self.exchange.end(status);
         }
     }
 
@@ -183,6 +189,7 @@ impl Relay {
                 break;
             }
             granted -= tokens;
+            self.exchange.delivered(&frame);
             if single {
                 self.out.push_back(frame.bytes);
             } else {

@@ -30,10 +30,15 @@ impl Exchange {
     /// Headers of a good answer arrived.
     pub fn answered(&mut self) {
         self.phase = Phase::Generating;
+        self.take_in();
     }
 
     /// The next frame of a stream.
     pub fn frame(&mut self, frame: Frame) {
+        // What comes after the last word was never judged, and no client waits for it.
+        if self.saw_end && self.plan.enforcing {
+            return;
+        }
         let mut pieces = Vec::new();
         let read = self
             .dialect
@@ -114,6 +119,7 @@ impl Exchange {
                 }
                 Piece::Error(failure) => {
                     let retryable = failure.status >= 500 || failure.status == 429;
+                    self.saw_error = true;
                     self.note_failure(&failure, retryable);
                 }
                 Piece::End => {
@@ -122,8 +128,9 @@ impl Exchange {
                 }
             }
         }
-        // With nobody to judge the response, its end need not wait.
-        if terminal && duty == Duty::Pass && self.plan.enforcing {
+        // With nobody to judge the response, its end need not wait. A body leaves at its end anyway.
+        let is_frame = matches!(payload, Payload::Frame(_));
+        if is_frame && terminal && duty == Duty::Pass && self.plan.enforcing {
             duty = Duty::Terminal;
         }
         self.hold
@@ -309,7 +316,8 @@ impl Exchange {
     /// Everything that may leave now.
     pub fn ready(&mut self, out: &mut Vec<Ready>) {
         let (plan, watchers) = (&self.plan, &self.watchers);
-        let finished = self.judged_response;
+        // A generation that is stopped gets another end than its own.
+        let finished = self.judged_response && self.fate.is_none();
         let limit = |s: &Stretch| {
             if plan.holds_tool_calls && s.call.as_ref().is_some_and(|c| !c.judged) {
                 return 0;
@@ -325,6 +333,14 @@ impl Exchange {
             self.fate = Some(Fate::Block {
                 mode: BlockMode::Hard,
                 reason: "a policy's replacement could not be written into the response".to_owned(),
+                fallback: String::new(),
+            });
+        }
+        // A part that looks like the whole must not be the client's last word.
+        if finished && self.fate.is_none() && self.hold.bytes() > 0 {
+            self.fate = Some(Fate::Block {
+                mode: BlockMode::Hard,
+                reason: "a part of the response was held and never released".to_owned(),
                 fallback: String::new(),
             });
         }
