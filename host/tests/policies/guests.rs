@@ -3,12 +3,13 @@
 //!
 //! The well-behaved guest counts its calls. Each assessment has one finding, `guest.seen`, whose summary has as many
 //! letters as there were calls (at most 200); `save` writes the count and `restore` reads it. A guest that misbehaves
-//! differs from it in one function body.
+//! differs from it in one function body. A guest with a subscription of its own finds nothing by itself.
 
 use std::path::Path;
 
+use serde_json::Value;
 use wit_component::{ComponentEncoder, StringEncoding};
-use wit_parser::Resolve;
+use wit_parser::{Resolve, SizeAlign, Type, TypeDefKind};
 
 /// A guest to be built.
 #[derive(Clone)]
@@ -22,6 +23,13 @@ pub struct Guest {
     pub state_schema: u32,
     /// Returned as the error of `configure`, if not empty.
     pub settings_error: &'static str,
+    /// What `configure` returns, in the contract's words: records as objects, cases as `{"case": payload}`, options as the
+    /// value or null.
+    pub subscription: Option<Value>,
+    /// Assessments that `observe` may return by address: `{a0}`, `{a1}`, ... stand for them in its body.
+    pub assessments: Vec<Value>,
+    /// What `decide` returns.
+    pub decision: Option<Value>,
     /// Runs at the start of `open`, `observe`, `decide`. `(global.get $count)` is the number of calls so far, this one
     /// included. `observe` and `decide` may `return` the address of another answer.
     pub open: &'static str,
@@ -50,6 +58,9 @@ impl Default for Guest {
             schema: "",
             state_schema: 1,
             settings_error: "",
+            subscription: None,
+            assessments: vec![],
+            decision: None,
             open: "",
             observe: "",
             decide: "",
@@ -116,9 +127,9 @@ impl Guest {
             .iter()
             .find(|(from, _)| *from == "@0.1.0")
             .map_or("@0.1.0", |(_, to)| to);
-        let text = self.core().replace("@0.1.0", version);
-        let mut module = wat::parse_str(&text).unwrap_or_else(|e| panic!("{e}\n{text}"));
         let (resolve, world) = self.resolve();
+        let text = self.core(&resolve).replace("@0.1.0", version);
+        let mut module = wat::parse_str(&text).unwrap_or_else(|e| panic!("{e}\n{text}"));
         wit_component::embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8)
             .unwrap();
         let mut component = ComponentEncoder::default()
@@ -154,15 +165,27 @@ impl Guest {
         (resolve, world)
     }
 
-    fn core(&self) -> String {
+    fn core(&self, resolve: &Resolve) -> String {
+        let mut sizes = SizeAlign::default();
+        sizes.fill(resolve);
+        let abi = Abi { resolve, sizes };
         // The first 64 bytes are scratch: the count, and the results that are made in place.
         let mut data = Data { bytes: vec![0; 64] };
         let summary = data.put(&[b'x'; 200]);
         let kind = data.pair("guest.seen");
         // A finding: kind, severity, confidence, summary, evidence, data.
         let finding = data.words(&[kind[0], kind[1], 0, 0x3f00_0000, summary, 0, 0, 0, 0, 0]);
-        let assessment = data.words(&[finding, 1, 0, 0, 0, 0]);
-        let decision = data.words(&[0, 0, 0, 0]);
+        let found = u32::from(self.subscription.is_none());
+        let assessment = data.words(&[finding, found, 0, 0, 0, 0]);
+        let decision = match &self.decision {
+            Some(decision) => abi.put(&mut data, "decision", decision, &[]),
+            None => data.words(&[0, 0, 0, 0]),
+        };
+        let mut observe = self.observe.to_owned();
+        for (i, answer) in self.assessments.iter().enumerate() {
+            let at = abi.put(&mut data, "assessment", answer, &[]);
+            observe = observe.replace(&format!("{{a{i}}}"), &format!("(i32.const {at})"));
+        }
         let mut description: Vec<u32> = Vec::new();
         for text in [self.name, self.version, "Apache-2.0", "A guest for tests."] {
             description.extend(data.pair(text));
@@ -174,7 +197,9 @@ impl Guest {
         description.push(self.state_schema);
         let description = data.words(&description);
         // result<subscription, string>: wakes at 4, patterns, release, sees, findings at 36.
-        let configured = if self.settings_error.is_empty() {
+        let configured = if let Some(subscription) = &self.subscription {
+            abi.put(&mut data, "subscription", subscription, &[0])
+        } else if self.settings_error.is_empty() {
             let mut wake = vec![0_u8; 24];
             wake[8] = 4; // event(text)
             let wakes = data.put(&wake);
@@ -192,7 +217,7 @@ impl Guest {
         let batch = "i32 i32 i64 i64 i32 i32 i32 i32 i32 i32 i32 i32 i32";
         let role = |interface: &str, method: &str| {
             let (params, body, answer) = match method {
-                "observe" => (format!("i32 {batch}"), self.observe, assessment),
+                "observe" => (format!("i32 {batch}"), observe.as_str(), assessment),
                 _ => (format!("i32 i32 i32 {batch}"), self.decide, decision),
             };
             let (open, restore) = (self.open, self.restore);
@@ -256,6 +281,132 @@ impl Guest {
   {functions})"#,
             pages = self.pages,
         )
+    }
+}
+
+/// Puts values of the contract's types where the canonical ABI has them.
+struct Abi<'a> {
+    resolve: &'a Resolve,
+    sizes: SizeAlign,
+}
+
+impl Abi<'_> {
+    /// A value of a named type after some words of a head; its address.
+    fn put(&self, data: &mut Data, name: &str, value: &Value, head: &[u32]) -> u32 {
+        let (id, _) = self
+            .resolve
+            .types
+            .iter()
+            .find(|(_, t)| {
+                t.name.as_deref() == Some(name) && !matches!(t.kind, TypeDefKind::Type(_))
+            })
+            .unwrap_or_else(|| panic!("there is no type {name}"));
+        let mut bytes: Vec<u8> = head.iter().flat_map(|word| word.to_le_bytes()).collect();
+        bytes.extend(self.bytes(data, &Type::Id(id), value));
+        data.put(&bytes)
+    }
+
+    fn bytes(&self, data: &mut Data, ty: &Type, value: &Value) -> Vec<u8> {
+        let int = || {
+            value
+                .as_u64()
+                .unwrap_or_else(|| panic!("no number: {value}"))
+        };
+        match ty {
+            Type::Bool => vec![u8::from(value.as_bool().unwrap())],
+            Type::U8 => vec![u8::try_from(int()).unwrap()],
+            Type::U16 => u16::try_from(int()).unwrap().to_le_bytes().to_vec(),
+            Type::U32 => u32::try_from(int()).unwrap().to_le_bytes().to_vec(),
+            Type::U64 => int().to_le_bytes().to_vec(),
+            #[allow(clippy::cast_possible_truncation, reason = "tests state short numbers")]
+            Type::F32 => (value.as_f64().unwrap() as f32).to_le_bytes().to_vec(),
+            Type::F64 => value.as_f64().unwrap().to_le_bytes().to_vec(),
+            Type::String => {
+                let text = value
+                    .as_str()
+                    .unwrap_or_else(|| panic!("no string: {value}"));
+                data.pair(text)
+                    .iter()
+                    .flat_map(|w| w.to_le_bytes())
+                    .collect()
+            }
+            Type::Id(id) => self.defined(data, ty, &self.resolve.types[*id].kind, value),
+            other => panic!("{other:?} is not in the contract"),
+        }
+    }
+
+    fn defined(&self, data: &mut Data, ty: &Type, kind: &TypeDefKind, value: &Value) -> Vec<u8> {
+        let mut out = vec![0; self.sizes.size(ty).size_wasm32()];
+        let mut place =
+            |at: usize, bytes: Vec<u8>| out[at..at + bytes.len()].copy_from_slice(&bytes);
+        match kind {
+            TypeDefKind::Type(inner) => return self.bytes(data, inner, value),
+            TypeDefKind::Enum(e) => {
+                let index = e
+                    .cases
+                    .iter()
+                    .position(|c| Some(c.name.as_str()) == value.as_str());
+                place(
+                    0,
+                    vec![u8::try_from(index.unwrap_or_else(|| panic!("{value}"))).unwrap()],
+                );
+            }
+            TypeDefKind::Record(record) => {
+                let fields = self
+                    .sizes
+                    .field_offsets(record.fields.iter().map(|f| &f.ty));
+                for (field, (offset, ty)) in record.fields.iter().zip(fields) {
+                    place(
+                        offset.size_wasm32(),
+                        self.bytes(data, ty, &value[&field.name]),
+                    );
+                }
+                for name in value.as_object().unwrap().keys() {
+                    assert!(
+                        record.fields.iter().any(|f| f.name == *name),
+                        "no field {name}"
+                    );
+                }
+            }
+            TypeDefKind::Tuple(tuple) => {
+                for (i, (offset, ty)) in self
+                    .sizes
+                    .field_offsets(tuple.types.iter())
+                    .into_iter()
+                    .enumerate()
+                {
+                    place(offset.size_wasm32(), self.bytes(data, ty, &value[i]));
+                }
+            }
+            TypeDefKind::List(element) => {
+                // An absent list is an empty one.
+                let items = value.as_array().map_or(&[][..], Vec::as_slice);
+                let bytes: Vec<u8> = items
+                    .iter()
+                    .flat_map(|item| self.bytes(data, element, item))
+                    .collect();
+                let (at, len) = (data.put(&bytes), u32::try_from(items.len()).unwrap());
+                place(0, [at.to_le_bytes(), len.to_le_bytes()].concat());
+            }
+            TypeDefKind::Variant(variant) => {
+                let (name, payload) = match value {
+                    Value::Object(case) => {
+                        case.iter().next().map(|(k, v)| (k.as_str(), v)).unwrap()
+                    }
+                    bare => (bare.as_str().unwrap(), &Value::Null),
+                };
+                let index = variant.cases.iter().position(|c| c.name == name);
+                let index = index.unwrap_or_else(|| panic!("no case {name}"));
+                place(0, vec![u8::try_from(index).unwrap()]);
+                if let Some(ty) = &variant.cases[index].ty {
+                    let cases = variant.cases.iter().map(|c| c.ty.as_ref());
+                    let offset = self.sizes.payload_offset(variant.tag(), cases);
+                    place(offset.size_wasm32(), self.bytes(data, ty, payload));
+                }
+            }
+            other => panic!("{other:?} is not needed"),
+        }
+        out
     }
 }
 

@@ -1,0 +1,13 @@
+//! The gateway through its sockets: a real client in front, the simulated upstream behind, real components between.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+#[path = "../policies/guests.rs"]
+#[allow(dead_code, reason = "shared with the tests of policies")]
+mod guests;
+
+mod actions;
+mod coverage;
+mod failure;
+mod sessions;
+mod support;
+mod upstreams;

@@ -1,0 +1,56 @@
+//! A store that a test can read at once.
+
+use std::sync::{Arc, Mutex};
+
+use airlock::session::event::Event;
+use airlock::session::key::SessionId;
+use airlock::store::{
+    Done, LedgerRow, SavedSession, Seat, SessionFilter, SessionHead, SessionRow, Stats, Store,
+    StoreError,
+};
+
+/// Keeps every event in memory, where a test sees it as soon as it was recorded.
+#[derive(Default)]
+pub struct Tape(Mutex<Vec<(SessionId, Arc<Event>)>>);
+
+impl Tape {
+    /// The events of a session so far.
+    pub fn of(&self, session: SessionId) -> Vec<Arc<Event>> {
+        let tape = self.0.lock().unwrap();
+        tape.iter()
+            .filter(|(id, _)| *id == session)
+            .map(|(_, event)| Arc::clone(event))
+            .collect()
+    }
+}
+
+impl Store for Tape {
+    fn open_session(&self, _: SessionId, _: SessionHead) {}
+    fn append(&self, session: SessionId, event: Arc<Event>) {
+        self.0.lock().unwrap().push((session, event));
+    }
+    fn save_state(&self, _: SessionId, _: Vec<u8>) {}
+    fn save_seat(&self, _: SessionId, _: Seat) {}
+    fn commit_ledger(&self, _: SessionId, _: LedgerRow, done: Done) {
+        // On another thread, as the store's writer does.
+        std::thread::spawn(move || done(Ok(())));
+    }
+    fn load_session(&self, _: SessionId) -> Result<Option<SavedSession>, StoreError> {
+        Ok(None)
+    }
+    fn sessions(&self, _: &SessionFilter, _: usize) -> Result<Vec<SessionRow>, StoreError> {
+        Ok(vec![])
+    }
+    fn timeline(&self, _: SessionId, _: u64, _: usize) -> Result<Vec<Event>, StoreError> {
+        Ok(vec![])
+    }
+    fn resolve(&self, prefix: &str) -> Result<SessionId, StoreError> {
+        Err(StoreError::Unknown(prefix.to_owned()))
+    }
+    fn flush(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+    fn stats(&self) -> Stats {
+        Stats::default()
+    }
+}
