@@ -8,6 +8,8 @@ use super::spec::Grants;
 use crate::contract::VERSION;
 
 const PACKAGE: &str = "airlock:policy/";
+/// First bytes of every module and component.
+const MAGIC: &[u8] = b"\0asm";
 
 /// What was found.
 pub(super) struct Inspection {
@@ -49,6 +51,13 @@ fn read(bytes: &[u8]) -> Result<Level, LoadError> {
             truncated: true,
             ..LoadError::new(Stage::Validate, "the file is empty")
         });
+    }
+    // The parser's own words for it fill twelve lines.
+    if bytes.len() >= MAGIC.len() && !bytes.starts_with(MAGIC) {
+        return Err(LoadError::new(
+            Stage::Validate,
+            "it is not WebAssembly: build a component with `airlock policy build`",
+        ));
     }
     let (mut imports, mut exports, mut golden) = (Vec::new(), Vec::new(), None);
     let mut depth = 0_u32;
@@ -157,5 +166,25 @@ fn list(names: &[String]) -> String {
             .map(|n| format!("`{n}`"))
             .collect::<Vec<_>>()
             .join(", "),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+
+    fn refusal(bytes: &[u8]) -> LoadError {
+        inspect(bytes).err().expect("it loads")
+    }
+
+    #[test]
+    fn what_is_not_wasm_is_said_in_one_line_and_what_ends_early_is_looked_at_again() {
+        let text = refusal(b"hello there");
+        assert!(text.reason.contains("not WebAssembly"), "{text}");
+        assert!(!text.reason.contains('\n') && !text.truncated, "{text}");
+        for begun in [&b""[..], b"\0a", b"\0asm"] {
+            assert!(refusal(begun).truncated, "{begun:?}");
+        }
     }
 }

@@ -128,8 +128,8 @@ impl PolicyEvent {
                     tracing::warn!(
                         name,
                         generation,
-                        "the policy runs without what it asks for and was not granted: {}; `airlock policy grant {name}` \
-                         grants it",
+                        "the policy runs without what it asks for and was not granted: {}; to grant it: \
+                         airlock policy grant {name} --all-requested",
                         ungranted.join(", ")
                     );
                 }

@@ -13,6 +13,7 @@ pub mod airlock {
             #[used]
             #[doc(hidden)]
             static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
+            /// How important a message is. The operator chooses from which level up the log shows it.
             #[repr(u8)]
             #[derive(
                 Clone,
@@ -25,10 +26,15 @@ pub mod airlock {
                 serde::Serialize
             )]
             pub enum Level {
+                /// Every step; for the author alone.
                 Trace,
+                /// For looking into a problem.
                 Debug,
+                /// Worth knowing in ordinary running.
                 Info,
+                /// Something is wrong, and the policy goes on.
                 Warn,
+                /// The policy could not do what it is there for.
                 Error,
             }
             impl ::core::fmt::Debug for Level {
@@ -92,6 +98,7 @@ pub mod airlock {
             static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
             use super::super::super::_rt;
             #[allow(unused_unsafe, clippy::all)]
+            /// The value last set for the key, `none` if there is none.
             #[allow(async_fn_in_trait)]
             pub fn get(key: &str) -> ::core::option::Option<_rt::Vec<u8>> {
                 unsafe {
@@ -319,9 +326,12 @@ pub mod airlock {
             #[doc(hidden)]
             static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
             use super::super::super::_rt;
+            /// A text to sort.
             #[derive(Clone, PartialEq, serde::Deserialize, serde::Serialize)]
             pub struct Classification {
+                /// What to sort.
                 pub text: _rt::String,
+                /// The labels to choose from.
                 pub labels: _rt::Vec<_rt::String>,
             }
             impl ::core::fmt::Debug for Classification {
@@ -335,10 +345,14 @@ pub mod airlock {
                         .finish()
                 }
             }
+            /// A text to write.
             #[derive(Clone, PartialEq, serde::Deserialize, serde::Serialize)]
             pub struct Generation {
+                /// Instruction; empty for none.
                 pub system: _rt::String,
+                /// What to write about.
                 pub prompt: _rt::String,
+                /// Longest answer in tokens; 0: the target's own limit.
                 pub max_tokens: u32,
             }
             impl ::core::fmt::Debug for Generation {
@@ -353,10 +367,14 @@ pub mod airlock {
                         .finish()
                 }
             }
+            /// A question to a person.
             #[derive(Clone, PartialEq, serde::Deserialize, serde::Serialize)]
             pub struct Approval {
+                /// One line.
                 pub title: _rt::String,
+                /// What the person must know to decide.
                 pub body: _rt::String,
+                /// The answers to choose from. Empty: yes and no.
                 pub choices: _rt::Vec<_rt::String>,
             }
             impl ::core::fmt::Debug for Approval {
@@ -371,6 +389,7 @@ pub mod airlock {
                         .finish()
                 }
             }
+            /// What can be asked. A kind that the target does not know is an error of `ask`.
             #[derive(Clone, PartialEq, serde::Deserialize, serde::Serialize)]
             pub enum Question {
                 /// Sort a text under labels.
@@ -381,6 +400,7 @@ pub mod airlock {
                 Generate(Generation),
                 /// A person's word.
                 Approve(Approval),
+                /// Name and JSON value of a question of a later version.
                 Other((_rt::String, _rt::String)),
             }
             impl ::core::fmt::Debug for Question {
@@ -873,11 +893,17 @@ pub mod airlock {
                 serde::Serialize
             )]
             pub enum Role {
+                /// The application's instructions.
                 System,
+                /// The same, by its newer name.
                 Developer,
+                /// Who asks.
                 User,
+                /// The model.
                 Assistant,
+                /// The result of a tool call.
                 Tool,
+                /// A role of a later version or of the dialect's own.
                 Other,
             }
             impl ::core::fmt::Debug for Role {
@@ -995,6 +1021,7 @@ pub mod airlock {
             #[repr(C)]
             #[derive(Clone, Copy, PartialEq, serde::Deserialize, serde::Serialize)]
             pub struct Event {
+                /// What it states; decides which of the other fields mean something.
                 pub kind: EventKind,
                 /// For `text`: where it was written.
                 pub channel: Channel,
@@ -1034,8 +1061,11 @@ pub mod airlock {
             pub struct PatternMatch {
                 /// Index of the pattern in `subscription.patterns`.
                 pub pattern: u32,
+                /// Where it matched: with `choice` and `block` as in `event`.
                 pub channel: Channel,
+                /// Index of the choice.
                 pub choice: u16,
+                /// Index of the content block or tool call.
                 pub block: u16,
                 /// Offset of the match in its channel.
                 pub offset: u32,
@@ -1080,12 +1110,15 @@ pub mod airlock {
             /// What holds for a whole session.
             #[derive(Clone, PartialEq, serde::Deserialize, serde::Serialize)]
             pub struct Facts {
+                /// Whose session it is; `default` where the operator has stated no tenants.
                 pub tenant: _rt::String,
                 /// Who calls: the name of a client key, or a hash of the client's credential. Never the credential.
                 pub principal: _rt::String,
+                /// Id of the session: 32 hexadecimal digits, the same after a restart.
                 pub session: _rt::String,
                 /// The same for each replay of the session; the only source of randomness a policy needs.
                 pub seed: u32,
+                /// When the session was opened.
                 pub started: u64,
                 /// Further facts by name: `session.source`, `session.confidence`, and what the request declared (`task`, `risk`, ...).
                 pub extra: _rt::Vec<(_rt::String, _rt::String)>,
@@ -1131,9 +1164,11 @@ pub mod airlock {
             pub struct Message {
                 /// Identity of the message in this session; stays when the client sends it again.
                 pub id: u64,
+                /// Who speaks.
                 pub role: Role,
                 /// Index in the request's list of messages.
                 pub index: u32,
+                /// Its whole text.
                 pub content: ContentRef,
             }
             impl ::core::fmt::Debug for Message {
@@ -1152,11 +1187,15 @@ pub mod airlock {
             /// A model call as it will go upstream.
             #[derive(Clone, PartialEq, serde::Deserialize, serde::Serialize)]
             pub struct Request {
+                /// Model that is asked for, after routing.
                 pub model: _rt::String,
+                /// Name of the configured upstream that it goes to.
                 pub upstream: _rt::String,
                 /// `openai-chat`, ...
                 pub dialect: _rt::String,
+                /// Whether the client wants the answer as a stream.
                 pub streamed: bool,
+                /// Number of messages in the conversation.
                 pub messages: u32,
                 /// Names of the tools offered.
                 pub tools: _rt::Vec<_rt::String>,
@@ -1193,7 +1232,9 @@ pub mod airlock {
             pub struct ToolCall {
                 /// The vendor's id of the call.
                 pub id: _rt::String,
+                /// Name of the tool.
                 pub name: _rt::String,
+                /// The whole arguments.
                 pub arguments: ContentRef,
             }
             impl ::core::fmt::Debug for ToolCall {
@@ -1211,7 +1252,9 @@ pub mod airlock {
             /// The result of a tool call.
             #[derive(Clone, PartialEq, serde::Deserialize, serde::Serialize)]
             pub struct ToolResult {
+                /// The vendor's id of the call that it answers.
                 pub id: _rt::String,
+                /// Name of the tool.
                 pub name: _rt::String,
                 /// From the release of the call to the arrival of the result; includes whatever the client did in between.
                 pub duration: u64,
@@ -1219,6 +1262,7 @@ pub mod airlock {
                 pub failed: bool,
                 /// Message that carries it.
                 pub message: u64,
+                /// The whole result.
                 pub content: ContentRef,
             }
             impl ::core::fmt::Debug for ToolResult {
@@ -1241,10 +1285,15 @@ pub mod airlock {
             pub struct Response {
                 /// The dialect's own word (`stop`, `length`, `tool_calls`, `content_filter`, ...), of choice 0.
                 pub finish: _rt::String,
+                /// Model that answered, by its own word.
                 pub model: _rt::String,
+                /// Tokens of the prompt, those from the provider's cache included.
                 pub input_tokens: u32,
+                /// Tokens generated, those of reasoning included.
                 pub output_tokens: u32,
+                /// Tokens of the prompt that came from the provider's cache.
                 pub cached_tokens: u32,
+                /// Tokens of reasoning, shown or not.
                 pub reasoning_tokens: u32,
                 /// True if the numbers are the provider's, false if Airlock counted.
                 pub exact: bool,
@@ -1284,15 +1333,25 @@ pub mod airlock {
                 serde::Serialize
             )]
             pub enum FailureKind {
+                /// The model server answered with an error of its own.
                 Upstream,
+                /// A limit of time was passed.
                 Timeout,
+                /// Too many requests, or a quota is used up.
                 RateLimit,
+                /// The model server has no capacity.
                 Overloaded,
+                /// The prompt is longer than the model's window.
                 ContextLength,
+                /// Somebody gave up: the client, or Airlock on a policy's order.
                 Cancelled,
+                /// A tool failed.
                 Tool,
+                /// No connection, or it broke.
                 Connection,
+                /// A policy failed.
                 Policy,
+                /// Anything else.
                 Other,
             }
             impl ::core::fmt::Debug for FailureKind {
@@ -1353,9 +1412,11 @@ pub mod airlock {
                     }
                 }
             }
+            /// Something failed.
             #[repr(C)]
             #[derive(Clone, Copy, PartialEq, serde::Deserialize, serde::Serialize)]
             pub struct Failure {
+                /// What.
                 pub kind: FailureKind,
                 /// HTTP status, 0 if none.
                 pub status: u16,
@@ -1399,10 +1460,13 @@ pub mod airlock {
             /// | 30 | host-cpu | 0..1 | the machine |
             /// | 31 | host-memory | 0..1 | the machine, share in use |
             pub type VitalId = u16;
+            /// A measurement.
             #[repr(C)]
             #[derive(Clone, Copy, PartialEq, serde::Deserialize, serde::Serialize)]
             pub struct Vital {
+                /// What was measured.
                 pub id: VitalId,
+                /// In the unit of the id.
                 pub value: f64,
             }
             impl ::core::fmt::Debug for Vital {
@@ -1421,11 +1485,15 @@ pub mod airlock {
             pub enum AnswerValue {
                 /// Not granted, refused by the person, or over a limit. The text says which.
                 Denied(_rt::String),
+                /// The target was asked and failed. The text says how.
                 Failed(_rt::String),
+                /// To `generate`: the text. To `approve`: the choice.
                 Text(_rt::String),
                 /// Labels with their scores in 0..1, best first.
                 Labels(_rt::Vec<(_rt::String, f64)>),
+                /// To `embed`: one for each text, in their order.
                 Vectors(_rt::Vec<_rt::Vec<f32>>),
+                /// Name and JSON value of an answer of a later version.
                 Other((_rt::String, _rt::String)),
             }
             impl ::core::fmt::Debug for AnswerValue {
@@ -1455,9 +1523,12 @@ pub mod airlock {
                     }
                 }
             }
+            /// The answer to a question of this policy.
             #[derive(Clone, PartialEq, serde::Deserialize, serde::Serialize)]
             pub struct Answer {
+                /// As `ask` returned it.
                 pub ticket: u64,
+                /// What was said.
                 pub value: AnswerValue,
             }
             impl ::core::fmt::Debug for Answer {
@@ -1533,13 +1604,16 @@ pub mod airlock {
                     }
                 }
             }
+            /// An action and what became of it. It does not wake the policy that ordered it within the same checkpoint.
             #[derive(Clone, PartialEq, serde::Deserialize, serde::Serialize)]
             pub struct Intervention {
                 /// Name of the action, as in `action`.
                 pub action: _rt::String,
                 /// Policy that ordered it, or the operator's rule.
                 pub policy: _rt::String,
+                /// What became of it.
                 pub outcome: Outcome,
+                /// Why, for people; empty if there is nothing to say.
                 pub reason: _rt::String,
             }
             impl ::core::fmt::Debug for Intervention {
@@ -1558,16 +1632,27 @@ pub mod airlock {
             /// Facts that few events need.
             #[derive(Clone, PartialEq, serde::Deserialize, serde::Serialize)]
             pub enum Detail {
+                /// With `session-opened`.
                 Session(Facts),
+                /// With `history-rewritten`.
                 History(History),
+                /// With `message`.
                 Message(Message),
+                /// With `request`.
                 Request(Request),
+                /// With `tool-call`.
                 ToolCall(ToolCall),
+                /// With `tool-result`.
                 ToolResult(ToolResult),
+                /// With `response-end`.
                 Response(Response),
+                /// With `failure`.
                 Failure(Failure),
+                /// With `vitals`: those that are known, in no order.
                 Vitals(_rt::Vec<Vital>),
+                /// With `answer`.
                 Answer(Answer),
+                /// With `intervention`.
                 Intervention(Intervention),
                 /// Name and JSON value of a detail of a later version.
                 Other((_rt::String, _rt::String)),
@@ -1670,10 +1755,15 @@ pub mod airlock {
                 serde::Serialize
             )]
             pub enum Severity {
+                /// Worth a note.
                 Info,
+                /// Harmless by itself.
                 Low,
+                /// Somebody should look at it.
                 Medium,
+                /// Harm is likely.
                 High,
+                /// Harm is under way.
                 Critical,
             }
             impl ::core::fmt::Debug for Severity {
@@ -1716,6 +1806,7 @@ pub mod airlock {
                 pub event: u32,
                 /// Start inside that event's text.
                 pub start: u32,
+                /// Length in bytes.
                 pub len: u32,
             }
             impl ::core::fmt::Debug for Span {
@@ -1735,6 +1826,7 @@ pub mod airlock {
             pub struct Finding {
                 /// What it is, `<policy>.<word>` by convention: actuators and the operator's table `[on_finding]` subscribe to it.
                 pub kind: _rt::String,
+                /// How bad it is.
                 pub severity: Severity,
                 /// 0..1.
                 pub confidence: f32,
@@ -1764,8 +1856,11 @@ pub mod airlock {
             #[repr(C)]
             #[derive(Clone, Copy, PartialEq, serde::Deserialize, serde::Serialize)]
             pub struct ReleaseMark {
+                /// What is released: with `choice` and `block` as in `event`.
                 pub channel: Channel,
+                /// Index of the choice.
                 pub choice: u16,
+                /// Index of the content block or tool call.
                 pub block: u16,
                 /// Everything before this offset may go out. Never moves backwards.
                 pub upto: u32,
@@ -1794,6 +1889,7 @@ pub mod airlock {
                 ToolCall(_rt::String),
                 /// The result of the tool call with this id.
                 ToolResult(_rt::String),
+                /// An item of a later version, by name.
                 Other(_rt::String),
             }
             impl ::core::fmt::Debug for Item {
@@ -1861,10 +1957,13 @@ pub mod airlock {
             /// Parks one item until an answer arrives. Other items go on.
             #[derive(Clone, PartialEq, serde::Deserialize, serde::Serialize)]
             pub struct Pending {
+                /// Of the question whose answer is awaited.
                 pub ticket: u64,
+                /// What waits.
                 pub item: Item,
                 /// 1 to 86,400,000; the host shortens it to its own limits.
                 pub deadline_ms: u32,
+                /// What happens to it when nobody answers in time.
                 pub on_timeout: OnTimeout,
             }
             impl ::core::fmt::Debug for Pending {
@@ -1883,8 +1982,11 @@ pub mod airlock {
             /// What a reasoner returns. An empty one means: nothing found, nothing new released.
             #[derive(Clone, PartialEq, serde::Deserialize, serde::Serialize)]
             pub struct Assessment {
+                /// What was concluded.
                 pub findings: _rt::Vec<Finding>,
+                /// How far text may go out, in channels that the policy holds.
                 pub release: _rt::Vec<ReleaseMark>,
+                /// What must wait for an answer.
                 pub pending: _rt::Vec<Pending>,
             }
             impl ::core::fmt::Debug for Assessment {
@@ -1899,10 +2001,12 @@ pub mod airlock {
                         .finish()
                 }
             }
+            /// A finding and whose it is.
             #[derive(Clone, PartialEq, serde::Deserialize, serde::Serialize)]
             pub struct ReportedFinding {
                 /// Name of the policy that found it.
                 pub policy: _rt::String,
+                /// What was found.
                 pub finding: Finding,
             }
             impl ::core::fmt::Debug for ReportedFinding {
@@ -1919,7 +2023,9 @@ pub mod airlock {
             /// What an actuator is given: findings of the kinds it subscribed to, and the events they were drawn from.
             #[derive(Clone, PartialEq, serde::Deserialize, serde::Serialize)]
             pub struct Situation {
+                /// The findings, those of other policies included.
                 pub findings: _rt::Vec<ReportedFinding>,
+                /// The events. Evidence points into it.
                 pub batch: Batch,
             }
             impl ::core::fmt::Debug for Situation {
@@ -1946,7 +2052,9 @@ pub mod airlock {
                 serde::Serialize
             )]
             pub enum Scope {
+                /// This model call.
                 Exchange,
+                /// This model call as far as it is still possible, and all further ones of the session.
                 Session,
             }
             impl ::core::fmt::Debug for Scope {
@@ -1976,7 +2084,9 @@ pub mod airlock {
             /// A name and a value, kept on the timeline.
             #[derive(Clone, PartialEq, serde::Deserialize, serde::Serialize)]
             pub struct Annotation {
+                /// What it is, in the policy's own words.
                 pub name: _rt::String,
+                /// Anything.
                 pub value: _rt::String,
             }
             impl ::core::fmt::Debug for Annotation {
@@ -1990,10 +2100,14 @@ pub mod airlock {
                         .finish()
                 }
             }
+            /// News for people.
             #[derive(Clone, PartialEq, serde::Deserialize, serde::Serialize)]
             pub struct Alert {
+                /// How bad it is.
                 pub severity: Severity,
+                /// One line.
                 pub title: _rt::String,
+                /// The rest; may be empty.
                 pub body: _rt::String,
                 /// Name of a configured webhook; empty: the default ones.
                 pub webhook: _rt::String,
@@ -2059,11 +2173,16 @@ pub mod airlock {
                     }
                 }
             }
+            /// A message to add.
             #[derive(Clone, PartialEq, serde::Deserialize, serde::Serialize)]
             pub struct Injection {
+                /// Who speaks. A result of a tool cannot be injected.
                 pub role: Role,
+                /// What is said.
                 pub text: _rt::String,
+                /// Where it goes.
                 pub position: Position,
+                /// Whether it is sent once, or stays in the conversation.
                 pub scope: Scope,
             }
             impl ::core::fmt::Debug for Injection {
@@ -2079,10 +2198,14 @@ pub mod airlock {
                         .finish()
                 }
             }
+            /// A new text for a message.
             #[derive(Clone, PartialEq, serde::Deserialize, serde::Serialize)]
             pub struct MessageEdit {
+                /// Identity of the message.
                 pub message: u64,
+                /// Its new text.
                 pub text: _rt::String,
+                /// How long it has the new text.
                 pub scope: Scope,
             }
             impl ::core::fmt::Debug for MessageEdit {
@@ -2097,10 +2220,13 @@ pub mod airlock {
                         .finish()
                 }
             }
+            /// A message to leave out.
             #[repr(C)]
             #[derive(Clone, Copy, PartialEq, serde::Deserialize, serde::Serialize)]
             pub struct MessageEviction {
+                /// Identity of the message.
                 pub message: u64,
+                /// How long it stays out.
                 pub scope: Scope,
             }
             impl ::core::fmt::Debug for MessageEviction {
@@ -2117,9 +2243,13 @@ pub mod airlock {
             /// Puts new messages in the place of a range of old ones.
             #[derive(Clone, PartialEq, serde::Deserialize, serde::Serialize)]
             pub struct MessageReplacement {
+                /// Identity of the first message of the range.
                 pub first: u64,
+                /// Identity of its last message.
                 pub last: u64,
+                /// What stands there instead: role and text of each.
                 pub messages: _rt::Vec<(Role, _rt::String)>,
+                /// How long.
                 pub scope: Scope,
             }
             impl ::core::fmt::Debug for MessageReplacement {
@@ -2140,6 +2270,7 @@ pub mod airlock {
             pub struct Parameters {
                 /// Name, and value as JSON. `model`, `messages`, `stream` and `tools` have actions of their own and are refused here.
                 pub set: _rt::Vec<(_rt::String, _rt::String)>,
+                /// How long they hold.
                 pub scope: Scope,
             }
             impl ::core::fmt::Debug for Parameters {
@@ -2153,12 +2284,14 @@ pub mod airlock {
                         .finish()
                 }
             }
+            /// Where to send a call. One of the two names must be given.
             #[derive(Clone, PartialEq, serde::Deserialize, serde::Serialize)]
             pub struct Route {
                 /// Name of a configured upstream; empty: the present one.
                 pub upstream: _rt::String,
                 /// Model to ask for; empty: as requested.
                 pub model: _rt::String,
+                /// This call only (which for `route` must not have gone upstream yet), or the rest of the session.
                 pub scope: Scope,
             }
             impl ::core::fmt::Debug for Route {
@@ -2173,6 +2306,7 @@ pub mod airlock {
                         .finish()
                 }
             }
+            /// How the client is told.
             #[repr(u8)]
             #[derive(
                 Clone,
@@ -2218,8 +2352,10 @@ pub mod airlock {
                     }
                 }
             }
+            /// Keeps everything that is not yet released from the client, and ends the exchange.
             #[derive(Clone, PartialEq, serde::Deserialize, serde::Serialize)]
             pub struct Block {
+                /// How the client is told.
                 pub mode: BlockMode,
                 /// Shown to the client.
                 pub reason: _rt::String,
@@ -2238,14 +2374,20 @@ pub mod airlock {
                         .finish()
                 }
             }
+            /// A new text for a range of a channel.
             #[derive(Clone, PartialEq, serde::Deserialize, serde::Serialize)]
             pub struct Replacement {
+                /// Where the range is: with `choice` and `block` as in `event`.
                 pub channel: Channel,
+                /// Index of the choice.
                 pub choice: u16,
+                /// Index of the content block or tool call.
                 pub block: u16,
                 /// Offset in the channel; nothing of the range may have been released.
                 pub offset: u32,
+                /// Length of the range in bytes; 0 inserts.
                 pub len: u32,
+                /// What stands there instead.
                 pub text: _rt::String,
             }
             impl ::core::fmt::Debug for Replacement {
@@ -2266,6 +2408,7 @@ pub mod airlock {
             /// Ends a generation early with a partial result.
             #[derive(Clone, PartialEq, serde::Deserialize, serde::Serialize)]
             pub struct Stop {
+                /// Shown to the client.
                 pub reason: _rt::String,
                 /// 0..1: how far the partial result can be relied on; negative if unknown.
                 pub confidence: f32,
@@ -2284,12 +2427,14 @@ pub mod airlock {
                         .finish()
                 }
             }
+            /// Another attempt.
             #[derive(Clone, PartialEq, serde::Deserialize, serde::Serialize)]
             pub struct Retry {
                 /// Name of a configured upstream; empty: the same.
                 pub upstream: _rt::String,
                 /// Model; empty: the same.
                 pub model: _rt::String,
+                /// Wait before it, in milliseconds.
                 pub after_ms: u32,
             }
             impl ::core::fmt::Debug for Retry {
@@ -2304,8 +2449,10 @@ pub mod airlock {
                         .finish()
                 }
             }
+            /// A tool call that the client must not see.
             #[derive(Clone, PartialEq, serde::Deserialize, serde::Serialize)]
             pub struct ToolDenial {
+                /// The vendor's id of the call.
                 pub id: _rt::String,
                 /// Given to the model as the result of the call.
                 pub reason: _rt::String,
@@ -2321,8 +2468,10 @@ pub mod airlock {
                         .finish()
                 }
             }
+            /// New arguments for a tool call.
             #[derive(Clone, PartialEq, serde::Deserialize, serde::Serialize)]
             pub struct ToolRewrite {
+                /// The vendor's id of the call.
                 pub id: _rt::String,
                 /// New arguments, as JSON.
                 pub arguments: _rt::String,
@@ -2338,10 +2487,14 @@ pub mod airlock {
                         .finish()
                 }
             }
+            /// A new text for the result of a tool call.
             #[derive(Clone, PartialEq, serde::Deserialize, serde::Serialize)]
             pub struct ResultSubstitution {
+                /// The vendor's id of the call.
                 pub id: _rt::String,
+                /// What the model is given instead.
                 pub text: _rt::String,
+                /// How long.
                 pub scope: Scope,
             }
             impl ::core::fmt::Debug for ResultSubstitution {
@@ -2356,12 +2509,18 @@ pub mod airlock {
                         .finish()
                 }
             }
+            /// An item that waits for a person's word.
             #[derive(Clone, PartialEq, serde::Deserialize, serde::Serialize)]
             pub struct Hold {
+                /// What waits.
                 pub item: Item,
+                /// One line for the person.
                 pub title: _rt::String,
+                /// What the person must know to decide.
                 pub body: _rt::String,
+                /// 1 to 86,400,000; the host shortens it to its own limits.
                 pub deadline_ms: u32,
+                /// What happens when nobody decides in time.
                 pub on_timeout: OnTimeout,
             }
             impl ::core::fmt::Debug for Hold {
@@ -2378,10 +2537,12 @@ pub mod airlock {
                         .finish()
                 }
             }
+            /// A tool that is not called for a while.
             #[derive(Clone, PartialEq, serde::Deserialize, serde::Serialize)]
             pub struct Circuit {
                 /// Name of a tool.
                 pub tool: _rt::String,
+                /// How long, in milliseconds.
                 pub cooldown_ms: u32,
                 /// Given as the result of each call while the circuit is open.
                 pub answer: _rt::String,
@@ -2398,10 +2559,12 @@ pub mod airlock {
                         .finish()
                 }
             }
+            /// Where a generation is to turn.
             #[derive(Clone, PartialEq, serde::Deserialize, serde::Serialize)]
             pub struct Steering {
                 /// Instruction after which the generation goes on.
                 pub instruction: _rt::String,
+                /// Whether held text goes out first; if not, it is discarded.
                 pub keep_held: bool,
             }
             impl ::core::fmt::Debug for Steering {
@@ -2419,6 +2582,7 @@ pub mod airlock {
             #[repr(C)]
             #[derive(Clone, Copy, PartialEq, serde::Deserialize, serde::Serialize)]
             pub struct Allocation {
+                /// Whose limits: those of this exchange or of the session.
                 pub scope: Scope,
                 /// Tokens in all; 0: as before.
                 pub max_tokens: u64,
@@ -2446,14 +2610,19 @@ pub mod airlock {
                 Alert(Alert),
                 /// Adds a message to the conversation.
                 Inject(Injection),
+                /// Gives a message another text before the model sees it.
                 EditMessage(MessageEdit),
+                /// Leaves a message out.
                 EvictMessage(MessageEviction),
+                /// Puts others in the place of a range of messages, such as a summary.
                 ReplaceMessages(MessageReplacement),
+                /// Sets fields of the request.
                 SetParameters(Parameters),
                 /// Sends the call (or all further calls of the session) elsewhere.
                 Route(Route),
                 /// Answers in the model's place; nothing goes upstream.
                 AnswerLocally(_rt::String),
+                /// Lets nothing further reach the client.
                 Block(Block),
                 /// Replaces text that is not yet released.
                 ReplaceRange(Replacement),
@@ -2461,10 +2630,15 @@ pub mod airlock {
                 Stop(Stop),
                 /// Repeats a failed call.
                 Retry(Retry),
+                /// Keeps a tool call from the client; the model is told so and goes on.
                 DenyToolCall(ToolDenial),
+                /// Lets a tool call out with other arguments.
                 RewriteToolCall(ToolRewrite),
+                /// Gives the model another text as the result of a tool call.
                 SubstituteToolResult(ResultSubstitution),
+                /// Lets an item wait until a person decides.
                 HoldForPerson(Hold),
+                /// Keeps a tool from being called for a while.
                 OpenCircuit(Circuit),
                 /// Cuts the generation and lets it go on under an instruction, in the same client stream.
                 Steer(Steering),
@@ -2476,6 +2650,7 @@ pub mod airlock {
                 Checkpoint(_rt::String),
                 /// Returns the conversation to a marked point.
                 Rollback(_rt::String),
+                /// Sets limits of tokens and money.
                 Allocate(Allocation),
                 /// Name and JSON value of an action of a later version.
                 Other((_rt::String, _rt::String)),
@@ -2569,7 +2744,9 @@ pub mod airlock {
             /// What an actuator returns. The host applies each action or says why not.
             #[derive(Clone, PartialEq, serde::Deserialize, serde::Serialize)]
             pub struct Decision {
+                /// What to do. In one slot the strongest wins, among equals the first.
                 pub actions: _rt::Vec<Action>,
+                /// What must wait for an answer.
                 pub pending: _rt::Vec<Pending>,
             }
             impl ::core::fmt::Debug for Decision {
@@ -2583,6 +2760,7 @@ pub mod airlock {
                         .finish()
                 }
             }
+            /// How a pattern is written.
             #[repr(u8)]
             #[derive(
                 Clone,
@@ -2634,8 +2812,11 @@ pub mod airlock {
             pub struct Pattern {
                 /// Channels to search. Empty: all channels of generated text.
                 pub channels: _rt::Vec<Channel>,
+                /// How to read `text`.
                 pub syntax: PatternSyntax,
+                /// What to look for.
                 pub text: _rt::String,
+                /// Whether upper and lower case are the same.
                 pub ignore_case: bool,
             }
             impl ::core::fmt::Debug for Pattern {
@@ -2651,9 +2832,11 @@ pub mod airlock {
                         .finish()
                 }
             }
+            /// A limit of a vital.
             #[repr(C)]
             #[derive(Clone, Copy, PartialEq, serde::Deserialize, serde::Serialize)]
             pub struct Threshold {
+                /// Which vital.
                 pub vital: VitalId,
                 /// Wakes once when the value rises above this, again after it fell below.
                 pub above: f64,
@@ -2679,7 +2862,10 @@ pub mod airlock {
                 EveryTokens(u32),
                 /// Milliseconds during a generation, 10 or more.
                 EveryMs(u32),
+                /// A vital rises above a limit.
                 VitalAbove(Threshold),
+                /// Name and JSON value of a condition of a later version. One that the host does not know never
+                /// holds.
                 Other((_rt::String, _rt::String)),
             }
             impl ::core::fmt::Debug for Wake {
@@ -2748,10 +2934,13 @@ pub mod airlock {
                     }
                 }
             }
+            /// How text of one channel is released.
             #[repr(C)]
             #[derive(Clone, Copy, PartialEq, serde::Deserialize, serde::Serialize)]
             pub struct ChannelRelease {
+                /// Which channel.
                 pub channel: Channel,
+                /// How.
                 pub mode: ReleaseMode,
                 /// For `hold-until-judged`: text held this long wakes the policy. 1 to 60,000 ms; 0: the host's default.
                 pub max_hold_ms: u32,
@@ -2773,6 +2962,7 @@ pub mod airlock {
             pub struct Subscription {
                 /// Conditions for `observe`. None and no patterns: never called.
                 pub wakes: _rt::Vec<Wake>,
+                /// What to look for in generated text. Matches come with the batch.
                 pub patterns: _rt::Vec<Pattern>,
                 /// Channels that are not named pass unless woken.
                 pub release: _rt::Vec<ChannelRelease>,
@@ -5321,11 +5511,14 @@ pub mod exports {
                     unsafe fn resource_from_raw_(handle: *mut Self::Rep) -> Self::Rep {
                         *unsafe { _rt::Box::from_raw(handle) }
                     }
+                    /// Begins a session. `settings` is the JSON that `configure` accepted. An error is a failure of the policy in this
+                    /// session.
                     #[allow(async_fn_in_trait)]
                     fn open(
                         facts: Facts,
                         settings: _rt::String,
                     ) -> ::core::result::Result<Session, _rt::String>;
+                    /// Judges what happened since the last call. Called when one of the subscription's conditions holds.
                     #[allow(async_fn_in_trait)]
                     fn observe(&self, batch: Batch) -> Assessment;
                     /// The session's memory, at most 64 KiB. Empty if it needs none.
@@ -8162,15 +8355,19 @@ pub mod exports {
                     unsafe fn resource_from_raw_(handle: *mut Self::Rep) -> Self::Rep {
                         *unsafe { _rt::Box::from_raw(handle) }
                     }
+                    /// As `reasoning.session.open`. A policy that is both is opened twice, and its halves share no memory.
                     #[allow(async_fn_in_trait)]
                     fn open(
                         facts: Facts,
                         settings: _rt::String,
                     ) -> ::core::result::Result<Session, _rt::String>;
+                    /// Says what to do about findings of the kinds that the subscription names.
                     #[allow(async_fn_in_trait)]
                     fn decide(&self, situation: Situation) -> Decision;
+                    /// As `reasoning.session.save`.
                     #[allow(async_fn_in_trait)]
                     fn save(&self) -> ::core::result::Result<_rt::Vec<u8>, _rt::String>;
+                    /// As `reasoning.session.restore`.
                     #[allow(async_fn_in_trait)]
                     fn restore(
                         facts: Facts,
