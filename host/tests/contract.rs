@@ -12,7 +12,10 @@ use wit_component::WitPrinter;
 use wit_parser::{Docs, PackageId, Resolve, TypeDefKind};
 
 /// Version and digest of the contract in `wit/`.
-const FROZEN: (&str, &str) = ("0.1.0", "15c4228f99d45b7a70accc99c0d36d8de414a175e9ef1c58191cfd4c9112ecfd");
+const FROZEN: (&str, &str) = (
+    "0.1.0",
+    "15c4228f99d45b7a70accc99c0d36d8de414a175e9ef1c58191cfd4c9112ecfd",
+);
 
 fn contract() -> (Resolve, PackageId) {
     let mut resolve = Resolve::default();

@@ -40,7 +40,7 @@ fn test(directory: &Path) -> anyhow::Result<()> {
         .status()
         .with_context(|| {
             format!(
-                "cannot run cargo in {}: install Rust (rustup.rs)",
+                "cannot run cargo in {}: name a policy's directory, and install Rust (rustup.rs) if it is missing",
                 directory.display()
             )
         })?;
