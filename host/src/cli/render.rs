@@ -110,7 +110,11 @@ impl EventRenderer {
             self.text((session, event.exchange, *place), event.at, text, &mut out);
             return out;
         }
-        if !self.verbose && matches!(event.body, Body::Vitals { .. } | Body::PolicyCall { .. }) {
+        let detail = matches!(
+            event.body,
+            Body::Vitals { .. } | Body::PolicyCall { .. } | Body::PolicySeated { .. }
+        );
+        if detail && !self.verbose {
             return out;
         }
         self.flush_where(&mut out, |key| {
@@ -529,6 +533,21 @@ impl EventRenderer {
                     dim(&self.fit(&one_line(text), head.len() + 2))
                 );
                 self.line(&gutter("!", "fault", Paint::RED), &text, out);
+            }
+            Body::PolicySeated {
+                policy,
+                generation,
+                digest,
+                enforces,
+                ..
+            } => {
+                let mode = if *enforces { "enforces" } else { "observes" };
+                let short = digest.get(..12).unwrap_or(digest);
+                let text = format!(
+                    "{} generation {generation} ({short}) {mode}",
+                    one_line(policy)
+                );
+                self.line(&gutter("·", "policy", Paint::DIM), &dim(&text), out);
             }
             Body::PolicyMoved {
                 policy,

@@ -345,6 +345,20 @@ pub enum Body {
         /// `open` or `closed`.
         on_failure: String,
     },
+    /// From now on this generation of a policy judges the session. Numbers of generations count since the process began;
+    /// the digests name what judged for ever.
+    PolicySeated {
+        /// Who.
+        policy: String,
+        /// Its generation.
+        generation: u32,
+        /// SHA-256 of the component.
+        digest: String,
+        /// SHA-256 of its settings, first 16 hexadecimal digits.
+        settings: String,
+        /// Whether its word is law.
+        enforces: bool,
+    },
     /// A session's seat moved to another generation.
     PolicyMoved {
         /// Who.

@@ -184,6 +184,7 @@ fn each_content(body: &mut Body, f: &mut impl FnMut(&mut Content<'_>)) {
         | Body::ResponseEnd { .. }
         | Body::Vitals { .. }
         | Body::PolicyCall { .. }
+        | Body::PolicySeated { .. }
         | Body::PolicyMoved { .. }
         | Body::Passage { .. }
         | Body::Unjudged { .. }

@@ -43,9 +43,13 @@ impl Exchange {
         set.entries
             .iter()
             .map(|next| {
+                let fresh = self.session.seated(&next.name).is_none();
                 let seat = self.session.seat(next, &self.app.asks);
                 let mut seat = seat.lock().unwrap_or_else(PoisonError::into_inner);
                 let present = Arc::clone(seat.generation());
+                if fresh {
+                    self.seated(next);
+                }
                 if Arc::ptr_eq(&present, next) || (next.on_reload == Move::Pin && present.state() != State::Retired) {
                     return present;
                 }
@@ -69,9 +73,23 @@ impl Exchange {
                         how: how.to_owned(),
                     },
                 );
+                self.seated(next);
                 Arc::clone(next)
             })
             .collect()
+    }
+
+    fn seated(&self, generation: &Generation) {
+        self.session.timeline.append(
+            self.number,
+            Body::PolicySeated {
+                policy: generation.name.to_string(),
+                generation: generation.number,
+                digest: generation.digest.clone(),
+                settings: generation.settings_digest.clone(),
+                enforces: generation.enforces(),
+            },
+        );
     }
 
     fn replan(&mut self, plan: Arc<Plan>) {
