@@ -55,7 +55,6 @@ const MIGRATIONS: &[&str] = &["
         seq      INTEGER NOT NULL,
         exchange INTEGER NOT NULL,
         at       INTEGER NOT NULL,
-        kind     TEXT GENERATED ALWAYS AS (body ->> '$.kind') VIRTUAL,
         body     TEXT    NOT NULL,
         PRIMARY KEY (session, seq)
     ) STRICT, WITHOUT ROWID;
