@@ -271,3 +271,23 @@ def _answers(url: str) -> bool:
         return httpx.get(f"{url}/models", timeout=5).status_code == 200
     except httpx.TransportError:
         return False
+
+
+@pytest.mark.parametrize(
+    "entry",
+    ['[policy.ghost]\n', '[policy.blocklist.settings]\npatterns = 7\n', '[policy.blocklist]\nfile = "gone.wasm"\n'],
+)
+def test_airlock_does_not_start_without_a_policy_that_is_named(tmp_path, simulator: Simulator, entry: str) -> None:
+    from harness import Process
+
+    (tmp_path / "airlock.toml").write_text(
+        f'[gateway]\nlisten = "127.0.0.1:{free_port()}"\n[admin]\nlisten = "127.0.0.1:{free_port()}"\n'
+        f'[data]\ndir = "{tmp_path / "data"}"\n[policies]\ndir = "{tmp_path / "policies"}"\n'
+        f'[upstream.sim]\nbase_url = "{simulator.base_url}"\n{entry}'
+    )
+    process = Process(["serve"], tmp_path / "log", {"HOME": str(tmp_path)}, tmp_path)
+    try:
+        assert process.child.wait(60) == 64, process.output
+        assert "does not serve" in process.output and entry.split("]")[0].split(".")[1] in process.output
+    finally:
+        process.stop()

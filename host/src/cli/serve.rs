@@ -80,6 +80,7 @@ impl Airlock {
         let store = open_store(&config)?;
         let feed = Feed::new();
         let policies = start_policies(&config).await?;
+        all_entries_serve(&config, &policies)?;
         let recorder = Recorder {
             store: store.clone(),
             feed: feed.clone(),
@@ -157,6 +158,35 @@ async fn start_policies(config: &Config) -> anyhow::Result<Arc<Policies>> {
     tokio::task::spawn_blocking(move || Policies::start(settings))
         .await
         .context("loading the policies was interrupted")?
+}
+
+/// A policy that the operator names is relied on: Airlock does not start without it, as with any other mistake in the
+/// configuration. Files that were only dropped into the directory are another matter.
+fn all_entries_serve(config: &Config, policies: &Policies) -> Result<(), Failure> {
+    let status = policies.status();
+    let broken: Vec<String> = config
+        .policy
+        .iter()
+        .filter(|(_, spec)| spec.enabled)
+        .filter_map(|(name, _)| match status.iter().find(|s| s.name == *name) {
+            Some(s) if s.generation.is_some() => None,
+            Some(s) => Some((name, s.last_error.clone())),
+            None => Some((name, None)),
+        })
+        .map(|(name, why)| {
+            let why = why.unwrap_or_else(|| {
+                "no policy of this name is inside, and none is in the directory".to_owned()
+            });
+            format!("policy.{name}: {why}")
+        })
+        .collect();
+    if broken.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::usage(anyhow::anyhow!(
+        "a policy of the configuration does not serve: mend it, or set `enabled = false`\n{}",
+        broken.join("\n")
+    )))
 }
 
 /// Sessions that are idle leave memory; their next request brings them back from the store.
