@@ -4,7 +4,7 @@
 
 POLICIES := $(patsubst %/Cargo.toml,%,$(wildcard plugins/*/Cargo.toml))
 # cargo-nextest runs the tests of all crates at once; without it cargo runs them crate after crate.
-TESTS := $(shell cargo nextest --version >/dev/null 2>&1 && echo "cargo nextest run" || echo "cargo test")
+TESTS := $(shell cargo nextest --version >/dev/null 2>&1 && echo "cargo nextest run --no-fail-fast" || echo "cargo test --no-fail-fast")
 
 say = @printf '\n\033[1m== %s\033[0m\n' "$(1)" >&2
 

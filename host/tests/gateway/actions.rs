@@ -710,7 +710,7 @@ async fn an_item_that_waits_for_nobody_goes_its_stated_way() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn time_alone_wakes_a_policy() {
-    let slow = json!({"wakes": [{"vital-above": {"vital": 1, "above": 30_000.0}}]});
+    let slow = json!({"wakes": [{"vital-above": {"vital": 1, "above": 200_000.0}}]});
     let world = world(vec![Policy::new("clock", ordering(slow, &[stop(false)]))]).await;
     // Silent before the first token and after it.
     for (session, script) in [
