@@ -152,13 +152,20 @@ impl Guest {
     fn resolve(&self) -> (Resolve, wit_parser::WorldId) {
         let dir = tempfile::tempdir().unwrap();
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../wit");
+        let mut made = vec![false; self.contract.len()];
         for file in ["host.wit", "policy.wit", "types.wit"] {
             let mut text = std::fs::read_to_string(source.join(file)).unwrap();
-            for (from, to) in &self.contract {
+            for ((from, to), made) in self.contract.iter().zip(&mut made) {
+                *made |= text.contains(from);
                 text = text.replace(from, to);
             }
             std::fs::write(dir.path().join(file), text).unwrap();
         }
+        assert!(
+            made.iter().all(|made| *made),
+            "the contract has no such text: {:?}",
+            self.contract
+        );
         let mut resolve = Resolve::default();
         let (package, _) = resolve.push_path(dir.path()).unwrap();
         let world = resolve.select_world(&[package], Some(self.world)).unwrap();
