@@ -345,10 +345,7 @@ fn lies_about_its_version() {
     };
     // Says 0.1.0 and has another enum behind it.
     let forged = Guest {
-        contract: vec![(
-            "enum severity {",
-            "enum severity { whisper,",
-        )],
+        contract: vec![("enum severity {", "enum severity { whisper,")],
         ..Guest::default()
     };
     let vague = Guest {
