@@ -24,6 +24,21 @@ pub mod id {
     pub const TOKEN_LIMIT: u16 = 20;
     pub const TOKEN_USED_SHARE: u16 = 21;
     pub const CONTEXT_SHARE: u16 = 22;
+    pub const HOST_CPU: u16 = 30;
+    pub const HOST_MEMORY: u16 = 31;
+    pub const HOST_IO: u16 = 32;
+    pub const AGENT_CPU: u16 = 33;
+    pub const AGENT_MEMORY: u16 = 34;
+    pub const AGENT_IO: u16 = 35;
+    pub const TOOL_ERROR_RATE: u16 = 40;
+    pub const TOOL_P50: u16 = 41;
+    pub const TOOL_P99: u16 = 42;
+    pub const MODEL_ERROR_RATE: u16 = 43;
+    pub const MODEL_P50: u16 = 44;
+    pub const MODEL_P99: u16 = 45;
+    pub const UPSTREAM_ERROR_RATE: u16 = 46;
+    pub const UPSTREAM_P50: u16 = 47;
+    pub const UPSTREAM_P99: u16 = 48;
 }
 
 /// What a session measured, as a copy at one moment.
