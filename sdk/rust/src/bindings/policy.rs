@@ -1457,8 +1457,21 @@ pub mod airlock {
             /// | 20 | token-limit | tokens | the session's limit in the ledger; absent if none |
             /// | 21 | token-used-share | 0..1 | `session-tokens` / `token-limit` |
             /// | 22 | context-share | 0..1 | prompt tokens / the model's window; absent if the window is unknown |
-            /// | 30 | host-cpu | 0..1 | the machine |
+            /// | 30 | host-cpu | 0..1 | the machine, share of its processors in use |
             /// | 31 | host-memory | 0..1 | the machine, share in use |
+            /// | 32 | host-io | 0..1 | the machine, share of time in which some task waited for a disk |
+            /// | 33 | agent-cpu | processors | the process or cgroup that the operator named as the agent's |
+            /// | 34 | agent-memory | bytes | the same |
+            /// | 35 | agent-io | bytes/s | the same, read and written |
+            /// | 40 | tool-error-rate | 0..1 | the tool whose result is the newest, its results of the last 5 minutes in this session |
+            /// | 41 | tool-p50 | us | the same, durations |
+            /// | 42 | tool-p99 | us | the same, durations |
+            /// | 43 | model-error-rate | 0..1 | the model that is asked, its calls of the last 5 minutes by anyone |
+            /// | 44 | model-p50 | us | the same, time to the first token |
+            /// | 45 | model-p99 | us | the same, time to the first token |
+            /// | 46 | upstream-error-rate | 0..1 | the upstream that is asked, its calls of the last 5 minutes by anyone |
+            /// | 47 | upstream-p50 | us | the same, time to the first token |
+            /// | 48 | upstream-p99 | us | the same, time to the first token |
             pub type VitalId = u16;
             /// A measurement.
             #[repr(C)]
