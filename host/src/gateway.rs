@@ -1,6 +1,7 @@
 //! HTTP in: the listener for applications, and what the wire says.
 
 pub mod app;
+pub mod declared;
 pub mod dialect;
 pub mod exchange;
 pub mod guard;

@@ -3,6 +3,7 @@
 
 pub mod content;
 pub mod conversation;
+pub mod declared;
 pub mod event;
 pub mod feed;
 pub mod key;

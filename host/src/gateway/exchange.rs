@@ -22,6 +22,7 @@ use http::header::{self, HeaderMap, HeaderValue};
 use http::{Request, Response, StatusCode};
 
 use super::app::{App, Settings};
+use super::declared;
 use super::dialect::openai_chat::OpenAiChat;
 use super::dialect::{ClientError, Dialect, Failure};
 use super::passthrough::too_large;
@@ -60,6 +61,17 @@ pub async fn handle(State(app): State<Arc<App>>, request: Request<Body>) -> Resp
             message,
         );
     }
+    let declared = match declared::read(&head.headers) {
+        Ok(declared) => declared,
+        Err(error) => {
+            return refuse(
+                StatusCode::BAD_REQUEST,
+                FailureKind::Other,
+                "airlock_declared",
+                error.to_string(),
+            );
+        }
+    };
     let Ok(body) = axum::body::to_bytes(body, settings.config.gateway.max_body_bytes).await else {
         return too_large(settings.config.gateway.max_body_bytes);
     };
@@ -86,7 +98,8 @@ pub async fn handle(State(app): State<Arc<App>>, request: Request<Body>) -> Resp
             message,
         );
     }
-    let found = resolve::find(&head.headers, &view, &app.sessions);
+    let mut found = resolve::find(&head.headers, &view, &app.sessions);
+    found.extra = declared.facts();
     let limits = session_limits(&settings);
     let session = match app.sessions.get(found, limits).await {
         Ok(session) => session,
@@ -99,9 +112,15 @@ pub async fn handle(State(app): State<Arc<App>>, request: Request<Body>) -> Resp
             );
         }
     };
+    if declared.max_tokens.is_some() {
+        session.ledger.allocate(Limits {
+            tokens: declared.max_tokens,
+            cost: None,
+        });
+    }
     let retries = resolve::client_retries(&head.headers);
     let digest = resolve::body_digest(&body);
-    let exchange = Exchange::begin(app, session, dialect, view, digest, retries);
+    let exchange = Exchange::begin(app, session, dialect, view, digest, retries, declared);
     Call {
         exchange,
         settings,

@@ -54,6 +54,7 @@ pub fn find(headers: &HeaderMap, view: &RequestView, sessions: &Sessions) -> Fou
             key,
             confidence: "inferred",
             parent: None,
+            extra: Vec::new(),
         },
         None => found(headers, "prefix-hash", random_id(), "inferred"),
     }
@@ -85,6 +86,7 @@ fn found(headers: &HeaderMap, source: &str, value: String, confidence: &'static 
         },
         confidence,
         parent: header(headers, "x-parent-session-id"),
+        extra: Vec::new(),
     }
 }
 

@@ -36,6 +36,8 @@ pub struct Found {
     pub confidence: &'static str,
     /// The session that started it, if the client says so.
     pub parent: Option<String>,
+    /// Further facts for policies by name, such as what the request that opens the session declares.
+    pub extra: Vec<(String, String)>,
 }
 
 /// One live session. All its parts are behind locks that are held for microseconds.
@@ -151,10 +153,13 @@ impl Session {
                 session: id.to_string(),
                 seed,
                 started: opened,
-                extra: vec![
+                extra: [
                     ("session.source".to_owned(), found.key.source.clone()),
                     ("session.confidence".to_owned(), found.confidence.to_owned()),
-                ],
+                ]
+                .into_iter()
+                .chain(found.extra)
+                .collect(),
             }),
             timeline: Timeline::new(id, saved.map_or(1, |s| s.next_seq), recorder.clone()),
             ledger,

@@ -120,6 +120,7 @@ async fn spent(world: &World) -> u64 {
         },
         confidence: "explicit",
         parent: None,
+        extra: vec![],
     };
     let session = world
         .app

@@ -45,6 +45,7 @@ async fn ledger(world: &World, session: &str) -> Arc<airlock::session::ledger::L
         key,
         confidence: "explicit",
         parent: None,
+        extra: vec![],
     };
     let session = world
         .app

@@ -22,6 +22,7 @@ use crate::reason::plan::Plan;
 use crate::reason::round::{By, Heard, Order, Round};
 use crate::reason::watch::Watcher;
 use crate::session::conversation::{Conversation, Digest};
+use crate::session::declared::Declared;
 use crate::session::event::{Body, Micros, Outcome, Place, Status, Usage};
 use crate::session::ledger::{Settlement, Spend};
 use crate::session::state::Session;
@@ -76,6 +77,8 @@ pub struct Exchange {
     pub number: u32,
     pub(super) started: Micros,
     pub(super) view: RequestView,
+    /// What the request says about itself.
+    pub(super) declared: Declared,
     pub(super) digests: Vec<Digest>,
     pub(super) ids: Vec<u64>,
     pub(super) retry: u32,
@@ -133,6 +136,7 @@ impl Exchange {
         view: RequestView,
         body: Digest,
         client_retries: u32,
+        declared: Declared,
     ) -> Exchange {
         let at = now();
         let settings = app.settings.load_full();
@@ -167,6 +171,7 @@ impl Exchange {
             dialect,
             number,
             started: at,
+            declared,
             digests,
             ids: told.ids.clone(),
             retry,
@@ -211,6 +216,7 @@ impl Exchange {
             );
             exchange.wake(EventKind::SessionOpened, None);
         }
+        exchange.tell_declared(at);
         let from = exchange.log.len();
         let results = prepare::tell(
             &exchange.session,
@@ -234,6 +240,28 @@ impl Exchange {
             exchange.checkpoint(Checkpoint::ToolResult);
         }
         exchange
+    }
+
+    /// What the request says about itself: a note on the timeline, and an event of its own for policies that see `other`.
+    fn tell_declared(&mut self, at: Micros) {
+        let facts = self.declared.facts();
+        if facts.is_empty() {
+            return;
+        }
+        let value: serde_json::Map<_, _> = facts.into_iter().map(|(k, v)| (k, v.into())).collect();
+        let value = serde_json::Value::Object(value).to_string();
+        let seq = self.session.timeline.append(
+            self.number,
+            Body::Annotation {
+                policy: "client".to_owned(),
+                name: "declared".to_owned(),
+                value: value.clone(),
+            },
+        );
+        let detail = Detail::Other(("declared".to_owned(), value));
+        self.log
+            .push(seq, at, EventKind::Other, "", Some(detail), None);
+        self.wake(EventKind::Other, None);
     }
 
     /// Tells that the call is about to go to an upstream, and runs the request checkpoint.
