@@ -4,15 +4,14 @@ use serde::Serialize;
 
 use crate::{
     types::{
-        Action, Alert, Allocation, Annotation, Assessment, Block, BlockMode, Channel,
-        ChannelRelease, Decision, Description, EventKind, Finding, Injection, MessageEdit,
-        MessageEviction, MessageReplacement, Parameters, Pattern, PatternMatch, PatternSyntax,
-        Pending, Position, ReleaseMark, ReleaseMode, Replacement, ResultSubstitution, Retry, Role,
-        Route, Scope, Severity, Span, Steering, Stop, Subscription, Threshold, ToolDenial,
-        ToolRewrite, Wake,
+        Action, Approval, Assessment, Channel, ChannelRelease, Classification, Decision,
+        Description, EventKind, Finding, Generation, Item, OnTimeout, Pattern, PatternSyntax,
+        Pending, Question, ReleaseMark, ReleaseMode, Severity, Span, Subscription, Threshold, Wake,
     },
     vital,
 };
+
+mod actions;
 
 /// A description with the name, version, licence and summary of the policy's `Cargo.toml`.
 #[macro_export]
@@ -318,188 +317,49 @@ impl<A: Into<Action>> FromIterator<A> for Decision {
     }
 }
 
-/// Each record that stands for exactly one action becomes it.
-macro_rules! actions {
-    ($($record:ident => $case:ident),* $(,)?) => {
-        $(impl From<$record> for Action {
-            fn from(record: $record) -> Self {
-                Self::$case(record)
-            }
-        })*
-    };
-}
-
-actions! {
-    Annotation => Annotate,
-    Alert => Alert,
-    Injection => Inject,
-    MessageEdit => EditMessage,
-    MessageEviction => EvictMessage,
-    MessageReplacement => ReplaceMessages,
-    Parameters => SetParameters,
-    Route => Route,
-    Block => Block,
-    Replacement => ReplaceRange,
-    Stop => Stop,
-    Retry => Retry,
-    ToolDenial => DenyToolCall,
-    ToolRewrite => RewriteToolCall,
-    ResultSubstitution => SubstituteToolResult,
-    Steering => Steer,
-    Allocation => Allocate,
-}
-
-impl Annotation {
-    /// A note on the timeline.
-    pub fn new(name: impl Into<String>, value: impl Into<String>) -> Self {
+impl Pending {
+    /// Parks an item until the question of this ticket is answered, for 1 to 86,400,000 ms. When nobody answers in time
+    /// it is treated as blocked.
+    pub fn new(ticket: u64, item: Item, deadline_ms: u32) -> Self {
         Self {
-            name: name.into(),
-            value: value.into(),
+            ticket,
+            item,
+            deadline_ms,
+            on_timeout: OnTimeout::Block,
         }
+    }
+
+    /// When nobody answers in time, it goes on as if there were no objection.
+    pub fn or_release(mut self) -> Self {
+        self.on_timeout = OnTimeout::Release;
+        self
     }
 }
 
-impl Alert {
-    /// To the log and the default webhooks.
-    pub fn new(severity: Severity, title: impl Into<String>) -> Self {
-        Self {
-            severity,
+impl Question {
+    /// Which of the labels fits a text.
+    pub fn classify(text: impl Into<String>, labels: impl IntoIterator<Item = String>) -> Self {
+        Self::Classify(Classification {
+            text: text.into(),
+            labels: labels.into_iter().collect(),
+        })
+    }
+
+    /// Text by a model, of at most so many tokens; 0: the target's own limit.
+    pub fn generate(system: impl Into<String>, prompt: impl Into<String>, max_tokens: u32) -> Self {
+        Self::Generate(Generation {
+            system: system.into(),
+            prompt: prompt.into(),
+            max_tokens,
+        })
+    }
+
+    /// A person's yes or no.
+    pub fn approve(title: impl Into<String>, body: impl Into<String>) -> Self {
+        Self::Approve(Approval {
             title: title.into(),
-            body: String::new(),
-            webhook: String::new(),
-        }
-    }
-
-    /// More than the title says.
-    pub fn body(mut self, body: impl Into<String>) -> Self {
-        self.body = body.into();
-        self
-    }
-
-    /// To this configured webhook; empty: the default ones.
-    pub fn webhook(mut self, name: impl Into<String>) -> Self {
-        self.webhook = name.into();
-        self
-    }
-}
-
-impl Injection {
-    /// After everything, for this exchange.
-    pub fn new(role: Role, text: impl Into<String>) -> Self {
-        Self {
-            role,
-            text: text.into(),
-            position: Position::End,
-            scope: Scope::Exchange,
-        }
-    }
-
-    /// Elsewhere.
-    pub fn at(mut self, position: Position) -> Self {
-        self.position = position;
-        self
-    }
-
-    /// For the rest of the session.
-    pub fn for_session(mut self) -> Self {
-        self.scope = Scope::Session;
-        self
-    }
-}
-
-impl Route {
-    /// To another model, at the present upstream, for this exchange.
-    pub fn model(model: impl Into<String>) -> Self {
-        Self {
-            upstream: String::new(),
-            model: model.into(),
-            scope: Scope::Exchange,
-        }
-    }
-
-    /// At this configured upstream; empty: the present one.
-    pub fn upstream(mut self, name: impl Into<String>) -> Self {
-        self.upstream = name.into();
-        self
-    }
-
-    /// For the rest of the session.
-    pub fn for_session(mut self) -> Self {
-        self.scope = Scope::Session;
-        self
-    }
-}
-
-impl Block {
-    /// Blocks, and says why.
-    pub fn new(mode: BlockMode, reason: impl Into<String>) -> Self {
-        Self {
-            mode,
-            reason: reason.into(),
-            fallback: String::new(),
-        }
-    }
-
-    /// What the client is given instead, for [`BlockMode::Soft`].
-    pub fn fallback(mut self, text: impl Into<String>) -> Self {
-        self.fallback = text.into();
-        self
-    }
-}
-
-impl Replacement {
-    /// Puts a text in the place of a match.
-    pub fn of(found: &PatternMatch, text: impl Into<String>) -> Self {
-        Self {
-            channel: found.channel,
-            choice: found.choice,
-            block: found.block,
-            offset: found.offset,
-            len: found.len,
-            text: text.into(),
-        }
-    }
-}
-
-impl Stop {
-    /// Ends the generation; held text is discarded, and nothing is said of the confidence.
-    pub fn new(reason: impl Into<String>) -> Self {
-        Self {
-            reason: reason.into(),
-            confidence: -1.0,
-            keep_held: false,
-        }
-    }
-
-    /// How far the partial result can be relied on, 0..1.
-    pub fn confidence(mut self, confidence: f32) -> Self {
-        self.confidence = confidence;
-        self
-    }
-
-    /// Lets held text go out first.
-    pub fn keep_held(mut self) -> Self {
-        self.keep_held = true;
-        self
-    }
-}
-
-impl Allocation {
-    /// Limits of the session; 0 leaves one as before.
-    pub fn for_session(max_tokens: u64, max_cost: u64) -> Self {
-        Self {
-            scope: Scope::Session,
-            max_tokens,
-            max_cost,
-        }
-    }
-
-    /// Limits of this exchange; 0 leaves one as before.
-    pub fn for_exchange(max_tokens: u64, max_cost: u64) -> Self {
-        Self {
-            scope: Scope::Exchange,
-            max_tokens,
-            max_cost,
-        }
+            body: body.into(),
+            choices: Vec::new(),
+        })
     }
 }

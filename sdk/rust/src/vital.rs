@@ -39,7 +39,33 @@ pub const TOKEN_LIMIT: Id = 20;
 pub const TOKEN_USED_SHARE: Id = 21;
 /// Prompt tokens / the model's window, 0..1; absent if the window is not known.
 pub const CONTEXT_SHARE: Id = 22;
-/// Load of the machine, 0..1.
+/// The machine: share of its processors in use, 0..1.
 pub const HOST_CPU: Id = 30;
 /// Memory of the machine in use, 0..1.
 pub const HOST_MEMORY: Id = 31;
+/// The machine: share of time in which some task waited for a disk, 0..1.
+pub const HOST_IO: Id = 32;
+/// Processors that the agent's process or cgroup uses.
+pub const AGENT_CPU: Id = 33;
+/// Bytes of memory that it uses.
+pub const AGENT_MEMORY: Id = 34;
+/// Bytes that it reads and writes a second.
+pub const AGENT_IO: Id = 35;
+/// Share of failures among the results of the last 5 minutes in this session of the tool whose result is the newest, 0..1.
+pub const TOOL_ERROR_RATE: Id = 40;
+/// The same, median of the durations, in microseconds.
+pub const TOOL_P50: Id = 41;
+/// The same, 99th percentile of the durations, in microseconds.
+pub const TOOL_P99: Id = 42;
+/// Share of failures among the last 5 minutes' calls of the model that is asked, by anyone, 0..1.
+pub const MODEL_ERROR_RATE: Id = 43;
+/// The same, median time to the first token, in microseconds.
+pub const MODEL_P50: Id = 44;
+/// The same, 99th percentile of the time to the first token, in microseconds.
+pub const MODEL_P99: Id = 45;
+/// Share of failures among the last 5 minutes' calls of the upstream that is asked, by anyone, 0..1.
+pub const UPSTREAM_ERROR_RATE: Id = 46;
+/// The same, median time to the first token, in microseconds.
+pub const UPSTREAM_P50: Id = 47;
+/// The same, 99th percentile of the time to the first token, in microseconds.
+pub const UPSTREAM_P99: Id = 48;
