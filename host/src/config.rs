@@ -18,6 +18,7 @@ pub mod locate;
 pub mod on_finding;
 pub mod outward;
 pub mod parse;
+pub mod people;
 pub mod policies;
 pub mod problem;
 pub mod session;
@@ -31,6 +32,7 @@ pub use key::{KeyRef, Secret};
 pub use listen::{AdminConfig, GatewayConfig};
 pub use on_finding::{OnFinding, Reaction, Severity};
 pub use outward::{Credential, RouteConfig, UpstreamConfig, WebhookConfig};
+pub use people::PeopleConfig;
 pub use policies::PoliciesConfig;
 pub use problem::{Problem, Problems};
 pub use session::{Price, SessionConfig};
@@ -62,6 +64,8 @@ pub struct Config {
     pub on_finding: Vec<OnFinding>,
     /// Where alerts go, by name.
     pub webhooks: Vec<(String, WebhookConfig)>,
+    /// What waits for people.
+    pub people: PeopleConfig,
     /// Limits of one session.
     pub session: SessionConfig,
     /// Prices that go before the built-in table, by model.
@@ -93,6 +97,7 @@ impl Config {
             limits: Limits::default(),
             on_finding: Vec::new(),
             webhooks: Vec::new(),
+            people: PeopleConfig::default(),
             session: SessionConfig::default(),
             prices: Vec::new(),
         }

@@ -11,6 +11,7 @@ pub mod contract;
 pub mod demo;
 pub mod gateway;
 pub mod observe;
+pub mod people;
 pub mod policy;
 pub mod reason;
 pub mod session;

@@ -1,8 +1,8 @@
 //! Durable state: sessions, their timelines, saved seats of policies, ledgers.
 //!
 //! Guarantees. Nothing that is called while a stream runs waits for the disk: [`Store::append`] and the `save_*` calls
-//! queue and return. What the disk cannot take is dropped, counted, and said on the timeline. The one exception is money:
-//! [`Store::commit_ledger`] reports when its row would survive a power cut. After a crash the timeline is whole up to the last committed
+//! queue and return. What the disk cannot take is dropped, counted, and said on the timeline. The exceptions are money and
+//! people's decisions: [`Store::commit_ledger`] and [`Store::commit_approval`] report when their row would survive a power cut. After a crash the timeline is whole up to the last committed
 //! batch (about 50 ms ago), and state that was saved with those events is there with them.
 //!
 //! Not guaranteed: that an event is on the disk when `append` returns.
@@ -43,6 +43,18 @@ pub trait Store: Send + Sync + 'static {
     /// Saves a ledger and calls `done` once the row survives a power cut, or with the error. `done` runs on the writer's thread
     /// and must be short. The newest row wins, so rows of one session must be handed over in order.
     fn commit_ledger(&self, session: SessionId, row: LedgerRow, done: Done);
+
+    /// Saves an approval and calls `done` once the row survives a power cut, or with the error. `done` runs on the writer's
+    /// thread and must be short. The newest row of an id wins, so rows of one id must be handed over in order. A row whose
+    /// commit failed is tried again by the store until a newer one replaces it.
+    fn commit_approval(&self, row: ApprovalRow, done: Done);
+
+    /// Approvals that are on the disk, newest first. Blocking.
+    fn approvals(
+        &self,
+        filter: &ApprovalFilter,
+        limit: usize,
+    ) -> Result<Vec<ApprovalRow>, StoreError>;
 
     /// Everything known about a session, `None` for a new one. Waits for the disk (and for what is queued of this very
     /// session): call it from a blocking thread.
@@ -118,6 +130,37 @@ pub struct LedgerRow {
     pub reserved_tokens: u64,
     /// The same for cost.
     pub reserved_cost: u64,
+}
+
+/// An approval as it is stored: what the store must know to find it, and the rest as JSON, opaque to the store. It is
+/// forgotten with its session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApprovalRow {
+    /// Its id, 16 hexadecimal digits.
+    pub id: String,
+    /// Session in which it waits.
+    pub session: SessionId,
+    /// When it came.
+    pub opened: Micros,
+    /// Whether it is decided.
+    pub decided: bool,
+    /// Whether it still matters to calls: it waits, or its decision is remembered for repetitions of the call.
+    pub live: bool,
+    /// The approval.
+    pub value: String,
+}
+
+/// Which approvals to read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ApprovalFilter {
+    /// Only of this session.
+    pub session: Option<SessionId>,
+    /// Only decided ones, or only others.
+    pub decided: Option<bool>,
+    /// Only those that still matter to calls.
+    pub live: bool,
+    /// Only those whose id begins with these lower-case hexadecimal digits.
+    pub prefix: String,
 }
 
 /// Running totals of a session, kept by the store from the events themselves.

@@ -14,6 +14,7 @@ use serde_json::Value;
 use crate::session::event::{Body, Channel, Event, Micros, Outcome, Place, Role, Status, Usage};
 use crate::session::key::SessionId;
 
+mod people;
 pub mod style;
 
 use style::{Paint, Style, clean, count, dollars, duration, one_line, pad, shorten, split_line};
@@ -498,6 +499,7 @@ impl EventRenderer {
                 self.line(&gutter("▲", "finding", Paint::YELLOW), &text, out);
             }
             Body::Intervention { .. } => self.intervention(&gutter, &event.body, out),
+            Body::Held { .. } | Body::Decided { .. } => self.people(session, event, out),
             Body::PolicyCall {
                 policy,
                 generation,

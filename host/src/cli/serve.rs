@@ -17,6 +17,7 @@ use crate::gateway::reload::Reloader;
 use crate::gateway::server::Listeners;
 use crate::gateway::{App, Settings};
 use crate::observe::tokens::TokenCounter;
+use crate::people::Desk;
 use crate::policy::{Policies, PolicySettings};
 use crate::session::feed::Feed;
 use crate::session::sessions::Sessions;
@@ -87,7 +88,9 @@ impl Airlock {
             capture: config.data.capture,
         };
         let sessions = Arc::new(Sessions::new(recorder));
-        let app = Arc::new(App::new(settings, policies, sessions));
+        let people = Desk::open(sessions.clone(), settings.config.people.limits())
+            .context("cannot read what waits for people")?;
+        let app = Arc::new(App::new(settings, policies, sessions, people));
         let reloader = Arc::new(Reloader::new(app.clone(), file));
         Ok(Self {
             gateway,
@@ -115,6 +118,7 @@ impl Airlock {
             ));
         }
         tokio::spawn(let_idle_go(self.app.clone(), stop.clone()));
+        tokio::spawn(ask_people(self.app.clone(), stop.clone()));
         let admin = admin::router(Admin {
             app: self.app.clone(),
             store: self.store.clone(),
@@ -199,6 +203,13 @@ async fn let_idle_go(app: Arc<App>, stop: CancellationToken) {
             tracing::debug!(gone, live = app.sessions.len(), "idle sessions left memory");
         }
     }
+}
+
+/// Lets deadlines of approvals pass, and tells people of each arrival.
+async fn ask_people(app: Arc<App>, stop: CancellationToken) {
+    let desk = app.people.clone();
+    stop.run_until_cancelled(desk.run(|approval| app.announce(approval)))
+        .await;
 }
 
 /// Takes each change of the configuration file; a bad file is told and the old one goes on.

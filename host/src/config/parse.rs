@@ -14,7 +14,7 @@ use super::advice;
 use super::problem::{Problem, Problems};
 use super::{Config, Source, validate};
 
-const SECTIONS: [&str; 12] = [
+const SECTIONS: [&str; 13] = [
     "gateway",
     "admin",
     "data",
@@ -25,6 +25,7 @@ const SECTIONS: [&str; 12] = [
     "limits",
     "on_finding",
     "webhook",
+    "people",
     "session",
     "price",
 ];
@@ -101,6 +102,7 @@ impl Reader<'_> {
         config.data = self.section("data").unwrap_or_default();
         config.policies = self.section("policies").unwrap_or_default();
         config.limits = self.section("limits").unwrap_or_default();
+        config.people = self.section("people").unwrap_or_default();
         config.session = self.section("session").unwrap_or_default();
         config.upstreams = self.entries("upstream");
         config.webhooks = self.entries("webhook");

@@ -46,6 +46,7 @@ mod tests {
         assert_eq!(config.gateway, expected.gateway);
         assert_eq!(config.admin, expected.admin);
         assert_eq!(config.limits, expected.limits);
+        assert_eq!(config.people, expected.people);
         assert_eq!(config.session, expected.session);
         assert_eq!(config.policies, expected.policies);
         let data = DataConfig {
@@ -112,6 +113,7 @@ mod tests {
         );
         has(&["limits"], keys::<crate::policy::Limits>());
         has(&["webhook", "ops"], keys::<WebhookConfig>());
+        has(&["people"], keys::<PeopleConfig>());
         has(&["session"], keys::<SessionConfig>());
         has(&["price", "my-model"], keys::<Price>());
     }

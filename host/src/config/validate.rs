@@ -22,6 +22,7 @@ pub(super) fn check(config: &Config, partial: bool) -> Vec<Finding> {
     check.policies();
     check.on_finding();
     check.webhooks();
+    check.people();
     check.numbers();
     check.found
 }
@@ -259,6 +260,28 @@ impl Check<'_> {
                 }
                 _ => {}
             }
+        }
+    }
+
+    fn people(&mut self) {
+        let people = &self.config.people;
+        self.webhook_exists(&["people", "webhook"], &people.webhook);
+        for (key, minutes) in [
+            ("max_wait_minutes", people.max_wait_minutes),
+            ("remember_minutes", people.remember_minutes),
+        ] {
+            if !(1..=1440).contains(&minutes) {
+                self.say(
+                    &["people", key],
+                    "1 to 1440 minutes (a day): the default is 60",
+                );
+            }
+        }
+        if people.max_open == 0 {
+            self.say(
+                &["people", "max_open"],
+                "at least 1: with 0 nobody could be asked; the default is 1000",
+            );
         }
     }
 

@@ -9,10 +9,11 @@ use super::passthrough::Recorder;
 use crate::config::Config;
 use crate::contract::asking::Question;
 use crate::observe::prices::PriceTable;
+use crate::people::{Approval, Desk};
 use crate::policy::{Asker, Mode, Policies};
 use crate::reason::plans::Plans;
 use crate::session::sessions::Sessions;
-use crate::upstream::webhook::Alerts;
+use crate::upstream::webhook::{Alerts, Notice};
 use crate::upstream::{Routes, Upstreams};
 
 /// Shared by all calls, for as long as the process runs.
@@ -24,6 +25,8 @@ pub struct App {
     pub policies: Arc<Policies>,
     /// All live sessions.
     pub sessions: Arc<Sessions>,
+    /// What waits for people.
+    pub people: Arc<Desk>,
     /// Policies' wants, compiled.
     pub plans: Plans,
     /// Alerts to people.
@@ -63,7 +66,12 @@ impl Settings {
 
 impl App {
     /// An application on these settings.
-    pub fn new(settings: Settings, policies: Arc<Policies>, sessions: Arc<Sessions>) -> Self {
+    pub fn new(
+        settings: Settings,
+        policies: Arc<Policies>,
+        sessions: Arc<Sessions>,
+        people: Arc<Desk>,
+    ) -> Self {
         Self {
             settings: ArcSwap::from_pointee(settings),
             policies,
@@ -71,9 +79,37 @@ impl App {
                 sessions: sessions.clone(),
             }),
             sessions,
+            people,
             plans: Plans::default(),
             alerts: Alerts::start(),
             asks: Arc::new(NobodyAnswers),
+        }
+    }
+
+    /// Tells people that an item waits for them: the log, and the webhook that `[people]` names.
+    pub fn announce(&self, approval: &Approval) {
+        let settings = self.settings.load();
+        let id = approval.id;
+        let notice = Notice {
+            policy: approval.policy.clone(),
+            severity: "high".to_owned(),
+            title: approval.title.clone(),
+            body: format!(
+                "{}\n\nApproval {id} waits: `airlock approvals show {id}`, then `airlock approvals approve {id}` or \
+                 `airlock approvals deny {id}`",
+                approval.body
+            ),
+            session: approval.session.to_string(),
+            exchange: approval.exchange,
+            at: approval.opened,
+            approval: Some(id.to_string()),
+        };
+        let config = &settings.config;
+        if let Err(error) = self
+            .alerts
+            .send(&notice, &config.people.webhook, &config.webhooks)
+        {
+            tracing::warn!(approval = %id, "people are not told: {error}");
         }
     }
 

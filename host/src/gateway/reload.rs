@@ -63,6 +63,7 @@ impl Reloader {
                 .context("loading the policies was interrupted")?
                 .context("the policies' entries cannot be used")?;
         }
+        self.app.people.set_limits(settings.config.people.limits());
         self.app.settings.store(Arc::new(settings));
         Ok(reloaded)
     }
@@ -89,6 +90,7 @@ fn difference(now: &Config, next: &Config) -> Reloaded {
         ("policy", now.policy != next.policy),
         ("on_finding", now.on_finding != next.on_finding),
         ("webhook", now.webhooks != next.webhooks),
+        ("people", now.people != next.people),
         ("session", now.session != next.session),
         ("price", now.prices != next.prices),
     ];

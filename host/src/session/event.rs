@@ -114,6 +114,25 @@ pub enum Outcome {
     WouldApply,
 }
 
+/// What happens to a waiting item when nobody decides in time. The words of the contract.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnTimeout {
+    /// It goes on as if nobody had an objection.
+    Release,
+    /// It is blocked; a tool call: denied.
+    Block,
+}
+
+impl From<crate::contract::types::OnTimeout> for OnTimeout {
+    fn from(word: crate::contract::types::OnTimeout) -> Self {
+        match word {
+            crate::contract::types::OnTimeout::Release => Self::Release,
+            crate::contract::types::OnTimeout::Block => Self::Block,
+        }
+    }
+}
+
 /// One fact on the timeline.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Event {
@@ -378,6 +397,34 @@ pub enum Body {
         name: String,
         /// Its value.
         value: String,
+    },
+    /// An item waits for a person's word.
+    Held {
+        /// Id of the approval.
+        approval: String,
+        /// Policy that holds it, or `rule`.
+        policy: String,
+        /// What waits: `request`, `text`, `tool-call`, `tool-result`, `question`.
+        subject: String,
+        /// Name of the tool or target; empty if it is about none.
+        name: String,
+        /// One line for the person.
+        title: String,
+        /// When its default becomes the decision.
+        until: Micros,
+        /// The default.
+        on_timeout: OnTimeout,
+    },
+    /// An item that waited is decided.
+    Decided {
+        /// Id of the approval.
+        approval: String,
+        /// `approved`, `denied`, `edited`, `chosen`, `timed-out`.
+        verdict: String,
+        /// Who; `airlock` where nobody did.
+        by: String,
+        /// Why; may be empty.
+        note: String,
     },
     /// A call that bears no generated text, or none that Airlock reads, was passed on: embeddings, the list of models.
     Passage {

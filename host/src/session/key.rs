@@ -48,6 +48,11 @@ impl SessionId {
     pub fn short(&self) -> String {
         format!("{:08x}", self.0 >> 96)
     }
+
+    /// A number that differs between sessions, to spread them by: the id is a hash.
+    pub fn spread(&self) -> usize {
+        self.0 as usize
+    }
 }
 
 impl fmt::Display for SessionId {

@@ -8,12 +8,12 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::conversation::{Digest, roll};
-use super::event::Micros;
+use super::event::{Body, Micros};
 use super::key::{SessionId, SessionKey};
 use super::ledger::Limits;
 use super::state::{Found, Session};
-use super::timeline::{Recorder, now};
-use crate::store::StoreError;
+use super::timeline::{Recorder, Timeline, now};
+use crate::store::{SavedSession, StoreError};
 
 /// How long a conversation's beginning is remembered after it was last continued.
 const REMEMBERED_US: u64 = 24 * 3600 * 1_000_000;
@@ -21,10 +21,16 @@ const REMEMBERED_US: u64 = 24 * 3600 * 1_000_000;
 /// Beginnings remembered at most; the oldest half goes when there are more. About 10 MB.
 const MAX_REMEMBERED: usize = 65_536;
 
+/// Locks among which sessions are spread while they are read from the store.
+const STRIPES: usize = 64;
+
 /// All live sessions.
 pub struct Sessions {
     recorder: Recorder,
     live: Mutex<HashMap<SessionId, Arc<Session>>>,
+    /// Whoever reads a session from the store keeps others from doing so until it is done: two who go on from what the
+    /// store knows would give two events the same number.
+    waking: [tokio::sync::Mutex<()>; STRIPES],
     beginnings: Mutex<HashMap<(Arc<str>, Digest), Beginning>>,
 }
 
@@ -41,6 +47,7 @@ impl Sessions {
         Sessions {
             recorder,
             live: Mutex::default(),
+            waking: std::array::from_fn(|_| tokio::sync::Mutex::default()),
             beginnings: Mutex::default(),
         }
     }
@@ -56,19 +63,48 @@ impl Sessions {
     /// The store cannot be read: going on as if the session were new would forget its budget.
     pub async fn get(&self, found: Found, limits: Limits) -> Result<Arc<Session>, StoreError> {
         let id = found.key.id();
-        if let Some(session) = lock(&self.live).get(&id) {
-            return Ok(Arc::clone(session));
+        if let Some(session) = self.live(id) {
+            return Ok(session);
         }
-        let store = Arc::clone(&self.recorder.store);
-        let saved = tokio::task::spawn_blocking(move || store.load_session(id))
-            .await
-            .map_err(|error| StoreError::Commit(error.to_string()))??;
         // Two requests of a new session may arrive at once: whoever is first opens it.
-        let mut live = lock(&self.live);
-        let session = live
-            .entry(id)
-            .or_insert_with(|| Session::open(found, saved.as_ref(), limits, self.recorder.clone()));
-        Ok(Arc::clone(session))
+        let _waking = self.waking[stripe(id)].lock().await;
+        if let Some(session) = self.live(id) {
+            return Ok(session);
+        }
+        let saved = self.load(id).await?;
+        let session = Session::open(found, saved.as_ref(), limits, self.recorder.clone());
+        lock(&self.live).insert(id, Arc::clone(&session));
+        Ok(session)
+    }
+
+    /// The session, if it is live.
+    pub fn live(&self, id: SessionId) -> Option<Arc<Session>> {
+        lock(&self.live).get(&id).map(Arc::clone)
+    }
+
+    /// Records a fact of a session that may sleep, without waking it. Of a session that is not known, nothing is recorded.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn append(&self, id: SessionId, exchange: u32, body: Body) -> Result<(), StoreError> {
+        if let Some(session) = self.live(id) {
+            session.timeline.append(exchange, body);
+            return Ok(());
+        }
+        let _waking = self.waking[stripe(id)].lock().await;
+        if let Some(session) = self.live(id) {
+            session.timeline.append(exchange, body);
+        } else if let Some(saved) = self.load(id).await? {
+            Timeline::new(id, saved.next_seq, self.recorder.clone()).append(exchange, body);
+        }
+        Ok(())
+    }
+
+    async fn load(&self, id: SessionId) -> Result<Option<SavedSession>, StoreError> {
+        let store = Arc::clone(&self.recorder.store);
+        tokio::task::spawn_blocking(move || store.load_session(id))
+            .await
+            .map_err(|error| StoreError::Commit(error.to_string()))?
     }
 
     /// The session that said the longest known beginning of these messages. `model_turn` says whether a message is a turn
@@ -129,6 +165,10 @@ impl Sessions {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+}
+
+fn stripe(id: SessionId) -> usize {
+    id.spread() % STRIPES
 }
 
 fn forget(beginnings: &mut HashMap<(Arc<str>, Digest), Beginning>, at: Micros) {

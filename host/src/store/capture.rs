@@ -140,6 +140,24 @@ impl Content<'_> {
     }
 }
 
+/// A text as it may be kept for good.
+pub fn reduce_text(capture: Capture, text: &mut String) {
+    reduce_content(capture, &mut Content::Text(text));
+}
+
+/// A JSON value as it may be kept for good.
+pub fn reduce_json(capture: Capture, value: &mut Value) {
+    reduce_content(capture, &mut Content::Json(value));
+}
+
+fn reduce_content(capture: Capture, content: &mut Content<'_>) {
+    match capture {
+        Capture::Full => {}
+        Capture::Redacted => content.mask(),
+        Capture::None => content.clear(),
+    }
+}
+
 fn mask_text(text: &mut String) {
     if let Cow::Owned(masked) = redact::mask(text) {
         *text = masked;
@@ -170,6 +188,8 @@ fn each_content(body: &mut Body, f: &mut impl FnMut(&mut Content<'_>)) {
             text(data);
         }
         Body::Annotation { value, .. } => text(value),
+        Body::Held { title, .. } => text(title),
+        Body::Decided { note, .. } => text(note),
         Body::Answer { value, .. } => f(&mut Content::Json(value)),
         Body::Intervention {
             reason, arguments, ..

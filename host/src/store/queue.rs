@@ -3,13 +3,13 @@
 //! Guarantees: putting something in never waits for the disk and never fails; events are bounded in number and bytes, and what
 //! does not fit is counted by session. Once one event did not fit, none does until the writer takes the batch, so the
 //! missing ones of a session are one unbroken run behind all that is kept.
-//! State, seats and ledgers are not bounded by number, because the newest of each replaces the one before.
+//! State, seats, ledgers and approvals are not bounded by number, because the newest of each replaces the one before.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::{Done, LedgerRow, Seat, SessionHead};
+use super::{ApprovalRow, Done, LedgerRow, Seat, SessionHead};
 use crate::session::event::{Body, Event, Micros};
 use crate::session::key::SessionId;
 
@@ -27,6 +27,7 @@ pub(super) struct SessionBatch {
     pub(super) state: Option<Vec<u8>>,
     pub(super) seats: HashMap<String, Seat>,
     pub(super) ledger: Option<LedgerRow>,
+    pub(super) approvals: HashMap<String, ApprovalRow>,
 }
 
 /// A run of events that were dropped.
@@ -132,12 +133,23 @@ impl Queue {
         }
     }
 
-    /// Asks for a commit at once. `change` goes into the same batch.
-    pub(super) fn urgent(&self, change: Option<(SessionId, LedgerRow)>, done: Done) {
+    /// Puts something in, and asks for a commit of it at once.
+    pub(super) fn urgent(
+        &self,
+        session: SessionId,
+        done: Done,
+        change: impl FnOnce(&mut SessionBatch),
+    ) {
         let mut state = self.lock();
-        if let Some((session, row)) = change {
-            state.batch.sessions.entry(session).or_default().ledger = Some(row);
-        }
+        change(state.batch.sessions.entry(session).or_default());
+        state.batch.waiting.push(done);
+        drop(state);
+        self.work.notify_one();
+    }
+
+    /// Asks for a commit of what is in at once.
+    pub(super) fn flush(&self, done: Done) {
+        let mut state = self.lock();
         state.batch.waiting.push(done);
         drop(state);
         self.work.notify_one();
@@ -241,6 +253,8 @@ fn weight(body: &Body) -> usize {
             Body::ToolCall { arguments, .. } => arguments.len(),
             Body::Finding { summary, data, .. } => summary.len() + data.len(),
             Body::Annotation { value, .. } => value.len(),
+            Body::Held { title, .. } => title.len(),
+            Body::Decided { note, .. } => note.len(),
             _ => 0,
         }
 }

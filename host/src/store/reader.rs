@@ -7,11 +7,11 @@ use std::path::Path;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::{
-    Counters, LedgerRow, SavedSession, Seat, SessionFilter, SessionRow, StoreError, schema,
-    writer::int,
+    ApprovalFilter, ApprovalRow, Counters, LedgerRow, SavedSession, Seat, SessionFilter,
+    SessionRow, StoreError, schema, writer::int,
 };
 use crate::session::event::{Body, Event};
-use crate::session::key::{SessionId, SessionKey};
+use crate::session::key::{InvalidSessionId, SessionId, SessionKey};
 
 /// A read-only view of a database.
 #[derive(Debug)]
@@ -87,6 +87,43 @@ impl Reader {
                         name: "unreadable".into(),
                         value: body,
                     }),
+                })
+            },
+        )?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Approvals, newest first.
+    pub fn approvals(
+        &self,
+        filter: &ApprovalFilter,
+        limit: usize,
+    ) -> Result<Vec<ApprovalRow>, StoreError> {
+        // `g` follows all hexadecimal digits.
+        // Spelled out, so that SQLite takes the partial index.
+        let live = if filter.live { "a.live" } else { "true" };
+        let mut statement = self.0.prepare_cached(&format!(
+            "SELECT a.id, s.id, a.opened, a.decided, a.live, a.value
+             FROM approvals a JOIN sessions s ON s.n = a.session
+             WHERE (?1 IS NULL OR s.id = ?1) AND (?2 IS NULL OR a.decided = ?2) AND {live}
+               AND a.id >= ?3 AND a.id < ?3 || 'g'
+             ORDER BY a.opened DESC, a.id LIMIT ?4",
+        ))?;
+        let rows = statement.query_map(
+            params![
+                filter.session.map(|session| session.to_string()),
+                filter.decided,
+                filter.prefix,
+                int(limit as u64)
+            ],
+            |row| {
+                Ok(ApprovalRow {
+                    id: row.get(0)?,
+                    session: session_id(1, row.get(1)?)?,
+                    opened: uint(row, 2)?,
+                    decided: row.get(3)?,
+                    live: row.get(4)?,
+                    value: row.get(5)?,
                 })
             },
         )?;
@@ -175,18 +212,15 @@ impl Reader {
     }
 }
 
+fn session_id(column: usize, text: String) -> Result<SessionId, rusqlite::Error> {
+    text.parse().map_err(|error: InvalidSessionId| {
+        rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, error.into())
+    })
+}
+
 fn session_row(row: &Row<'_>) -> Result<SessionRow, rusqlite::Error> {
-    let id = |index: usize, text: String| {
-        text.parse::<SessionId>().map_err(|error| {
-            rusqlite::Error::FromSqlConversionFailure(
-                index,
-                rusqlite::types::Type::Text,
-                error.into(),
-            )
-        })
-    };
     Ok(SessionRow {
-        id: id(0, row.get(0)?)?,
+        id: session_id(0, row.get(0)?)?,
         key: SessionKey {
             tenant: row.get(1)?,
             principal: row.get(2)?,
@@ -195,7 +229,7 @@ fn session_row(row: &Row<'_>) -> Result<SessionRow, rusqlite::Error> {
         },
         parent: row
             .get::<_, Option<String>>(5)?
-            .map(|parent| id(5, parent))
+            .map(|parent| session_id(5, parent))
             .transpose()?,
         opened: uint(row, 6)?,
         last_seen: uint(row, 7)?,

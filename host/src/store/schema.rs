@@ -18,7 +18,8 @@ use super::StoreError;
 const APPLICATION_ID: i64 = 0x414c_434b;
 
 /// One script a version; a script that was released is never edited. The schema's version is their number.
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE sessions (
         n             INTEGER PRIMARY KEY,
         id            TEXT    NOT NULL UNIQUE,
@@ -78,7 +79,21 @@ const MIGRATIONS: &[&str] = &["
         reserved_tokens INTEGER NOT NULL,
         reserved_cost   INTEGER NOT NULL
     ) STRICT;
-"];
+",
+    "
+    CREATE TABLE approvals (
+        id      TEXT    NOT NULL PRIMARY KEY,
+        session INTEGER NOT NULL REFERENCES sessions (n) ON DELETE CASCADE,
+        opened  INTEGER NOT NULL,
+        decided INTEGER NOT NULL,
+        live    INTEGER NOT NULL,
+        value   TEXT    NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX approvals_by_session ON approvals (session, opened);
+    CREATE INDEX approvals_by_opened ON approvals (opened);
+    CREATE INDEX approvals_live ON approvals (opened) WHERE live;
+",
+];
 
 /// Opens the database for the one writer, creates it if there is none, and brings it to the present schema. The file that is
 /// returned is the lock that keeps a second writer away; it must live as long as the connection.

@@ -12,8 +12,8 @@ use super::reader::Reader;
 use super::retention::Retention;
 use super::writer::{Progress, Writer};
 use super::{
-    Done, LedgerRow, SavedSession, Seat, SessionFilter, SessionHead, SessionRow, Stats, Store,
-    StoreError, schema,
+    ApprovalFilter, ApprovalRow, Done, LedgerRow, SavedSession, Seat, SessionFilter, SessionHead,
+    SessionRow, Stats, Store, StoreError, schema,
 };
 use crate::session::event::Event;
 use crate::session::key::SessionId;
@@ -148,7 +148,22 @@ impl Store for SqliteStore {
     }
 
     fn commit_ledger(&self, session: SessionId, row: LedgerRow, done: Done) {
-        self.queue.urgent(Some((session, row)), done);
+        self.queue
+            .urgent(session, done, |batch| batch.ledger = Some(row));
+    }
+
+    fn commit_approval(&self, row: ApprovalRow, done: Done) {
+        self.queue.urgent(row.session, done, |batch| {
+            batch.approvals.insert(row.id.clone(), row);
+        });
+    }
+
+    fn approvals(
+        &self,
+        filter: &ApprovalFilter,
+        limit: usize,
+    ) -> Result<Vec<ApprovalRow>, StoreError> {
+        self.read(|reader| reader.approvals(filter, limit))
     }
 
     fn load_session(&self, session: SessionId) -> Result<Option<SavedSession>, StoreError> {
@@ -181,13 +196,10 @@ impl Store for SqliteStore {
 
     fn flush(&self) -> Result<(), StoreError> {
         let (done, wait) = mpsc::channel();
-        self.queue.urgent(
-            None,
-            Box::new(move |result| {
-                // Nobody listens any more when the wait below was too long.
-                let _ = done.send(result);
-            }),
-        );
+        self.queue.flush(Box::new(move |result| {
+            // Nobody listens any more when the wait below was too long.
+            let _ = done.send(result);
+        }));
         wait.recv_timeout(WAIT).unwrap_or_else(|_| {
             Err(StoreError::Commit(format!(
                 "no answer from the disk in {WAIT:?}"

@@ -211,6 +211,18 @@ fn write_session(
                 int(row.reserved_cost)
             ])?;
     }
+    for row in session.approvals.values() {
+        transaction
+            .prepare_cached("INSERT OR REPLACE INTO approvals (id, session, opened, decided, live, value) VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?
+            .execute(params![
+                row.id,
+                n,
+                int(row.opened),
+                row.decided,
+                row.live,
+                row.value
+            ])?;
+    }
     Ok(session.events.len() as u64)
 }
 

@@ -39,6 +39,9 @@ pub struct Notice {
     pub exchange: u32,
     /// When, microseconds since the Unix epoch.
     pub at: u64,
+    /// Id of the approval that waits, if it is about one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub approval: Option<String>,
 }
 
 /// Sends alerts. One task delivers them in order.

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use airlock::gateway::server::Listeners;
 use airlock::gateway::{App, Settings};
+use airlock::people::Desk;
 use airlock::policy::{Limits, Policies, PolicySettings, PolicySpec};
 use airlock::session::event::{Body, Event, Outcome, Status};
 use airlock::session::feed::Feed;
@@ -119,7 +120,19 @@ pub async fn configured(more: &str, policies: Vec<Policy>) -> World {
     let listeners = Listeners::bind(&config).await.unwrap();
     let base = format!("http://{}/v1", listeners.gateway_address().unwrap());
     let sessions = Arc::new(Sessions::new(recorder));
-    let app = Arc::new(App::new(Settings::new(config).unwrap(), registry, sessions));
+    let people = Desk::open(sessions.clone(), config.people.limits()).unwrap();
+    let app = Arc::new(App::new(
+        Settings::new(config).unwrap(),
+        registry,
+        sessions,
+        people,
+    ));
+    let (asked, end) = (Arc::clone(&app), stop.clone());
+    tokio::spawn(async move {
+        let desk = asked.people.clone();
+        end.run_until_cancelled(desk.run(|approval| asked.announce(approval)))
+            .await;
+    });
     let (shared, end) = (Arc::clone(&app), stop.clone());
     tokio::spawn(async move {
         listeners

@@ -113,6 +113,7 @@ impl Exchange {
             session: self.session.id.to_string(),
             exchange: self.number,
             at: now(),
+            approval: None,
         };
         match self
             .app

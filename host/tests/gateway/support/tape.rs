@@ -5,13 +5,13 @@ use std::sync::{Arc, Mutex};
 use airlock::session::event::Event;
 use airlock::session::key::SessionId;
 use airlock::store::{
-    Done, LedgerRow, SavedSession, Seat, SessionFilter, SessionHead, SessionRow, Stats, Store,
-    StoreError,
+    ApprovalFilter, ApprovalRow, Done, LedgerRow, SavedSession, Seat, SessionFilter, SessionHead,
+    SessionRow, Stats, Store, StoreError,
 };
 
 /// Keeps every event in memory, where a test sees it as soon as it was recorded.
 #[derive(Default)]
-pub struct Tape(Mutex<Vec<(SessionId, Arc<Event>)>>);
+pub struct Tape(Mutex<Vec<(SessionId, Arc<Event>)>>, Mutex<Vec<ApprovalRow>>);
 
 impl Tape {
     /// The events of a session so far.
@@ -34,6 +34,32 @@ impl Store for Tape {
     fn commit_ledger(&self, _: SessionId, _: LedgerRow, done: Done) {
         // On another thread, as the store's writer does.
         std::thread::spawn(move || done(Ok(())));
+    }
+    fn commit_approval(&self, row: ApprovalRow, done: Done) {
+        let mut rows = self.1.lock().unwrap();
+        rows.retain(|known| known.id != row.id);
+        rows.push(row);
+        std::thread::spawn(move || done(Ok(())));
+    }
+    fn approvals(
+        &self,
+        filter: &ApprovalFilter,
+        limit: usize,
+    ) -> Result<Vec<ApprovalRow>, StoreError> {
+        let rows = self.1.lock().unwrap();
+        let fits = |row: &&ApprovalRow| {
+            filter.session.is_none_or(|session| row.session == session)
+                && filter.decided.is_none_or(|decided| row.decided == decided)
+                && (row.live || !filter.live)
+                && row.id.starts_with(&filter.prefix)
+        };
+        Ok(rows
+            .iter()
+            .rev()
+            .filter(fits)
+            .take(limit)
+            .cloned()
+            .collect())
     }
     fn load_session(&self, _: SessionId) -> Result<Option<SavedSession>, StoreError> {
         Ok(None)
