@@ -19,6 +19,7 @@ use crate::store::Store;
 pub mod auth;
 pub mod error;
 pub mod events;
+pub mod health;
 pub mod policies;
 pub mod reload;
 pub mod sessions;
@@ -53,6 +54,7 @@ pub fn router(admin: Admin) -> Router {
         .route("/v1/sessions", get(sessions::list))
         .route("/v1/sessions/{id}/timeline", get(sessions::timeline))
         .route("/v1/events", get(events::feed))
+        .route("/v1/health", get(health::report))
         .route("/v1/reload", post(reload::reload))
         .fallback(error::unknown)
         .layer(middleware::from_fn_with_state(token, auth::check))

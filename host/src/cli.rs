@@ -11,6 +11,7 @@ pub mod client;
 pub mod config;
 pub mod demo;
 pub mod failure;
+pub mod health;
 pub mod init;
 pub mod log;
 pub mod policies;
@@ -68,6 +69,8 @@ enum Command {
     Config(config::ConfigCommand),
     /// Show how the policies of the running Airlock stand
     Policies,
+    /// Show how the machine, tools, models and upstreams have been doing
+    Health,
     /// Make, build, test and grant policies
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
@@ -118,6 +121,7 @@ impl Cli {
             Command::Init(args) => init::run(&args),
             Command::Config(command) => config::run(global, &command).await,
             Command::Policies => policies::run(global).await,
+            Command::Health => health::run(global).await,
             Command::Policy(command) => policy::run(global, command).await,
             Command::Sessions(args) => recorded::print(global, |path, json, style, out| {
                 sessions::run(path, &args, json, style, out)

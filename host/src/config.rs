@@ -15,6 +15,7 @@ pub mod environment;
 pub mod key;
 pub mod listen;
 pub mod locate;
+pub mod machine;
 pub mod on_finding;
 pub mod outward;
 pub mod parse;
@@ -30,6 +31,7 @@ pub use crate::store::capture::Capture;
 pub use data::DataConfig;
 pub use key::{KeyRef, Secret};
 pub use listen::{AdminConfig, GatewayConfig};
+pub use machine::MachineConfig;
 pub use on_finding::{OnFinding, Reaction, Severity};
 pub use outward::{Credential, RouteConfig, UpstreamConfig, WebhookConfig};
 pub use people::PeopleConfig;
@@ -68,6 +70,8 @@ pub struct Config {
     pub people: PeopleConfig,
     /// Limits of one session.
     pub session: SessionConfig,
+    /// Whose process the vitals of the agent are.
+    pub machine: MachineConfig,
     /// Prices that go before the built-in table, by model.
     pub prices: Vec<(String, Price)>,
 }
@@ -99,6 +103,7 @@ impl Config {
             webhooks: Vec::new(),
             people: PeopleConfig::default(),
             session: SessionConfig::default(),
+            machine: MachineConfig::default(),
             prices: Vec::new(),
         }
     }

@@ -16,6 +16,7 @@ use crate::config::{Config, locate};
 use crate::gateway::reload::Reloader;
 use crate::gateway::server::Listeners;
 use crate::gateway::{App, Settings};
+use crate::observe::machine;
 use crate::observe::tokens::TokenCounter;
 use crate::people::Desk;
 use crate::policy::{Policies, PolicySettings};
@@ -119,6 +120,7 @@ impl Airlock {
         }
         tokio::spawn(let_idle_go(self.app.clone(), stop.clone()));
         tokio::spawn(ask_people(self.app.clone(), stop.clone()));
+        measure_machine(&self.app)?;
         let admin = admin::router(Admin {
             app: self.app.clone(),
             store: self.store.clone(),
@@ -210,6 +212,15 @@ async fn ask_people(app: Arc<App>, stop: CancellationToken) {
     let desk = app.people.clone();
     stop.run_until_cancelled(desk.run(|approval| app.announce(approval)))
         .await;
+}
+
+/// Samples the machine, and the agent that the configuration names now, until the application is gone.
+fn measure_machine(app: &Arc<App>) -> anyhow::Result<()> {
+    let held = Arc::downgrade(app);
+    machine::start(&app.machine, move || {
+        let settings = held.upgrade()?.settings.load_full();
+        Some(settings.config.machine.clone())
+    })
 }
 
 /// Takes each change of the configuration file; a bad file is told and the old one goes on.

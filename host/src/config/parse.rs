@@ -14,7 +14,7 @@ use super::advice;
 use super::problem::{Problem, Problems};
 use super::{Config, Source, validate};
 
-const SECTIONS: [&str; 13] = [
+const SECTIONS: &[&str] = &[
     "gateway",
     "admin",
     "data",
@@ -27,6 +27,7 @@ const SECTIONS: [&str; 13] = [
     "webhook",
     "people",
     "session",
+    "machine",
     "price",
 ];
 
@@ -90,7 +91,7 @@ impl Reader<'_> {
             .collect();
         for (name, span) in names {
             if !SECTIONS.contains(&name.as_str()) {
-                let message = advice::unknown("section", &name, SECTIONS);
+                let message = advice::unknown("section", &name, SECTIONS.iter().copied());
                 self.problems
                     .push(Problem::at(self.text, &span, "", message));
             }
@@ -104,6 +105,7 @@ impl Reader<'_> {
         config.limits = self.section("limits").unwrap_or_default();
         config.people = self.section("people").unwrap_or_default();
         config.session = self.section("session").unwrap_or_default();
+        config.machine = self.section("machine").unwrap_or_default();
         config.upstreams = self.entries("upstream");
         config.webhooks = self.entries("webhook");
         config.prices = self.entries("price");
@@ -113,6 +115,12 @@ impl Reader<'_> {
 
         config.data.dir = absolute(base, &config.data.dir);
         config.policies.dir = absolute(base, &config.policies.dir);
+        for path in [
+            &mut config.machine.agent_pid_file,
+            &mut config.machine.agent_cgroup,
+        ] {
+            *path = path.take().map(|path| absolute(base, &path));
+        }
         for policy in config.policy.values_mut() {
             policy.file = policy.file.take().map(|file| absolute(base, &file));
         }

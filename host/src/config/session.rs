@@ -10,7 +10,10 @@ pub struct SessionConfig {
     pub max_tokens: u64,
     /// US dollars in all.
     pub max_cost_usd: f64,
-    /// Minutes without an exchange after which a session sleeps: its policies' state is saved and their memory freed.
+    /// Seconds without an exchange after which a session's policies hibernate: their instances are given back, and the
+    /// next call makes them again from what they saved.
+    pub hibernate_seconds: u32,
+    /// Minutes without an exchange after which the session itself leaves memory: its next request reads it from the disk.
     pub idle_minutes: u32,
 }
 
@@ -19,6 +22,7 @@ impl Default for SessionConfig {
         Self {
             max_tokens: 0,
             max_cost_usd: 0.0,
+            hibernate_seconds: 60,
             idle_minutes: 5,
         }
     }

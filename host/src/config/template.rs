@@ -116,5 +116,12 @@ mod tests {
         has(&["people"], keys::<PeopleConfig>());
         has(&["session"], keys::<SessionConfig>());
         has(&["price", "my-model"], keys::<Price>());
+        // Of these only one can stand there at a time.
+        for key in keys::<MachineConfig>() {
+            assert!(
+                TEMPLATE.contains(&format!("{key} = ")),
+                "machine lacks {key}"
+            );
+        }
     }
 }

@@ -196,6 +196,25 @@ fn each_mistake_is_told_with_its_place_and_what_to_do() {
         ),
         ("[limits]\ncpu_ms = 0\n", 2, 10, &["default"]),
         (
+            "[machine]\nagent_pid = 7\nagent_cgroup = \"/sys/fs/cgroup/a\"\n",
+            3,
+            16,
+            &["agent_pid", "keep one"],
+        ),
+        ("[machine]\nagent_pid = 0\n", 2, 13, &["no process"]),
+        (
+            "[machine]\nagent_pidfile = \"a\"\n",
+            2,
+            1,
+            &["did you mean `agent_pid_file`"],
+        ),
+        (
+            "[session]\nhibernate_seconds = 0\n",
+            2,
+            21,
+            &["the default is 60"],
+        ),
+        (
             "[[on_finding]]\nkind = \"a\"\naction = \"blok\"\n",
             3,
             10,

@@ -23,6 +23,7 @@ pub(super) fn check(config: &Config, partial: bool) -> Vec<Finding> {
     check.on_finding();
     check.webhooks();
     check.people();
+    check.machine();
     check.numbers();
     check.found
 }
@@ -285,6 +286,16 @@ impl Check<'_> {
         }
     }
 
+    fn machine(&mut self) {
+        if let [first, second, ..] = self.config.machine.named()[..] {
+            let message = format!("the agent has a name already, {first}: keep one of the two");
+            self.say(&["machine", second], message);
+        }
+        if self.config.machine.agent_pid == Some(0) {
+            self.say(&["machine", "agent_pid"], "no process has the id 0");
+        }
+    }
+
     fn numbers(&mut self) {
         let dollars = |value: f64| value.is_finite() && value >= 0.0;
         if !dollars(self.config.session.max_cost_usd) {
@@ -295,6 +306,12 @@ impl Check<'_> {
         }
         if self.config.session.idle_minutes == 0 {
             self.say(&["session", "idle_minutes"], "at least 1: the default is 5");
+        }
+        if self.config.session.hibernate_seconds == 0 {
+            self.say(
+                &["session", "hibernate_seconds"],
+                "at least 1: the default is 60",
+            );
         }
         for (model, price) in &self.config.prices {
             for (key, value) in [

@@ -8,6 +8,8 @@ use super::passages::SessionRecorder;
 use super::passthrough::Recorder;
 use crate::config::Config;
 use crate::contract::asking::Question;
+use crate::observe::health::Health;
+use crate::observe::machine::Machine;
 use crate::observe::prices::PriceTable;
 use crate::people::{Approval, Desk};
 use crate::policy::{Asker, Mode, Policies};
@@ -29,6 +31,10 @@ pub struct App {
     pub people: Arc<Desk>,
     /// Policies' wants, compiled.
     pub plans: Plans,
+    /// Vitals of the machine and the agent.
+    pub machine: Arc<Machine>,
+    /// How tools, models and upstreams have been doing.
+    pub health: Health,
     /// Alerts to people.
     pub alerts: Alerts,
     /// Takes policies' questions.
@@ -81,6 +87,8 @@ impl App {
             sessions,
             people,
             plans: Plans::default(),
+            machine: Arc::default(),
+            health: Health::default(),
             alerts: Alerts::start(),
             asks: Arc::new(NobodyAnswers),
         }

@@ -8,6 +8,7 @@ mod apply;
 mod conclude;
 mod conduct;
 mod hold;
+mod measure;
 mod prepare;
 mod relay;
 mod stream;
@@ -332,6 +333,7 @@ impl Call {
                 }
             }
         };
+        self.exchange.measure_attempts(&attempts);
         // The last failure is told by whoever deals with the result; those before it were cured on the way.
         let last_is_final = matches!(arrived, Arrived::Error(_))
             || matches!(&arrived, Arrived::Answer(answer) if !answer.status.is_success());
@@ -341,6 +343,9 @@ impl Call {
         }
         if let Arrived::Answer(answer) = &arrived {
             self.exchange.went_to(&answer.target, answer.attempt);
+            if answer.status.is_success() {
+                self.exchange.measure_answer(answer.started);
+            }
         }
         arrived
     }

@@ -92,6 +92,7 @@ fn difference(now: &Config, next: &Config) -> Reloaded {
         ("webhook", now.webhooks != next.webhooks),
         ("people", now.people != next.people),
         ("session", now.session != next.session),
+        ("machine", now.machine != next.machine),
         ("price", now.prices != next.prices),
     ];
     let restart = [

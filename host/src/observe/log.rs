@@ -57,6 +57,13 @@ pub struct Item {
     detail: Option<Box<Detail>>,
 }
 
+impl Item {
+    /// What only few events have.
+    pub fn detail(&self) -> Option<&Detail> {
+        self.detail.as_deref()
+    }
+}
+
 /// Where a batch came from, to map a policy's spans back to the timeline.
 #[derive(Debug, Default)]
 pub struct Origins(Vec<(u64, u32)>);

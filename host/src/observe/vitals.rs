@@ -1,5 +1,9 @@
-//! Measured state of an exchange and its session, by the ids of the contract's table of vitals.
+//! Measured state of an exchange, its session and what is around it, by the ids of the contract's table of vitals.
 
+use std::sync::Arc;
+
+use super::health::{Summary, Track};
+use super::machine::Machine;
 use crate::contract::types::Vital;
 use crate::session::event::Micros;
 
@@ -62,6 +66,48 @@ pub struct SessionVitals {
     pub token_limit: Option<u64>,
 }
 
+/// Where an exchange finds what others measure.
+#[derive(Clone, Debug, Default)]
+pub struct Around {
+    /// The machine and the agent.
+    pub machine: Arc<Machine>,
+    /// The tool whose result is the newest, in this session.
+    pub tool: Option<Arc<Track>>,
+    /// The model that is asked.
+    pub model: Option<Arc<Track>>,
+    /// The upstream that is asked.
+    pub upstream: Option<Arc<Track>>,
+}
+
+impl Around {
+    fn value(&self, vital: u16, now: Micros) -> Option<f64> {
+        let track = match vital {
+            id::TOOL_ERROR_RATE..=id::TOOL_P99 => &self.tool,
+            id::MODEL_ERROR_RATE..=id::MODEL_P99 => &self.model,
+            id::UPSTREAM_ERROR_RATE..=id::UPSTREAM_P99 => &self.upstream,
+            _ => return self.machine.value(vital),
+        };
+        health_of(vital, &track.as_ref()?.summary(now))
+    }
+}
+
+fn health_of(vital: u16, summary: &Summary) -> Option<f64> {
+    match vital {
+        id::TOOL_ERROR_RATE | id::MODEL_ERROR_RATE | id::UPSTREAM_ERROR_RATE => {
+            summary.error_rate()
+        }
+        id::TOOL_P50 | id::MODEL_P50 | id::UPSTREAM_P50 => summary.p50,
+        id::TOOL_P99 | id::MODEL_P99 | id::UPSTREAM_P99 => summary.p99,
+        _ => None,
+    }
+}
+
+/// Whether a vital changes without an event of the exchange, in a way that nobody can foretell: the machine's, and those
+/// of models and upstreams, which others call too. Whoever waits for one has to look at it from time to time.
+pub fn is_polled(vital: u16) -> bool {
+    matches!(vital, id::HOST_CPU..=id::AGENT_IO | id::MODEL_ERROR_RATE..=id::UPSTREAM_P99)
+}
+
 /// What one exchange measures.
 #[derive(Clone, Debug)]
 pub struct Vitals {
@@ -79,6 +125,8 @@ pub struct Vitals {
     pub context_share: Option<f64>,
     /// The session's part.
     pub session: SessionVitals,
+    /// What others measure.
+    pub around: Around,
 }
 
 impl Vitals {
@@ -92,6 +140,7 @@ impl Vitals {
             exact: false,
             context_share: None,
             session,
+            around: Around::default(),
         }
     }
 
@@ -132,19 +181,27 @@ impl Vitals {
                 s.tokens as f64 / s.token_limit.filter(|limit| *limit > 0)? as f64
             }
             id::CONTEXT_SHARE => self.context_share?,
-            _ => return None,
+            _ => return self.around.value(vital, now),
         })
     }
 
     /// Everything that is known now.
     pub fn all(&self, now: Micros) -> Vec<Vital> {
-        (id::ELAPSED..=id::CONTEXT_SHARE)
-            .filter_map(|id| {
-                Some(Vital {
-                    id,
-                    value: self.value(id, now)?,
-                })
-            })
+        let around = &self.around;
+        // Looked at once for the three vitals of each: they are one measurement.
+        let health = [
+            (id::TOOL_ERROR_RATE..=id::TOOL_P99, &around.tool),
+            (id::MODEL_ERROR_RATE..=id::MODEL_P99, &around.model),
+            (id::UPSTREAM_ERROR_RATE..=id::UPSTREAM_P99, &around.upstream),
+        ];
+        let health = health.into_iter().flat_map(|(ids, track)| {
+            let summary = track.as_ref().map(|track| track.summary(now));
+            ids.filter_map(move |id| Some((id, health_of(id, &summary?)?)))
+        });
+        (id::ELAPSED..=id::AGENT_IO)
+            .filter_map(|id| Some((id, self.value(id, now)?)))
+            .chain(health)
+            .map(|(id, value)| Vital { id, value })
             .collect()
     }
 
@@ -196,6 +253,34 @@ mod tests {
             assert!(v.value(vital, at - 1).unwrap() <= above, "{vital}");
         }
         assert_eq!(v.crosses_at(id::OUTPUT_TOKENS, 5.0), None);
+    }
+
+    #[test]
+    fn what_others_measure_is_told_with_the_rest() {
+        let mut v = Vitals::new(0, SessionVitals::default());
+        let track = Arc::<Track>::default();
+        track.add(Some(1_000_000), true, 0);
+        v.around.machine.take(&crate::observe::machine::Sample {
+            host_cpu: Some(0.5),
+            ..Default::default()
+        });
+        v.around.model = Some(track);
+        let all = v.all(1);
+        for vital in &all {
+            assert_eq!(v.value(vital.id, 1), Some(vital.value), "{}", vital.id);
+        }
+        let ids: Vec<u16> = all.iter().map(|v| v.id).filter(|id| *id >= 30).collect();
+        assert_eq!(
+            ids,
+            [
+                id::HOST_CPU,
+                id::MODEL_ERROR_RATE,
+                id::MODEL_P50,
+                id::MODEL_P99
+            ]
+        );
+        assert_eq!(v.value(id::MODEL_ERROR_RATE, 1), Some(1.0));
+        assert_eq!(v.value(id::TOOL_ERROR_RATE, 1), None);
     }
 
     #[test]

@@ -3,8 +3,11 @@
 use super::patterns::Match;
 use super::plan::Wants;
 use crate::contract::types::{EventKind, PatternMatch, ReleaseMark};
-use crate::observe::vitals::Vitals;
+use crate::observe::vitals::{Vitals, is_polled};
 use crate::session::event::{Channel, Micros, Place};
+
+/// Between two looks at a vital that nobody can foretell: as often as the machine is sampled.
+const POLL_US: u64 = 1_000_000;
 
 /// A reasoner's place.
 #[derive(Debug)]
@@ -19,6 +22,7 @@ pub struct Watcher {
     pub fired: Vec<bool>,
     tokens: u32,
     last_call: Micros,
+    last_look: Micros,
     untold_since: Option<Micros>,
     matches: Vec<PatternMatch>,
     marks: Vec<(Place, u32)>,
@@ -34,6 +38,7 @@ impl Watcher {
             fired,
             tokens: 0,
             last_call: now,
+            last_look: now,
             untold_since: None,
             matches: Vec::new(),
             marks: Vec::new(),
@@ -82,6 +87,7 @@ impl Watcher {
 
     /// Looks at thresholds and clocks.
     pub fn measure(&mut self, wants: &Wants, vitals: &Vitals, generating: bool, now: Micros) {
+        self.last_look = now;
         for ((vital, above), fired) in wants.thresholds.iter().zip(&mut self.fired) {
             let over = vitals
                 .value(*vital, now)
@@ -100,7 +106,10 @@ impl Watcher {
             .zip(&self.fired)
             .filter(|(_, fired)| !**fired)
             .filter_map(|((vital, above), _)| vitals.crosses_at(*vital, *above));
+        // Also when it was crossed: it may fall below and rise again.
+        let poll = wants.thresholds.iter().any(|(vital, _)| is_polled(*vital));
         thresholds
+            .chain(poll.then_some(self.last_look + POLL_US))
             .chain(self.clock(wants).filter(|_| generating))
             .min()
     }
@@ -216,6 +225,40 @@ mod tests {
         w.measure(&wants, &vitals, true, 5000);
         assert!(!w.woken);
         assert_eq!(w.due(&wants, &vitals, true), None);
+    }
+
+    #[test]
+    fn what_nobody_can_foretell_is_looked_at_again_and_again() {
+        let wants = Wants {
+            thresholds: vec![(id::HOST_MEMORY, 0.5)],
+            ..wants()
+        };
+        let vitals = Vitals::new(0, SessionVitals::default());
+        let machine = |host_memory| {
+            vitals
+                .around
+                .machine
+                .take(&crate::observe::machine::Sample {
+                    host_memory,
+                    ..Default::default()
+                });
+        };
+        let mut w = Watcher::new(0, 0, vec![false], 0);
+        for (second, value, woken) in [
+            (1, None, false),
+            (2, Some(0.5), false),
+            (3, Some(0.6), true),
+            (4, Some(0.7), false),
+            (5, Some(0.1), false),
+            (6, Some(0.9), true),
+        ] {
+            let at = second * POLL_US;
+            assert_eq!(w.due(&wants, &vitals, true), Some(at));
+            machine(value);
+            w.measure(&wants, &vitals, true, at);
+            assert_eq!(w.woken, woken, "second {second}");
+            w.told(0, at);
+        }
     }
 
     #[test]

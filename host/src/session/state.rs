@@ -13,6 +13,7 @@ use super::ledger::{Ledger, Limits, Spend};
 use super::overlay::Overlay;
 use super::timeline::{Recorder, Timeline, now};
 use crate::contract::types::{self as wit, Facts};
+use crate::observe::health::{Track, Tracks};
 use crate::observe::tokens::TokenCounter;
 use crate::observe::tools::Tools;
 use crate::observe::vitals::SessionVitals;
@@ -52,6 +53,8 @@ pub struct Session {
     pub timeline: Timeline,
     /// What may be spent.
     pub ledger: Arc<Ledger>,
+    /// How its tools have been doing.
+    pub tool_health: Tracks,
     /// Long content of its exchanges.
     pub contents: Arc<Contents>,
     recorder: Recorder,
@@ -66,6 +69,8 @@ pub struct State {
     pub conversation: Conversation,
     /// Tool calls and results.
     pub tools: Tools,
+    /// How the tool has been doing whose result is the newest.
+    pub newest_tool: Option<Arc<Track>>,
     /// What policies changed for the rest of the session.
     pub overlay: Overlay,
     /// Thresholds that were crossed, by policy.
@@ -163,6 +168,7 @@ impl Session {
             }),
             timeline: Timeline::new(id, saved.map_or(1, |s| s.next_seq), recorder.clone()),
             ledger,
+            tool_health: Tracks::default(),
             contents: Arc::default(),
             recorder,
             state: Mutex::new(state),

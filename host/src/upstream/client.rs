@@ -50,6 +50,8 @@ pub struct Response {
     pub target: Target,
     /// Number of the attempt that brought it, from 1.
     pub attempt: u32,
+    /// When that attempt began.
+    pub started: Instant,
     /// Status, which may be an error that no repetition cured.
     pub status: StatusCode,
     /// Headers as they came; see [`super::headers::to_client`].
@@ -275,6 +277,7 @@ impl Upstream {
         Response {
             target: target.clone(),
             attempt,
+            started: answer.started,
             status: head.status,
             headers: head.headers,
             body: Body::new(incoming, self.name.clone(), idle, total, answer.started),

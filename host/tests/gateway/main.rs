@@ -11,3 +11,4 @@ mod failure;
 mod sessions;
 mod support;
 mod upstreams;
+mod vitals;

@@ -189,6 +189,7 @@ impl Exchange {
 
     /// Another attempt, ordered by a policy.
     pub fn retrying(&mut self) {
+        self.measure_abandoned();
         self.phase = Phase::Request;
         self.session.state().retried();
     }
@@ -198,6 +199,7 @@ impl Exchange {
         self.attempt = self.attempt.max(attempt);
         if (&*self.upstream, &*self.model) != (&*target.upstream, &*target.model) {
             (self.upstream, self.model) = (target.upstream.to_string(), target.model.to_string());
+            self.look_around();
             self.tell_request();
         }
     }

@@ -92,6 +92,8 @@ pub struct Exchange {
     pub(super) watchers: Vec<Watcher>,
     pub(super) log: Log,
     pub(super) vitals: Vitals,
+    /// Since when the first token of the present attempt is waited for, until the outcome is measured.
+    pub(super) asked: Option<Micros>,
     pub(super) phase: Phase,
     pub(super) changes: Changes,
     /// What was decided, once something was.
@@ -155,6 +157,8 @@ impl Exchange {
             .sum::<u32>()
             + 3;
         let mut vitals = Vitals::new(at, session.vitals());
+        vitals.around.machine = Arc::clone(&app.machine);
+        vitals.around.tool = session.state().newest_tool.clone();
         vitals.context_share = settings
             .prices
             .context_window(&view.model)
@@ -184,6 +188,7 @@ impl Exchange {
             watchers: Vec::new(),
             log: Log::default(),
             vitals,
+            asked: None,
             phase: Phase::Request,
             changes: Changes::default(),
             fate: None,
@@ -236,6 +241,7 @@ impl Exchange {
             exchange.wake(kind, None);
         }
         exchange.vitals.session = exchange.session.vitals();
+        exchange.measure_results(from);
         if results {
             exchange.checkpoint(Checkpoint::ToolResult);
         }
@@ -268,6 +274,7 @@ impl Exchange {
     pub fn requested(&mut self, upstream: &str, model: &str) {
         self.attempt += 1;
         (self.upstream, self.model) = (upstream.to_owned(), model.to_owned());
+        self.look_around();
         let max_output = self.view.max_output_tokens.unwrap_or_default();
         let seq = self.tell_request();
         let detail = Detail::Request(wit::Request {
@@ -310,6 +317,7 @@ impl Exchange {
     /// The call is on its way: from now on the request cannot be changed.
     pub fn sent(&mut self) {
         self.phase = Phase::Waiting;
+        self.asked = Some(now());
         self.take_in();
     }
 

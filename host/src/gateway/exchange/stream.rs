@@ -120,6 +120,9 @@ impl Exchange {
                 Piece::Error(failure) => {
                     let retryable = failure.status >= 500 || failure.status == 429;
                     self.saw_error = true;
+                    if retryable {
+                        self.measure_broken();
+                    }
                     self.note_failure(&failure, retryable);
                 }
                 Piece::End => {
@@ -154,6 +157,7 @@ impl Exchange {
                 },
             );
         }
+        self.measure_first_token(at);
         self.vitals.tokens(tokens, at);
         let joins = self.unflushed.as_ref().is_some_and(|u| {
             u.place == place && u.text.len() < FLUSH_BYTES && at.saturating_sub(u.at) < FLUSH_US
@@ -359,6 +363,7 @@ impl Exchange {
             message,
         };
         self.note_failure(&failure, false);
+        self.measure_broken();
         self.finished();
         failure
     }
