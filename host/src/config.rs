@@ -10,6 +10,8 @@ use std::path::PathBuf;
 use crate::policy::{Limits, PolicySpec};
 
 mod advice;
+pub mod call_limits;
+pub mod client_key;
 pub mod data;
 pub mod environment;
 pub mod key;
@@ -28,6 +30,8 @@ mod validate;
 pub mod watch;
 
 pub use crate::store::capture::Capture;
+pub use call_limits::CallLimits;
+pub use client_key::{ClientKey, KeyHash};
 pub use data::DataConfig;
 pub use key::{KeyRef, Secret};
 pub use listen::{AdminConfig, GatewayConfig};
@@ -52,6 +56,10 @@ pub struct Config {
     pub admin: AdminConfig,
     /// What is kept on disk.
     pub data: DataConfig,
+    /// Keys of clients, in the order of the file. Without any, only loopback is served and every credential is taken.
+    pub keys: Vec<ClientKey>,
+    /// Limits of tenants, by name.
+    pub tenants: Vec<(String, CallLimits)>,
     /// Model servers by name, in the order of the file. The first one serves everything when there are no routes.
     pub upstreams: Vec<(String, UpstreamConfig)>,
     /// Which model goes where, in the order of the file. The first match counts.
@@ -94,6 +102,8 @@ impl Config {
             gateway: GatewayConfig::default(),
             admin: AdminConfig::default(),
             data: DataConfig::default(),
+            keys: Vec::new(),
+            tenants: Vec::new(),
             upstreams: Vec::new(),
             routes: Vec::new(),
             policies: PoliciesConfig::default(),
@@ -111,6 +121,12 @@ impl Config {
     /// What is allowed but should be seen at every start, one line each.
     pub fn warnings(&self) -> Vec<String> {
         validate::warnings(self)
+    }
+
+    /// Limits of a tenant.
+    pub fn tenant(&self, name: &str) -> CallLimits {
+        let found = self.tenants.iter().find(|(n, _)| n == name);
+        found.map(|(_, limits)| *limits).unwrap_or_default()
     }
 
     /// The upstream of that name.

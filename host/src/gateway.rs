@@ -1,10 +1,12 @@
 //! HTTP in: the listener for applications, and what the wire says.
 
+pub mod admission;
 pub mod app;
 pub mod declared;
 pub mod dialect;
 pub mod exchange;
 pub mod guard;
+pub mod identity;
 pub mod passages;
 pub mod passthrough;
 pub mod reload;

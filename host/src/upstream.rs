@@ -9,6 +9,7 @@ pub mod body;
 pub mod client;
 mod connect;
 pub mod error;
+pub mod gate;
 pub mod headers;
 pub mod route;
 pub mod webhook;
@@ -17,6 +18,7 @@ pub use attempt::{Attempt, Next};
 pub use body::Body;
 pub use client::{Outgoing, Response, Upstreams};
 pub use error::UpstreamError;
+pub use gate::{Charge, Full, Gates, Pass, Whose};
 pub use route::{Routes, Target};
 
 #[cfg(test)]

@@ -56,13 +56,22 @@ fn from_variables(config: &mut Config, variables: Variables<'_>) -> Result<bool,
         upstream.credential = Some(Credential::Own);
         "with the key in OPENAI_API_KEY in place of the client's"
     } else {
-        "with the client's own key"
+        keyless(config, &mut upstream)
     };
     config
         .notes
         .push(format!("upstream openai: {url} ({from}), {whose}"));
     config.upstreams.push(("openai".to_owned(), upstream));
     Ok(true)
+}
+
+/// Whose credential goes to a server for which Airlock has none. Clients that call with Airlock's keys have none for it either.
+fn keyless(config: &Config, upstream: &mut UpstreamConfig) -> &'static str {
+    if config.keys.is_empty() {
+        return "with the client's own key";
+    }
+    upstream.credential = Some(Credential::None);
+    "without a credential"
 }
 
 /// The local ports that accept a connection.
@@ -91,17 +100,17 @@ fn from_ports(config: &mut Config, answers: &[(&str, u16)]) -> Result<(), Proble
     };
     let url = parse_url(&format!("http://127.0.0.1:{port}/v1"))
         .map_err(|why| Problems::one(None, "", why))?;
+    let mut upstream = UpstreamConfig::new(url.clone());
+    let whose = keyless(config, &mut upstream);
     config.notes.push(format!(
-        "upstream {name}: {url} (no OPENAI_API_KEY or OPENAI_BASE_URL; this port answers), with the client's own key"
+        "upstream {name}: {url} (no OPENAI_API_KEY or OPENAI_BASE_URL; this port answers), {whose}"
     ));
     if let Some((other, port)) = others.next() {
         config.notes.push(format!(
             "{other} answers at port {port} too and is not used: name both in airlock.toml"
         ));
     }
-    config
-        .upstreams
-        .push(((*name).to_owned(), UpstreamConfig::new(url)));
+    config.upstreams.push(((*name).to_owned(), upstream));
     Ok(())
 }
 

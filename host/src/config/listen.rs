@@ -17,6 +17,8 @@ pub struct GatewayConfig {
     pub allowed_hosts: Vec<String>,
     /// Origins (`https://app.example.com`) of web pages that may call. None by default: agents send no `Origin`.
     pub allowed_origins: Vec<String>,
+    /// Calls under way of all callers together; 0: no limit.
+    pub max_concurrent: u32,
     /// Longest request body in bytes.
     pub max_body_bytes: usize,
     /// How long open streams may go on after a signal to stop, in milliseconds.
@@ -30,6 +32,8 @@ impl Default for GatewayConfig {
             pass_paths: Vec::new(),
             allowed_hosts: Vec::new(),
             allowed_origins: Vec::new(),
+            // Each holds its request and two connections: about 100 KB, so 100 MB in all for usual conversations.
+            max_concurrent: 1024,
             // A conversation with a dozen inline images fits; a body that exhausts memory does not.
             max_body_bytes: 64 * 1024 * 1024,
             drain_timeout_ms: 30_000,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use http::Uri;
 use serde::{Deserialize, Deserializer};
 
+use super::call_limits::{CallLimits, queue_ms};
 use super::key::KeyRef;
 
 /// A model server.
@@ -34,6 +35,22 @@ pub struct UpstreamConfig {
     /// Wait before the first repetition, doubled for each further one, in milliseconds.
     #[serde(default = "defaults::retry_backoff_ms")]
     pub retry_backoff_ms: u64,
+    /// As in [`CallLimits`], here of all callers together. A call that finds no room goes to the next fallback at once, and
+    /// waits at the last.
+    #[serde(default)]
+    pub requests_per_minute: u32,
+    /// As in [`CallLimits`].
+    #[serde(default)]
+    pub tokens_per_minute: u64,
+    /// As in [`CallLimits`].
+    #[serde(default)]
+    pub max_concurrent: u32,
+    /// As in [`CallLimits`].
+    #[serde(default)]
+    pub max_queued: u32,
+    /// As in [`CallLimits`].
+    #[serde(default = "queue_ms")]
+    pub queue_ms: u64,
 }
 
 /// Whose credential goes to an upstream.
@@ -44,6 +61,8 @@ pub enum Credential {
     Forward,
     /// Airlock's own; the client's is removed.
     Own,
+    /// None; the client's is removed.
+    None,
 }
 
 pub(super) mod defaults {
@@ -78,6 +97,11 @@ impl UpstreamConfig {
             total_timeout_ms: defaults::total_timeout_ms(),
             retries: defaults::retries(),
             retry_backoff_ms: defaults::retry_backoff_ms(),
+            requests_per_minute: 0,
+            tokens_per_minute: 0,
+            max_concurrent: 0,
+            max_queued: 0,
+            queue_ms: queue_ms(),
         }
     }
 
@@ -88,6 +112,17 @@ impl UpstreamConfig {
         } else {
             Credential::Forward
         })
+    }
+
+    /// Limits of all calls to it together.
+    pub fn limits(&self) -> CallLimits {
+        CallLimits {
+            requests_per_minute: self.requests_per_minute,
+            tokens_per_minute: self.tokens_per_minute,
+            max_concurrent: self.max_concurrent,
+            max_queued: self.max_queued,
+            queue_ms: self.queue_ms,
+        }
     }
 
     /// Longest time for TCP and TLS together.

@@ -18,6 +18,8 @@ const SECTIONS: &[&str] = &[
     "gateway",
     "admin",
     "data",
+    "key",
+    "tenant",
     "upstream",
     "route",
     "policies",
@@ -106,6 +108,8 @@ impl Reader<'_> {
         config.people = self.section("people").unwrap_or_default();
         config.session = self.section("session").unwrap_or_default();
         config.machine = self.section("machine").unwrap_or_default();
+        config.keys = self.rows("key");
+        config.tenants = self.entries("tenant");
         config.upstreams = self.entries("upstream");
         config.webhooks = self.entries("webhook");
         config.prices = self.entries("price");

@@ -45,6 +45,12 @@ mod tests {
         let expected = defaults();
         assert_eq!(config.gateway, expected.gateway);
         assert_eq!(config.admin, expected.admin);
+        assert_eq!(
+            config.tenants,
+            [("default".to_owned(), CallLimits::default())]
+        );
+        assert_eq!(config.keys.len(), 1);
+        assert_eq!(config.keys[0].limits(), CallLimits::default());
         assert_eq!(config.limits, expected.limits);
         assert_eq!(config.people, expected.people);
         assert_eq!(config.session, expected.session);
@@ -103,6 +109,8 @@ mod tests {
         has(&["gateway"], keys::<GatewayConfig>());
         has(&["admin"], keys::<AdminConfig>());
         has(&["data"], keys::<DataConfig>());
+        has(&["key"], keys::<ClientKey>());
+        has(&["tenant", "default"], keys::<CallLimits>());
         has(&["upstream", "openai"], keys::<UpstreamConfig>());
         has(&["route"], keys::<RouteConfig>());
         has(&["policies"], keys::<PoliciesConfig>());

@@ -353,11 +353,112 @@ fn a_key_file_is_read_trimmed_and_an_empty_one_is_told() {
     );
 }
 
+/// A hash that no other key of a test has.
+fn hash(n: u8) -> String {
+    KeyHash::of(&n.to_string()).to_string()
+}
+
+fn key(n: u8, more: &str) -> String {
+    format!("[[key]]\nname = \"k{n}\"\nhash = \"{}\"\n{more}\n", hash(n))
+}
+
 #[test]
 fn what_is_allowed_but_unwise_is_warned_of() {
-    let text = "[gateway]\nlisten = \"0.0.0.0:4100\"\n[admin]\nlisten = \"0.0.0.0:4101\"\n\
-                [upstream.a]\nbase_url = \"http://gpu.example/v1\"\nkey = \"env:K\"\n";
-    let warnings = parse(text, Path::new("/a")).unwrap().warnings();
+    let text = format!(
+        "[gateway]\nlisten = \"0.0.0.0:4100\"\n[admin]\nlisten = \"0.0.0.0:4101\"\n\
+         [upstream.a]\nbase_url = \"http://gpu.example/v1\"\nkey = \"env:K\"\n{}",
+        key(1, "")
+    );
+    let warnings = parse(&text, Path::new("/a")).unwrap().warnings();
     assert_eq!(warnings.len(), 3, "{warnings:?}");
     assert!(parse("", Path::new("/a")).unwrap().warnings().is_empty());
+}
+
+#[test]
+fn keys_and_tenants_are_read() {
+    let text = format!(
+        "{}{}[tenant.acme]\nrequests_per_minute = 9\n[upstream.a]\nbase_url = \"http://a/v1\"\n\
+         credential = \"none\"\nmax_concurrent = 3\n",
+        key(1, "tenant = \"acme\"\ntokens_per_minute = 1000"),
+        key(2, "")
+    );
+    let config = parse(&text, Path::new("/a")).unwrap();
+    assert_eq!(config.keys[0].tenant, "acme");
+    assert_eq!(config.keys[0].limits().tokens_per_minute, 1000);
+    assert_eq!(config.keys[1].tenant, "default");
+    assert!(config.keys[1].hash.is(&KeyHash::of("2")));
+    assert_eq!(config.tenant("acme").requests_per_minute, 9);
+    assert!(config.tenant("other").is_unlimited());
+    assert_eq!(config.upstream("a").unwrap().limits().max_concurrent, 3);
+}
+
+#[test]
+fn mistakes_in_keys_and_limits_of_calls_are_told_with_their_place() {
+    let airlocks = "alk-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+    let named = |name: &str| format!("[[key]]\nname = \"{name}\"\nhash = \"{}\"\n", hash(7));
+    let upstream = |more: &str| format!("[upstream.a]\nbase_url = \"http://a/v1\"\n{more}\n");
+    for (text, line, advice) in [
+        (
+            "[gateway]\nlisten = \"0.0.0.0:4100\"\n".to_owned(),
+            2,
+            "airlock key new",
+        ),
+        (
+            format!("[[key]]\nname = \"a\"\nhash = \"{airlocks}\"\n"),
+            3,
+            "a key itself",
+        ),
+        (
+            "[[key]]\nname = \"a\"\nhash = \"abc\"\n".to_owned(),
+            3,
+            "sha256:",
+        ),
+        ("[[key]]\nname = \"a\"\n".to_owned(), 1, "`hash` is missing"),
+        (named("A b"), 2, "a-z, 0-9 and -"),
+        (named("anonymous"), 2, "anonymous"),
+        (named("key-0123456789ab"), 2, "hexadecimal"),
+        (
+            format!("{}{}", key(1, ""), key(1, "").replace(&hash(1), &hash(2))),
+            6,
+            "another key `k1`",
+        ),
+        (
+            format!("{}{}", key(1, ""), key(1, "").replace("k1", "k2")),
+            7,
+            "the key `k1`",
+        ),
+        (key(1, "tenant = \"A B\""), 4, "tenant's name"),
+        (
+            key(1, "request_per_minute = 1"),
+            4,
+            "did you mean `requests_per_minute`",
+        ),
+        (key(1, "max_queued = 5"), 4, "nothing to wait for"),
+        (key(1, "max_concurrent = 1\nqueue_ms = 0"), 5, "1 to 60000"),
+        (
+            format!(
+                "{}[tenant.amce]\nmax_concurrent = 1\n",
+                key(1, "tenant = \"acme\"")
+            ),
+            5,
+            "did you mean `acme`",
+        ),
+        (
+            format!("{}{}", upstream(""), key(1, "")),
+            1,
+            "x-airlock-key",
+        ),
+        (upstream("max_queued = 5"), 3, "nothing to wait for"),
+        (
+            upstream("credential = \"none\"\nkey = \"env:K\""),
+            4,
+            "never used",
+        ),
+    ] {
+        let problems = parse(&text, Path::new("/a")).expect_err(&text);
+        let told = problems.to_string();
+        assert!(told.contains(advice), "{told}\n{text}");
+        assert_eq!(problems.problems[0].line, line, "{told}\n{text}");
+        assert!(!told.contains(airlocks), "{told}");
+    }
 }

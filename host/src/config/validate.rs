@@ -1,5 +1,7 @@
 //! What the types cannot say: that names exist, that numbers make sense, and that nothing calls itself.
 
+mod callers;
+
 use super::outward::Credential;
 use super::{Config, Reaction, advice};
 use crate::policy::Grants;
@@ -25,6 +27,7 @@ pub(super) fn check(config: &Config, partial: bool) -> Vec<Finding> {
     check.people();
     check.machine();
     check.numbers();
+    check.found.extend(callers::check(config, partial));
     check.found
 }
 
@@ -105,6 +108,12 @@ impl Check<'_> {
                 }
                 (Some(Credential::Forward), Some(_)) => {
                     self.say(&at("key"), "with credential = \"forward\" this key is never used: remove one of the two");
+                }
+                (Some(Credential::None), Some(_)) => {
+                    self.say(
+                        &at("key"),
+                        "with credential = \"none\" this key is never used: remove one of the two",
+                    );
                 }
                 _ => {}
             }
@@ -380,17 +389,11 @@ pub(super) fn calls_itself(config: &Config, url: &http::Uri) -> bool {
 pub(super) fn warnings(config: &Config) -> Vec<String> {
     let mut out = Vec::new();
     if !config.gateway.listen.ip().is_loopback() {
-        let own = config
-            .upstreams
-            .iter()
-            .find(|(_, u)| u.credential() == Credential::Own);
-        if let Some((name, _)) = own {
-            out.push(format!(
-                "anyone who reaches {} spends the key of upstream {name}: listen on a loopback address, or put \
-                 something in front that knows its users",
-                config.gateway.listen
-            ));
-        }
+        out.push(format!(
+            "the gateway at {} is reached without TLS, and its clients' keys with it: put something in front that speaks \
+             TLS, or listen on a loopback address",
+            config.gateway.listen
+        ));
     }
     if !config.admin.listen.ip().is_loopback() {
         out.push(format!(

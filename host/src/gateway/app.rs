@@ -16,7 +16,7 @@ use crate::policy::{Asker, Mode, Policies};
 use crate::reason::plans::Plans;
 use crate::session::sessions::Sessions;
 use crate::upstream::webhook::{Alerts, Notice};
-use crate::upstream::{Routes, Upstreams};
+use crate::upstream::{Gates, Routes, Upstreams};
 
 /// Shared by all calls, for as long as the process runs.
 pub struct App {
@@ -56,13 +56,25 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// Makes the configuration ready that follows on this one: limits go on to count the calls under way.
+    ///
+    /// # Errors
+    /// As [`Settings::new`].
+    pub fn followed_by(&self, config: Config) -> anyhow::Result<Self> {
+        Self::ready(config, Arc::clone(self.upstreams.gates()))
+    }
+
     /// Makes a configuration ready.
     ///
     /// # Errors
     /// All keys that cannot be had.
     pub fn new(config: Config) -> anyhow::Result<Self> {
+        Self::ready(config, Arc::default())
+    }
+
+    fn ready(config: Config, gates: Arc<Gates>) -> anyhow::Result<Self> {
         Ok(Self {
-            upstreams: Upstreams::new(&config)?,
+            upstreams: Upstreams::with_gates(&config, gates)?,
             routes: Routes::new(&config),
             prices: PriceTable::new(&config.prices)?,
             config,

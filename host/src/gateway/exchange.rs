@@ -5,8 +5,10 @@
 
 mod adopt;
 mod apply;
+mod arrival;
 mod conclude;
 mod conduct;
+mod deadline;
 mod hold;
 mod measure;
 mod prepare;
@@ -22,8 +24,8 @@ use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Request, Response, StatusCode};
 
+use super::admission;
 use super::app::{App, Settings};
-use super::declared;
 use super::dialect::openai_chat::OpenAiChat;
 use super::dialect::{ClientError, Dialect, Failure};
 use super::passthrough::too_large;
@@ -32,6 +34,7 @@ use crate::session::event::{FailureKind, Status};
 use crate::session::ledger::Limits;
 use crate::session::timeline::now;
 use crate::upstream::{Attempt, Outgoing, Target, UpstreamError, headers};
+use arrival::Arrival;
 use conclude::{Form, error_response};
 use conduct::{Exchange, Fate};
 
@@ -49,7 +52,11 @@ static DIALECT: OpenAiChat = OpenAiChat;
 /// Serves `POST /v1/chat/completions`.
 pub async fn handle(State(app): State<Arc<App>>, request: Request<Body>) -> Response<Body> {
     let settings = app.settings.load_full();
-    let (head, body) = request.into_parts();
+    let (mut head, body) = request.into_parts();
+    let arrival = match Arrival::read(&settings, &mut head.headers) {
+        Ok(arrival) => arrival,
+        Err(refused) => return *refused,
+    };
     if let Err(missing) = app.policies.ready() {
         let message = format!(
             "no good generation of required policies: {}",
@@ -62,17 +69,6 @@ pub async fn handle(State(app): State<Arc<App>>, request: Request<Body>) -> Resp
             message,
         );
     }
-    let declared = match declared::read(&head.headers) {
-        Ok(declared) => declared,
-        Err(error) => {
-            return refuse(
-                StatusCode::BAD_REQUEST,
-                FailureKind::Other,
-                "airlock_declared",
-                error.to_string(),
-            );
-        }
-    };
     let Ok(body) = axum::body::to_bytes(body, settings.config.gateway.max_body_bytes).await else {
         return too_large(settings.config.gateway.max_body_bytes);
     };
@@ -99,8 +95,12 @@ pub async fn handle(State(app): State<Arc<App>>, request: Request<Body>) -> Resp
             message,
         );
     }
-    let mut found = resolve::find(&head.headers, &view, &app.sessions);
-    found.extra = declared.facts();
+    let permit = match arrival.admit(&settings, &view).await {
+        Ok(permit) => permit,
+        Err(refused) => return *refused,
+    };
+    let mut found = resolve::find(&arrival.caller, &head.headers, &view, &app.sessions);
+    found.extra = arrival.declared.facts();
     let limits = session_limits(&settings);
     let session = match app.sessions.get(found, limits).await {
         Ok(session) => session,
@@ -113,20 +113,26 @@ pub async fn handle(State(app): State<Arc<App>>, request: Request<Body>) -> Resp
             );
         }
     };
-    if declared.max_tokens.is_some() {
-        session.ledger.allocate(Limits {
-            tokens: declared.max_tokens,
-            cost: None,
-        });
-    }
+    session.ledger.allocate(arrival.allocation());
     let retries = resolve::client_retries(&head.headers);
     let digest = resolve::body_digest(&body);
-    let exchange = Exchange::begin(app, session, dialect, view, digest, retries, declared);
+    let tokens = admission::estimate(&view);
+    let mut exchange = Exchange::begin(
+        app,
+        session,
+        dialect,
+        view,
+        digest,
+        retries,
+        arrival.declared,
+    );
+    exchange.admitted(permit, arrival.deadline);
     Call {
         exchange,
         settings,
         body,
         head: head.headers,
+        tokens,
     }
     .run()
     .await
@@ -138,6 +144,8 @@ struct Call {
     settings: Arc<Settings>,
     body: Bytes,
     head: HeaderMap,
+    /// Estimate of what it will use.
+    tokens: u64,
 }
 
 /// What waiting for an upstream brought.
@@ -213,6 +221,9 @@ impl Call {
                     self.exchange.failed(&failure, error.retryable());
                     if self.exchange.fate.is_none() {
                         self.exchange.end(Status::Failed);
+                        if let UpstreamError::Full(full) = &error {
+                            return admission::refused(full);
+                        }
                         return refuse(
                             error.status(),
                             error.kind(),
@@ -300,6 +311,7 @@ impl Call {
             method: http::Method::POST,
             path: "/chat/completions".to_owned(),
             headers: self.head.clone(),
+            tokens: self.tokens,
         };
         let settings = Arc::clone(&self.settings);
         let body_of = move |target: &Target| {
@@ -311,7 +323,7 @@ impl Call {
         };
         self.exchange.sent();
         let mut attempts: Vec<Attempt> = Vec::new();
-        let arrived = {
+        let mut arrived = {
             let mut report = |attempt: Attempt| attempts.push(attempt);
             let sending = settings
                 .upstreams
@@ -341,7 +353,10 @@ impl Call {
         for attempt in attempts.iter().take(cured) {
             self.exchange.attempt_failed(attempt);
         }
-        if let Arrived::Answer(answer) = &arrived {
+        if let Arrived::Answer(answer) = &mut arrived {
+            self.exchange
+                .permit
+                .sent(std::mem::take(&mut answer.charge));
             self.exchange.went_to(&answer.target, answer.attempt);
             if answer.status.is_success() {
                 self.exchange.measure_answer(answer.started);

@@ -16,8 +16,8 @@ pub struct SessionRecorder {
 
 impl Recorder for SessionRecorder {
     fn passage(&self, passage: &Passage<'_>) {
-        let found = resolve::find_by_headers(passage.headers)
-            .unwrap_or_else(|| resolve::without_session(passage.headers));
+        let found = resolve::find_by_headers(passage.caller, passage.headers)
+            .unwrap_or_else(|| resolve::without_session(passage.caller, passage.headers));
         let path = passage.path.to_owned();
         let unjudged = passage.unjudged.map(str::to_owned);
         let body = Body::Passage {

@@ -9,18 +9,23 @@ use std::time::{Duration, Instant};
 use axum::body::Body;
 use axum::extract::State;
 use bytes::Bytes;
+use futures_util::StreamExt as _;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 
+use super::admission::{self, Permit};
 use super::app::{App, Settings};
+use super::identity::{Caller, identify, unauthorized};
 use super::reply;
 use crate::config::GatewayConfig;
-use crate::upstream::{Attempt, Outgoing, Target, headers};
+use crate::upstream::{Attempt, Outgoing, Target, UpstreamError, headers};
 
 /// One call that passed.
 #[derive(Debug)]
 pub struct Passage<'a> {
     /// Method and path, without the query, which may hold content.
     pub path: &'a str,
+    /// Who called.
+    pub caller: &'a Caller,
     /// The client's headers, by which the session is found. Never recorded.
     pub headers: &'a HeaderMap,
     /// Model that it names, if it does.
@@ -107,7 +112,10 @@ fn is_plain(path: &str) -> bool {
 pub async fn handle(State(app): State<Arc<App>>, request: Request<Body>) -> Response<Body> {
     let settings = app.settings.load_full();
     let enforcing = app.enforcing();
-    let (head, body) = request.into_parts();
+    let (mut head, body) = request.into_parts();
+    let Ok(caller) = identify(&settings.config.keys, &mut head.headers) else {
+        return unauthorized();
+    };
     let ruling = rule(
         &settings.config.gateway,
         enforcing.as_deref(),
@@ -129,7 +137,20 @@ pub async fn handle(State(app): State<Arc<App>>, request: Request<Body>) -> Resp
     let Ok(body) = axum::body::to_bytes(body, settings.config.gateway.max_body_bytes).await else {
         return too_large(settings.config.gateway.max_body_bytes);
     };
-    pass(&app, &settings, &head, body, unjudged.as_deref()).await
+    // Four bytes a token; what an answer costs is not known here.
+    let tokens = body.len() as u64 / 4;
+    match admission::admit(&settings, &caller, tokens).await {
+        Ok(permit) => {
+            let call = PassedCall {
+                head: &head,
+                caller: &caller,
+                tokens,
+                unjudged: unjudged.as_deref(),
+            };
+            pass(&app, &settings, call, body, permit).await
+        }
+        Err(full) => admission::refused(&full),
+    }
 }
 
 /// The refusal of a body longer than `max_body_bytes`, or broken off.
@@ -145,13 +166,22 @@ pub fn too_large(limit: usize) -> Response<Body> {
     )
 }
 
+/// A call that may pass.
+struct PassedCall<'a> {
+    head: &'a http::request::Parts,
+    caller: &'a Caller,
+    tokens: u64,
+    unjudged: Option<&'a str>,
+}
+
 async fn pass(
     app: &App,
     settings: &Settings,
-    head: &http::request::Parts,
+    call: PassedCall<'_>,
     body: Bytes,
-    unjudged: Option<&str>,
+    permit: Permit,
 ) -> Response<Body> {
+    let head = call.head;
     let begun = Instant::now();
     let path = format!("{} {}", head.method, head.uri.path());
     let model = model_of(&body);
@@ -175,6 +205,7 @@ async fn pass(
         method: head.method.clone(),
         path: under_v1(&head.uri),
         headers: head.headers.clone(),
+        tokens: call.tokens,
     };
     let mut failures = Vec::new();
     let result = settings
@@ -190,7 +221,9 @@ async fn pass(
         .await;
     let (response, upstream) = match result {
         Ok(answer) => {
-            let mut response = Response::new(Body::from_stream(answer.body));
+            // The call is under way until its last byte: the stream keeps the permit.
+            let body = answer.body.inspect(move |_| _ = &permit);
+            let mut response = Response::new(Body::from_stream(body));
             *response.status_mut() = answer.status;
             *response.headers_mut() = headers::to_client(&answer.headers, "");
             (response, answer.target.upstream.to_string())
@@ -200,26 +233,28 @@ async fn pass(
                 .last()
                 .map(|f: &Attempt| f.target.upstream.to_string())
                 .unwrap_or_default();
-            (
-                reply::error(
+            let response = match &error {
+                UpstreamError::Full(full) => admission::refused(full),
+                error => reply::error(
                     error.status(),
                     "api_error",
                     "airlock_upstream",
                     &error.to_string(),
                 ),
-                upstream,
-            )
+            };
+            (response, upstream)
         }
     };
     app.recorder.passage(&Passage {
         path: &path,
+        caller: call.caller,
         headers: &head.headers,
         model: model.as_deref(),
         upstream: &upstream,
         status: response.status().as_u16(),
         elapsed: begun.elapsed(),
         failures: &failures,
-        unjudged,
+        unjudged: call.unjudged,
     });
     response
 }

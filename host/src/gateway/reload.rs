@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use serde::Serialize;
 use tokio::sync::Mutex;
 
-use super::app::{App, Settings};
+use super::app::App;
 use crate::config::{AdminConfig, Config, GatewayConfig, locate};
 
 /// Reads the configuration again and puts it in force.
@@ -55,7 +55,8 @@ impl Reloader {
         keep_until_restart(&now.config, &mut next);
         // What can fail comes first, so that nothing has changed when it does.
         let specs = next.policy.clone();
-        let settings = Settings::new(next)?;
+        still_guarded(&next)?;
+        let settings = now.followed_by(next)?;
         if specs != now.config.policy {
             let policies = self.app.policies.clone();
             tokio::task::spawn_blocking(move || policies.reconfigure(specs))
@@ -67,6 +68,17 @@ impl Reloader {
         self.app.settings.store(Arc::new(settings));
         Ok(reloaded)
     }
+}
+
+/// The listener stays where it is until a restart, so one that others reach must not lose its keys meanwhile, wherever the new
+/// file says that it listens.
+fn still_guarded(next: &Config) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        !next.keys.is_empty() || next.gateway.listen.ip().is_loopback(),
+        "without a [[key]] anybody could call at {} until Airlock is restarted: leave a key, or restart it",
+        next.gateway.listen
+    );
+    Ok(())
 }
 
 fn difference(now: &Config, next: &Config) -> Reloaded {
@@ -85,6 +97,8 @@ fn difference(now: &Config, next: &Config) -> Reloaded {
                 ..next.admin.clone()
             } != now.admin,
         ),
+        ("key", now.keys != next.keys),
+        ("tenant", now.tenants != next.tenants),
         ("upstream", now.upstreams != next.upstreams),
         ("route", now.routes != next.routes),
         ("policy", now.policy != next.policy),
@@ -150,5 +164,16 @@ mod tests {
         assert_eq!(next.gateway.listen, now.gateway.listen);
         assert_eq!(next.gateway.pass_paths.len(), 1);
         assert!(difference(&now, &next).restart.is_empty());
+    }
+
+    #[test]
+    fn a_listener_that_others_reach_does_not_lose_its_last_key() {
+        let mut now = Config::empty(Source::Environment);
+        now.gateway.listen = "0.0.0.0:4100".parse().unwrap();
+        let mut next = Config::empty(Source::Environment);
+        assert!(still_guarded(&next).is_ok());
+        keep_until_restart(&now, &mut next);
+        let told = still_guarded(&next).unwrap_err().to_string();
+        assert!(told.contains("0.0.0.0:4100"), "{told}");
     }
 }

@@ -7,6 +7,7 @@ use http::HeaderMap;
 use sha2::{Digest as _, Sha256};
 
 use super::dialect::RequestView;
+use super::identity::Caller;
 use crate::session::conversation::Digest;
 use crate::session::event::Role;
 use crate::session::key::SessionKey;
@@ -31,8 +32,14 @@ const HEADERS: [&str; 10] = [
 const CODEX_HEADERS: [&str; 4] = ["session-id", "session_id", "thread-id", "conversation_id"];
 
 /// Finds the session that a request belongs to. Never fails: a request that says nothing begins a new one.
-pub fn find(headers: &HeaderMap, view: &RequestView, sessions: &Sessions) -> Found {
-    if let Some(found) = find_by_headers(headers) {
+pub fn find(
+    caller: &Caller,
+    headers: &HeaderMap,
+    view: &RequestView,
+    sessions: &Sessions,
+) -> Found {
+    let found = |headers, name, value, confidence| found(caller, headers, name, value, confidence);
+    if let Some(found) = find_by_headers(caller, headers) {
         return found;
     }
     if let Some((name, value)) = view.session_hints.iter().find(|(_, value)| is_id(value)) {
@@ -49,7 +56,7 @@ pub fn find(headers: &HeaderMap, view: &RequestView, sessions: &Sessions) -> Fou
         .iter()
         .map(|m| (m.digest(), m.role == Role::Assistant))
         .collect();
-    match sessions.recognise(&principal(headers), &messages) {
+    match sessions.recognise(&caller.tenant, &caller.principal, &messages) {
         Some(key) => Found {
             key,
             confidence: "inferred",
@@ -61,26 +68,32 @@ pub fn find(headers: &HeaderMap, view: &RequestView, sessions: &Sessions) -> Fou
 }
 
 /// The session that the headers name.
-pub fn find_by_headers(headers: &HeaderMap) -> Option<Found> {
+pub fn find_by_headers(caller: &Caller, headers: &HeaderMap) -> Option<Found> {
     let is_codex = header(headers, "user-agent")
         .is_some_and(|agent| agent.to_ascii_lowercase().contains("codex"));
     let bare = CODEX_HEADERS.into_iter().filter(|_| is_codex);
     HEADERS.into_iter().chain(bare).find_map(|name| {
         let value = header(headers, name)?;
-        Some(found(headers, name, value, "explicit"))
+        Some(found(caller, headers, name, value, "explicit"))
     })
 }
 
 /// Where calls of a principal are recorded that belong to no session.
-pub fn without_session(headers: &HeaderMap) -> Found {
-    found(headers, "none", "passages".to_owned(), "derived")
+pub fn without_session(caller: &Caller, headers: &HeaderMap) -> Found {
+    found(caller, headers, "none", "passages".to_owned(), "derived")
 }
 
-fn found(headers: &HeaderMap, source: &str, value: String, confidence: &'static str) -> Found {
+fn found(
+    caller: &Caller,
+    headers: &HeaderMap,
+    source: &str,
+    value: String,
+    confidence: &'static str,
+) -> Found {
     Found {
         key: SessionKey {
-            tenant: "default".to_owned(),
-            principal: principal(headers),
+            tenant: caller.tenant.clone(),
+            principal: caller.principal.clone(),
             source: source.to_owned(),
             value,
         },
@@ -102,26 +115,6 @@ pub fn body_digest(body: &[u8]) -> Digest {
     let mut digest = Digest::default();
     digest.copy_from_slice(&Sha256::digest(body)[..16]);
     digest
-}
-
-/// A hash of the client's credential: it tells callers apart and does not say who they are.
-pub fn principal(headers: &HeaderMap) -> String {
-    let credential = ["authorization", "x-api-key", "api-key"]
-        .iter()
-        .find_map(|name| headers.get(*name));
-    match credential {
-        Some(value) => {
-            let hash = Sha256::digest(value.as_bytes());
-            format!(
-                "key-{}",
-                hash.iter()
-                    .take(6)
-                    .map(|b| format!("{b:02x}"))
-                    .collect::<String>()
-            )
-        }
-        None => "anonymous".to_owned(),
-    }
 }
 
 fn header(headers: &HeaderMap, name: &str) -> Option<String> {
@@ -171,17 +164,6 @@ mod tests {
             .iter()
             .map(|(k, v)| (k.parse().unwrap(), v.parse().unwrap()))
             .collect()
-    }
-
-    #[test]
-    fn the_principal_is_a_hash_and_never_the_credential() {
-        let a = principal(&headers(&[("authorization", "Bearer sk-secret")]));
-        assert!(!a.contains("secret"));
-        assert_ne!(
-            a,
-            principal(&headers(&[("authorization", "Bearer sk-other")]))
-        );
-        assert_eq!(principal(&HeaderMap::new()), "anonymous");
     }
 
     #[test]

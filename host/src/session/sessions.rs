@@ -31,6 +31,7 @@ pub struct Sessions {
     /// Whoever reads a session from the store keeps others from doing so until it is done: two who go on from what the
     /// store knows would give two events the same number.
     waking: [tokio::sync::Mutex<()>; STRIPES],
+    /// By whose they are, see [`owner`].
     beginnings: Mutex<HashMap<(Arc<str>, Digest), Beginning>>,
 }
 
@@ -109,14 +110,19 @@ impl Sessions {
 
     /// The session that said the longest known beginning of these messages. `model_turn` says whether a message is a turn
     /// that the model made: only past one of those does a beginning count.
-    pub fn recognise(&self, principal: &str, messages: &[(Digest, bool)]) -> Option<SessionKey> {
-        let principal: Arc<str> = principal.into();
+    pub fn recognise(
+        &self,
+        tenant: &str,
+        principal: &str,
+        messages: &[(Digest, bool)],
+    ) -> Option<SessionKey> {
+        let owner = owner(tenant, principal);
         let mut prefix = Digest::default();
         let mut longest = None;
         let beginnings = lock(&self.beginnings);
         for (digest, model_turn) in messages {
             prefix = roll(prefix, *digest);
-            if *model_turn && let Some(known) = beginnings.get(&(Arc::clone(&principal), prefix)) {
+            if *model_turn && let Some(known) = beginnings.get(&(Arc::clone(&owner), prefix)) {
                 longest = Some(known.clone());
             }
         }
@@ -132,7 +138,7 @@ impl Sessions {
             forget(&mut beginnings, at);
         }
         let known = beginnings
-            .entry((key.principal.as_str().into(), prefix))
+            .entry((owner(&key.tenant, &key.principal), prefix))
             .or_insert_with(|| Beginning {
                 key: Some(key.clone()),
                 at,
@@ -169,6 +175,12 @@ impl Sessions {
 
 fn stripe(id: SessionId) -> usize {
     id.spread() % STRIPES
+}
+
+/// Tenant and principal in one. A name of a principal may move to another tenant; its conversations do not. No name has
+/// a line break in it.
+fn owner(tenant: &str, principal: &str) -> Arc<str> {
+    format!("{tenant}\n{principal}").into()
 }
 
 fn forget(beginnings: &mut HashMap<(Arc<str>, Digest), Beginning>, at: Micros) {

@@ -13,6 +13,7 @@ use tokio::time::{Instant, Sleep};
 
 use super::UpstreamError;
 use super::error::reason;
+use super::gate::Pass;
 
 /// Bytes of an answer, as they were read. Dropping it ends the call: over HTTP/1 the connection is closed, over HTTP/2
 /// the stream is reset. After an error it ends.
@@ -25,6 +26,8 @@ pub struct Body {
     /// Whether `silence` runs. It counts the upstream's silence alone: not the time in which nobody asked for more.
     waiting: bool,
     end: Pin<Box<Sleep>>,
+    /// The call's place at the upstream; given back with the last byte.
+    pass: Option<Pass>,
 }
 
 impl Body {
@@ -35,6 +38,7 @@ impl Body {
         idle: Duration,
         total: Duration,
         started: Instant,
+        pass: Pass,
     ) -> Self {
         Self {
             incoming: Some(incoming),
@@ -44,6 +48,7 @@ impl Body {
             silence: Box::pin(tokio::time::sleep(idle)),
             waiting: false,
             end: Box::pin(tokio::time::sleep_until(started + total)),
+            pass: Some(pass),
         }
     }
 
@@ -98,6 +103,7 @@ impl Stream for Body {
         let next = self.poll_bytes(cx);
         if matches!(next, Poll::Ready(None | Some(Err(_)))) {
             self.incoming = None;
+            self.pass = None;
         }
         next
     }

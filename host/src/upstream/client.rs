@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use super::attempt::{MAX_WAIT, asked_wait, backoff, should_retry};
 use super::connect::{ConnectTimedOut, TimedConnector};
 use super::error::reason;
+use super::gate::{Charge, Gates, Pass, Whose};
 use super::headers::{bearer, to_upstream};
 use super::{Attempt, Body, Next, Target, UpstreamError};
 use crate::config::{Config, Credential, Problem, Problems, Source, UpstreamConfig};
@@ -23,6 +24,7 @@ use crate::config::{Config, Credential, Problem, Problems, Source, UpstreamConfi
 /// calls under way then end on the old one.
 pub struct Upstreams {
     by_name: HashMap<String, Upstream>,
+    gates: Arc<Gates>,
 }
 
 struct Upstream {
@@ -30,6 +32,7 @@ struct Upstream {
     config: UpstreamConfig,
     /// Airlock's own credential, if it is to be used.
     own: Option<HeaderValue>,
+    whose: Whose,
     client: Client<TimedConnector, Full<Bytes>>,
 }
 
@@ -42,6 +45,8 @@ pub struct Outgoing {
     pub path: String,
     /// The client's headers; what must not travel is removed here.
     pub headers: HeaderMap,
+    /// Estimate of what it will use, input and output, for limits of tokens.
+    pub tokens: u64,
 }
 
 /// The beginning of an answer.
@@ -58,6 +63,8 @@ pub struct Response {
     pub headers: HeaderMap,
     /// The body as it arrives.
     pub body: Body,
+    /// What it counts against the upstream's tokens a minute, to be settled.
+    pub charge: Charge,
 }
 
 impl Upstreams {
@@ -66,6 +73,14 @@ impl Upstreams {
     /// # Errors
     /// All keys that cannot be had.
     pub fn new(config: &Config) -> Result<Self, Problems> {
+        Self::with_gates(config, Arc::default())
+    }
+
+    /// As [`Upstreams::new`], behind gates that know of the calls under way.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn with_gates(config: &Config, gates: Arc<Gates>) -> Result<Self, Problems> {
         let mut by_name = HashMap::new();
         let mut problems = Vec::new();
         for (name, upstream) in &config.upstreams {
@@ -79,13 +94,18 @@ impl Upstreams {
             }
         }
         if problems.is_empty() {
-            return Ok(Self { by_name });
+            return Ok(Self { by_name, gates });
         }
         let file = match &config.source {
             Source::File(path) => Some(path.clone()),
             Source::Environment => None,
         };
         Err(Problems { file, problems })
+    }
+
+    /// The gates of everything that has limits of calls.
+    pub fn gates(&self) -> &Arc<Gates> {
+        &self.gates
     }
 
     /// Whether a policy or a route may name this upstream.
@@ -95,6 +115,8 @@ impl Upstreams {
 
     /// Sends a call to the first of `targets` that answers. `body` gives the bytes for a target. `report` is told of every
     /// attempt that failed, at once.
+    ///
+    /// A target at its limits is passed over for the next one; the last one is waited for, as its limits say.
     ///
     /// An answer with an error status is still an answer: when no repetition is left, it is returned as it came.
     /// Dropping the future or the response cancels the call.
@@ -128,6 +150,25 @@ impl Upstreams {
             let mut repetition = 0;
             loop {
                 number += 1;
+                let limits = upstream.config.limits();
+                let entering = self
+                    .gates
+                    .enter(&upstream.whose, limits, request.tokens, !more);
+                let mut pass = match entering.await {
+                    Ok(pass) => pass,
+                    Err(full) => {
+                        last = UpstreamError::Full(full);
+                        let next = if more { Next::Failover } else { Next::GiveUp };
+                        report(Attempt {
+                            target: target.clone(),
+                            number,
+                            error: last.clone(),
+                            next,
+                        });
+                        break;
+                    }
+                };
+                let mut charge = pass.charge();
                 let result = upstream.attempt(request, bytes.clone()).await;
                 let (error, retry, asked) = match &result {
                     Ok(answer) if answer.status().is_success() => (None, false, None),
@@ -146,7 +187,8 @@ impl Upstreams {
                     Err(error) => (Some(error.clone()), error.retryable(), None),
                 };
                 let Some(error) = error else {
-                    return result.map(|answer| upstream.response(answer, target, number));
+                    return result
+                        .map(|answer| upstream.response(answer, target, number, pass, charge));
                 };
                 repetition += 1;
                 let wait = asked.unwrap_or_else(|| backoff(upstream.backoff(), repetition));
@@ -167,15 +209,18 @@ impl Upstreams {
                 match next {
                     Next::Retry(wait) => {
                         // The refused answer's connection is given up before the wait.
-                        drop(result);
+                        drop((result, pass));
+                        charge.settle(0);
                         tokio::time::sleep(wait).await;
                     }
                     Next::Failover => {
+                        charge.settle(0);
                         last = error;
                         break;
                     }
                     Next::GiveUp => {
-                        return result.map(|answer| upstream.response(answer, target, number));
+                        return result
+                            .map(|answer| upstream.response(answer, target, number, pass, charge));
                     }
                 }
             }
@@ -215,6 +260,7 @@ impl Upstream {
             .build(TimedConnector::new(config.connect_timeout()));
         Ok(Self {
             name: name.into(),
+            whose: Whose::Upstream(name.to_owned()),
             config: config.clone(),
             own,
             client,
@@ -231,7 +277,11 @@ impl Upstream {
         let mut out = Request::new(Full::new(body));
         *out.method_mut() = request.method.clone();
         *out.uri_mut() = self.uri(&request.path)?;
-        *out.headers_mut() = to_upstream(&request.headers, self.own.as_ref());
+        *out.headers_mut() = to_upstream(
+            &request.headers,
+            self.config.credential(),
+            self.own.as_ref(),
+        );
 
         let limit = self.config.idle_timeout().min(self.config.total_timeout());
         match tokio::time::timeout(limit, self.client.request(out)).await {
@@ -271,7 +321,14 @@ impl Upstream {
         })
     }
 
-    fn response(&self, answer: Answer, target: &Target, attempt: u32) -> Response {
+    fn response(
+        &self,
+        answer: Answer,
+        target: &Target,
+        attempt: u32,
+        pass: Pass,
+        charge: Charge,
+    ) -> Response {
         let (head, incoming) = answer.response.into_parts();
         let (idle, total) = (self.config.idle_timeout(), self.config.total_timeout());
         Response {
@@ -280,7 +337,15 @@ impl Upstream {
             started: answer.started,
             status: head.status,
             headers: head.headers,
-            body: Body::new(incoming, self.name.clone(), idle, total, answer.started),
+            body: Body::new(
+                incoming,
+                self.name.clone(),
+                idle,
+                total,
+                answer.started,
+                pass,
+            ),
+            charge,
         }
     }
 }

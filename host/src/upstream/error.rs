@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 
+use super::gate::Full;
 use crate::session::event::FailureKind;
 
 /// Why a call to an upstream failed. Texts are fit for the client: no keys, no headers.
@@ -52,6 +53,9 @@ pub enum UpstreamError {
         /// The transport's words.
         reason: String,
     },
+    /// It is not asked: the operator's limit for it is reached.
+    #[error(transparent)]
+    Full(Full),
     /// It answered with a status that may go away. Only in reports: the answer itself goes to the client.
     #[error("upstream {upstream} answered {status}")]
     Status {
@@ -67,6 +71,7 @@ impl UpstreamError {
     pub fn kind(&self) -> FailureKind {
         match self {
             Self::Unknown(_) => FailureKind::Other,
+            Self::Full(_) => FailureKind::RateLimit,
             Self::Connect { .. } | Self::Broken { .. } => FailureKind::Connection,
             Self::ConnectTimeout { .. } | Self::Idle { .. } | Self::Total { .. } => {
                 FailureKind::Timeout
@@ -84,6 +89,7 @@ impl UpstreamError {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::Unknown(_) => StatusCode::NOT_FOUND,
+            Self::Full(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Connect { .. } | Self::Broken { .. } => StatusCode::BAD_GATEWAY,
             Self::ConnectTimeout { .. } | Self::Idle { .. } | Self::Total { .. } => {
                 StatusCode::GATEWAY_TIMEOUT
@@ -95,7 +101,10 @@ impl UpstreamError {
     /// Whether a repetition may succeed without harm. A silent upstream may be at work, and bill it: no.
     pub fn retryable(&self) -> bool {
         match self {
-            Self::Connect { .. } | Self::ConnectTimeout { .. } | Self::Broken { .. } => true,
+            Self::Connect { .. }
+            | Self::ConnectTimeout { .. }
+            | Self::Broken { .. }
+            | Self::Full(_) => true,
             Self::Status { status, .. } => super::attempt::retryable(*status),
             Self::Unknown(_) | Self::Idle { .. } | Self::Total { .. } => false,
         }

@@ -6,7 +6,7 @@
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
-use crate::config::Secret;
+use crate::config::{Credential, Secret};
 
 /// Airlock's own id of the exchange, in answers.
 pub const EXCHANGE_ID: HeaderName = HeaderName::from_static("x-airlock-exchange");
@@ -33,11 +33,15 @@ const CREDENTIALS: [&str; 5] = [
     "cookie",
 ];
 
-/// Headers for the upstream. `own` replaces every credential of the client.
+/// Headers for the upstream. The client's credentials travel only if they are to be forwarded; `own` goes in their place.
 ///
 /// `accept-encoding` is set to `identity`: Airlock has to read what comes, and compression would also collect a stream's
 /// chunks into lumps. Headers that begin with `x-airlock-` are for Airlock alone.
-pub(super) fn to_upstream(client: &HeaderMap, own: Option<&HeaderValue>) -> HeaderMap {
+pub(super) fn to_upstream(
+    client: &HeaderMap,
+    credential: Credential,
+    own: Option<&HeaderValue>,
+) -> HeaderMap {
     let mut out = without_hop_by_hop(client);
     for name in [header::HOST, header::CONTENT_LENGTH, header::EXPECT] {
         out.remove(name);
@@ -52,10 +56,12 @@ pub(super) fn to_upstream(client: &HeaderMap, own: Option<&HeaderValue>) -> Head
     }
     // Never of use to a model server, and whose origin the call has is the client's own affair.
     out.remove(header::ORIGIN);
-    if let Some(own) = own {
+    if credential != Credential::Forward {
         for name in CREDENTIALS {
             out.remove(name);
         }
+    }
+    if let Some(own) = own {
         out.insert(header::AUTHORIZATION, own.clone());
     }
     out.insert(
@@ -141,7 +147,7 @@ mod tests {
             ("origin", "http://localhost"),
             ("x-airlock-session-id", "s"),
         ]);
-        let out = to_upstream(&client, None);
+        let out = to_upstream(&client, Credential::Forward, None);
         let expected = [
             "accept-encoding",
             "anthropic-beta",
@@ -166,10 +172,12 @@ mod tests {
             ("cookie", "c=1"),
         ]);
         let own = bearer(&Secret::new("sk-own\n")).unwrap();
-        let out = to_upstream(&client, Some(&own));
+        let out = to_upstream(&client, Credential::Own, Some(&own));
         assert_eq!(names(&out), ["accept-encoding", "authorization"]);
         assert_eq!(out["authorization"], "Bearer sk-own");
         assert!(!format!("{out:?}").contains("sk-own"));
+        let none = to_upstream(&client, Credential::None, None);
+        assert_eq!(names(&none), ["accept-encoding"]);
     }
 
     #[test]

@@ -154,6 +154,7 @@ async fn send(upstreams: Vec<UpstreamConfig>) -> Outcome {
         .iter()
         .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
         .collect(),
+        tokens: 0,
     };
     let mut attempts = Vec::new();
     let body = |target: &Target| Bytes::from(format!("for {}", target.model));

@@ -254,6 +254,10 @@ impl Exchange {
         let label = self.label();
         let streamed = self.view.streamed;
         let mut response = match self.fate.take() {
+            Some(Fate::Stop { .. }) if self.expired => {
+                self.end(Status::Failed);
+                super::deadline::expired()
+            }
             Some(Fate::Answer(text)) => {
                 self.answered();
                 return self.answer_locally(text).await;

@@ -12,6 +12,7 @@ use crate::act::slots::{Phase, Ruling, rule, who};
 use crate::contract::types::{
     self as wit, Action, BlockMode, Checkpoint, Detail, EventKind, OnTimeout,
 };
+use crate::gateway::admission::Permit;
 use crate::gateway::app::{App, Settings};
 use crate::gateway::dialect::{Dialect, Failure, Identity, RequestView};
 use crate::observe::log::{Log, inline};
@@ -79,6 +80,12 @@ pub struct Exchange {
     pub(super) view: RequestView,
     /// What the request says about itself.
     pub(super) declared: Declared,
+    /// Its places at the gates; given back when the exchange is dropped.
+    pub(super) permit: Permit,
+    /// When it must be over.
+    pub(super) deadline: Option<Micros>,
+    /// Its deadline has passed.
+    pub(super) expired: bool,
     pub(super) digests: Vec<Digest>,
     pub(super) ids: Vec<u64>,
     pub(super) retry: u32,
@@ -176,6 +183,9 @@ impl Exchange {
             number,
             started: at,
             declared,
+            permit: Permit::default(),
+            deadline: None,
+            expired: false,
             digests,
             ids: told.ids.clone(),
             retry,
@@ -365,6 +375,7 @@ impl Exchange {
 
     /// Time passed: thresholds and clocks are looked at.
     pub fn tick(&mut self) {
+        self.expire();
         self.adopt();
         self.measure();
         self.checkpoint(Checkpoint::Tick);
@@ -376,6 +387,7 @@ impl Exchange {
         self.watchers
             .iter()
             .filter_map(|w| w.due(self.plan.wants.get(w.entry)?, &self.vitals, generating))
+            .chain(self.deadline)
             .min()
     }
 
@@ -621,6 +633,8 @@ impl Exchange {
         let at = now();
         let usage = self.usage_so_far();
         let cost = self.settings.prices.cost_microdollars(&self.model, &usage);
+        self.permit
+            .settle(u64::from(usage.input) + u64::from(usage.output));
         let ledger = &self.session.ledger;
         let settled = match (self.usage, self.phase) {
             (Some(_), _) => ledger.settle(self.number, usage, cost),

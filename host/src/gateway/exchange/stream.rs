@@ -143,6 +143,7 @@ impl Exchange {
             self.checkpoint(Checkpoint::Stream);
         }
         self.bound_hold();
+        self.expire();
     }
 
     fn text(&mut self, place: Place, text: &str, at: u64) -> (super::hold::Span, u32) {
