@@ -1,8 +1,9 @@
-//! Several actions at once. They meet only in slots: the exchange's fate, its route, each parameter, each range of text.
+//! Several actions at once. They meet only in slots: the exchange's fate, its route, each parameter, each message, each
+//! tool result, each range of text.
 //! In one slot the strongest wins; the order of the policies breaks ties; losers are recorded as superseded.
 
 use super::name::name;
-use crate::contract::types::{Action, Scope};
+use crate::contract::types::{self as wit, Action, Scope};
 use crate::reason::plan::Plan;
 use crate::reason::round::{By, Order};
 use crate::session::event::{Channel, Place};
@@ -40,6 +41,10 @@ enum Slot {
     Fate,
     Route,
     Parameters(Vec<String>),
+    /// Messages by identity, from the first to the last.
+    Messages(u64, u64),
+    /// The result of this tool call.
+    Result(String),
     Range(Place, u32, u32),
 }
 
@@ -132,7 +137,25 @@ fn impossible(action: &Action, phase: Phase) -> Option<String> {
         Action::Route(x) if x.scope == Scope::Exchange && phase != Phase::Request => {
             gone("the call can be routed")
         }
-        Action::Inject(_) | Action::SetParameters(_) | Action::Route(_) => None,
+        Action::EditMessage(wit::MessageEdit { scope, .. })
+        | Action::EvictMessage(wit::MessageEviction { scope, .. })
+        | Action::ReplaceMessages(wit::MessageReplacement { scope, .. })
+            if *scope == Scope::Exchange && phase != Phase::Request =>
+        {
+            gone("messages can be changed")
+        }
+        Action::SubstituteToolResult(x)
+            if x.scope == Scope::Exchange && phase != Phase::Request =>
+        {
+            gone("a result can be substituted")
+        }
+        Action::Inject(_)
+        | Action::EditMessage(_)
+        | Action::EvictMessage(_)
+        | Action::ReplaceMessages(_)
+        | Action::SubstituteToolResult(_)
+        | Action::SetParameters(_)
+        | Action::Route(_) => None,
         Action::AnswerLocally(_) if phase == Phase::Generating => Some(
             "the model's own answer has begun: use `replace-range`, `stop` or `block`".to_owned(),
         ),
@@ -155,13 +178,16 @@ fn impossible(action: &Action, phase: Phase) -> Option<String> {
     }
 }
 
-/// Strongest first: block, stop, answer locally, replace, retry, reroute, set parameters; the rest contests nothing.
+/// Strongest first: block, stop, answer locally, replace, evict, rewrite, retry, reroute, set parameters; the rest contests
+/// nothing. Of changes to one message the one that leaves the model less of it wins.
 fn strength(action: &Action) -> u8 {
     match action {
         Action::Block(_) => 100,
         Action::Stop(_) => 90,
         Action::AnswerLocally(_) => 60,
-        Action::ReplaceRange(_) => 50,
+        Action::ReplaceRange(_) | Action::ReplaceMessages(_) => 50,
+        Action::EvictMessage(_) => 48,
+        Action::EditMessage(_) | Action::SubstituteToolResult(_) => 45,
         Action::Retry(_) => 30,
         Action::Route(_) => 20,
         Action::SetParameters(_) => 10,
@@ -178,6 +204,10 @@ fn slot(action: &Action) -> Slot {
         Action::SetParameters(x) => {
             Slot::Parameters(x.set.iter().map(|(name, _)| name.clone()).collect())
         }
+        Action::EditMessage(x) => Slot::Messages(x.message, x.message),
+        Action::EvictMessage(x) => Slot::Messages(x.message, x.message),
+        Action::ReplaceMessages(x) => Slot::Messages(x.first, x.last),
+        Action::SubstituteToolResult(x) => Slot::Result(x.id.clone()),
         Action::ReplaceRange(x) => match Channel::from_wit(x.channel) {
             Some(channel) => {
                 let place = Place {
@@ -200,6 +230,9 @@ impl Slot {
             (Slot::Range(p, start, end), Slot::Range(q, from, to)) => {
                 p == q && start < to && from < end
             }
+            // Identities grow along a conversation, but for one that a client put together from its branches: there a
+            // contest that this overlooks is seen when the second change is made.
+            (Slot::Messages(first, last), Slot::Messages(from, to)) => first <= to && from <= last,
             (a, b) => a == b,
         }
     }
@@ -209,7 +242,6 @@ impl Slot {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::contract::types as wit;
 
     /// Orders of the operator, who needs no grant.
     fn ordered(actions: Vec<Action>) -> Vec<Order> {
@@ -295,6 +327,76 @@ mod tests {
             .count();
         assert_eq!(applied, 2);
         assert!(matches!(rulings[2].1, Ruling::Superseded(_)));
+    }
+
+    #[test]
+    fn messages_contest_only_where_they_overlap() {
+        let scope = Scope::Session;
+        let edit = |message| {
+            let text = String::new();
+            Action::EditMessage(wit::MessageEdit {
+                message,
+                text,
+                scope,
+            })
+        };
+        let evict = |message| Action::EvictMessage(wit::MessageEviction { message, scope });
+        let replace = |first, last| {
+            Action::ReplaceMessages(wit::MessageReplacement {
+                first,
+                last,
+                messages: vec![],
+                scope,
+            })
+        };
+        let rulings = ruled(
+            vec![edit(3), edit(9), evict(9), evict(5), replace(2, 4), edit(6)],
+            Phase::Request,
+        );
+        let won: Vec<_> = rulings
+            .iter()
+            .filter(|(_, ruling)| *ruling == Ruling::Apply)
+            .map(|(name, _)| name.as_str())
+            .collect();
+        assert_eq!(
+            won,
+            [
+                "replace-messages",
+                "evict-message",
+                "evict-message",
+                "edit-message"
+            ]
+        );
+    }
+
+    #[test]
+    fn what_has_gone_upstream_is_changed_for_the_session_only() {
+        let ruling = |scope, phase| {
+            let id = "c".to_owned();
+            let text = String::new();
+            let substitute =
+                Action::SubstituteToolResult(wit::ResultSubstitution { id, text, scope });
+            let evict = Action::EvictMessage(wit::MessageEviction { message: 1, scope });
+            ruled(vec![substitute, evict], phase)
+        };
+        for phase in [Phase::Waiting, Phase::Generating, Phase::Failed] {
+            for (name, ruling) in ruling(Scope::Exchange, phase) {
+                assert!(
+                    matches!(&ruling, Ruling::Refused(why) if why.contains("`session`")),
+                    "{name} in {phase:?}: {ruling:?}"
+                );
+            }
+            assert!(
+                ruling(Scope::Session, phase)
+                    .iter()
+                    .all(|(_, r)| *r == Ruling::Apply)
+            );
+        }
+        assert!(
+            ruling(Scope::Exchange, Phase::Request)
+                .iter()
+                .all(|(_, r)| *r == Ruling::Apply)
+        );
     }
 
     #[test]

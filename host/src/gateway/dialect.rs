@@ -35,6 +35,20 @@ pub trait Dialect: Send + Sync {
     /// The body cannot be decoded, or an edit names what is not there.
     fn edit_request(&self, body: &[u8], edits: &RequestEdits) -> Result<Vec<u8>, EditError>;
 
+    /// The request that goes on where a generation stopped: the body with `edits` made and, at its end, what the model
+    /// `said`, the `calls` it made and the result of each. Spelled as [`MessageEdit::InsertStep`] spells it in later
+    /// requests, so that a provider's prompt cache matches.
+    ///
+    /// # Errors
+    /// As [`Dialect::edit_request`].
+    fn continue_request(
+        &self,
+        body: &[u8],
+        edits: &RequestEdits,
+        said: &str,
+        calls: &[(ToolCallView, String)],
+    ) -> Result<Vec<u8>, EditError>;
+
     /// Reads one frame of a streamed response and appends what it says to `out`. Learns the stream's `identity`.
     ///
     /// # Errors

@@ -6,13 +6,16 @@
 mod adopt;
 mod apply;
 mod arrival;
+mod compose;
 mod conclude;
 mod conduct;
 mod deadline;
 mod hold;
+mod kept;
 mod measure;
 mod prepare;
 mod relay;
+mod shape;
 mod stream;
 
 use std::sync::Arc;

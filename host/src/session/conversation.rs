@@ -107,6 +107,11 @@ impl Conversation {
         id
     }
 
+    /// An identity for a message that the client does not have.
+    pub fn identify(&mut self) -> u64 {
+        self.fresh_id()
+    }
+
     /// Messages known now.
     pub fn len(&self) -> usize {
         self.known.len()

@@ -1,22 +1,133 @@
 //! What policies changed for the rest of a session.
 //!
 //! Clients send their whole history with every request, so a change made once would be lost at the next: it is kept here,
-//! by the identity of the message it belongs to, and made again in every later request, with the same bytes.
+//! by the identity of the messages it belongs to, and made again in every later request, with the same bytes. This knows
+//! which changes there are; whether one can be made in a request is decided where requests are composed.
+//!
+//! A change whose message the client dropped waits, and is made again if the message comes back: agents branch. So that
+//! a session cannot grow for ever, changes that wait are forgotten, oldest first, once there are too many.
+
+use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
 
 use super::event::Role;
 
+/// Changes kept for a session. An agent's longest runs have some thousand messages.
+const MAX_EDITS: usize = 4096;
+
+/// Bytes of text in them, which are saved after each exchange.
+const MAX_BYTES: usize = 4 * 1024 * 1024;
+
 /// A message that a policy added.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Injected {
-    /// Message after which it stands; 0: before everything.
-    pub after: u64,
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Added {
+    /// Its identity, from the same numbers as those of the client's messages.
+    pub id: u64,
     /// Who speaks.
     pub role: Role,
     /// What.
     pub text: String,
 }
+
+/// A tool call that the client never saw, because it was denied.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeniedCall {
+    /// The vendor's id.
+    pub id: String,
+    /// Name of the tool.
+    pub name: String,
+    /// Arguments as the model wrote them.
+    pub arguments: String,
+    /// What the model was given as the result.
+    pub result: String,
+}
+
+/// Where denied calls belong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Place {
+    /// In the assistant's message: its other calls were permitted.
+    Within,
+    /// Before it, as a step of their own: all calls of that step were denied, and the message says what came after.
+    Before,
+}
+
+/// Denied calls and their results, which later requests must have again: the model is to see what it tried.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Restored {
+    /// The assistant's message as the client has it: what
+    /// [`Conversation::answered`](super::conversation::Conversation::answered) gave.
+    pub message: u64,
+    /// Where.
+    pub place: Place,
+    /// For [`Place::Before`]: what the model said before it called. The client has it at the beginning of the message;
+    /// upstream it stands with the calls, as it was generated.
+    pub said: String,
+    /// The calls, in order.
+    pub calls: Vec<DeniedCall>,
+}
+
+/// A change to the conversation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Edit {
+    /// One message more.
+    Inject {
+        /// Message after which it stands; 0: before everything.
+        after: u64,
+        /// The message.
+        message: Added,
+    },
+    /// Another text for a message.
+    Rewrite {
+        /// Which.
+        message: u64,
+        /// Its text.
+        text: String,
+    },
+    /// Messages less: one, or a tool call with its results.
+    Evict {
+        /// Which.
+        messages: Vec<u64>,
+    },
+    /// Others in the place of messages.
+    Replace {
+        /// Which; the new ones stand where the first of them that is there stood.
+        messages: Vec<u64>,
+        /// The new ones.
+        with: Vec<Added>,
+    },
+    /// Another text for the result of a tool call.
+    Substitute {
+        /// Message that carries the result.
+        message: u64,
+        /// The vendor's id of the call.
+        call: String,
+        /// What the model is given instead.
+        text: String,
+    },
+    /// Denied calls that the client does not know.
+    Restore(Restored),
+}
+
+/// A change that is kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    /// Names it in its session.
+    pub number: u64,
+    /// Policy that ordered it, until the others have judged it: they do at the next request, before it goes upstream.
+    pub unjudged: Option<String>,
+    /// The change.
+    pub edit: Edit,
+}
+
+/// There is no room for another change, and none that could be forgotten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the session already keeps {MAX_EDITS} changes or {MAX_BYTES} bytes of changes to messages that are still there"
+)]
+pub struct Full;
 
 /// The changes that stay.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -27,8 +138,11 @@ pub struct Overlay {
     pub model: String,
     /// Parameters: name, and value as JSON.
     pub parameters: Vec<(String, String)>,
-    /// Messages, in the order in which they were added.
-    pub injected: Vec<Injected>,
+    /// Changes to the conversation, in the order in which they were made.
+    #[serde(default)]
+    edits: Vec<Kept>,
+    #[serde(default)]
+    next: u64,
 }
 
 impl Overlay {
@@ -40,61 +154,158 @@ impl Overlay {
         }
     }
 
-    /// Where each injected message goes in a request whose messages have these identities: index before which it stands.
-    /// One whose anchor the client dropped goes where the anchor's successors begin: to the front.
-    pub fn insertions<'a>(&'a self, ids: &'a [u64]) -> impl Iterator<Item = (usize, &'a Injected)> {
-        self.injected.iter().map(|injected| {
-            let at = ids
-                .iter()
-                .position(|id| *id == injected.after)
-                .map_or(0, |index| index + 1);
-            (at, injected)
-        })
+    /// Keeps a change; a newer text for the same thing takes the place of an older one. `ids` are the messages of the
+    /// newest request: what concerns none of them waits, and goes first when there is no room.
+    ///
+    /// # Errors
+    /// [`Full`]; nothing was changed.
+    pub fn keep(&mut self, edit: Edit, unjudged: Option<String>, ids: &[u64]) -> Result<(), Full> {
+        let forgotten = self.forgettable(&edit, ids).ok_or(Full)?;
+        self.edits
+            .retain(|kept| !forgotten.contains(&kept.number) && !edit.overrides(&kept.edit));
+        self.next += 1;
+        self.edits.push(Kept {
+            number: self.next,
+            unjudged,
+            edit,
+        });
+        Ok(())
+    }
+
+    /// Whether [`Overlay::keep`] would keep it.
+    pub fn has_room(&self, edit: &Edit, ids: &[u64]) -> bool {
+        self.forgettable(edit, ids).is_some()
+    }
+
+    /// Puts denied calls back into all later requests. `ids` as for [`Overlay::keep`].
+    ///
+    /// # Errors
+    /// [`Full`]; the model will not see that it was denied.
+    pub fn restore(&mut self, restored: Restored, ids: &[u64]) -> Result<(), Full> {
+        self.keep(Edit::Restore(restored), None, ids)
+    }
+
+    /// The changes that may concern a request with these messages, in the order in which they were made.
+    pub fn concerning(&self, ids: &[u64]) -> Vec<Kept> {
+        let concerned = self.concerned(ids);
+        let edits = self.edits.iter().zip(concerned);
+        edits
+            .filter(|(_, concerned)| *concerned)
+            .map(|(kept, _)| kept.clone())
+            .collect()
+    }
+
+    /// The other policies had a change before them, and it went upstream.
+    pub fn judged(&mut self, number: u64) {
+        for kept in self.edits.iter_mut().filter(|kept| kept.number == number) {
+            kept.unjudged = None;
+        }
+    }
+
+    /// For each change, whether it concerns a request with these messages. A change to a message that another change adds
+    /// concerns it if that one does.
+    fn concerned(&self, ids: &[u64]) -> Vec<bool> {
+        let mut present: HashSet<u64> = ids.iter().copied().collect();
+        let mut concerned = Vec::with_capacity(self.edits.len());
+        for kept in &self.edits {
+            let concerns = kept.edit.concerns(&present);
+            if concerns {
+                present.extend(kept.edit.adds().iter().map(|added| added.id));
+            }
+            concerned.push(concerns);
+        }
+        concerned
+    }
+
+    /// Numbers of the changes that go to make room for this one; `None` if that does not suffice.
+    fn forgettable(&self, edit: &Edit, ids: &[u64]) -> Option<Vec<u64>> {
+        let stays = self.edits.iter().filter(|kept| !edit.overrides(&kept.edit));
+        let (mut count, mut bytes) = stays.fold((1, edit.bytes()), |(count, bytes), kept| {
+            (count + 1, bytes + kept.edit.bytes())
+        });
+        let mut forgotten = Vec::new();
+        if count <= MAX_EDITS && bytes <= MAX_BYTES {
+            return Some(forgotten);
+        }
+        for (kept, concerned) in self.edits.iter().zip(self.concerned(ids)) {
+            if concerned || edit.overrides(&kept.edit) {
+                continue;
+            }
+            forgotten.push(kept.number);
+            (count, bytes) = (count - 1, bytes - kept.edit.bytes());
+            if count <= MAX_EDITS && bytes <= MAX_BYTES {
+                return Some(forgotten);
+            }
+        }
+        None
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_injected_message_keeps_its_place_while_the_history_grows() {
-        let mut overlay = Overlay::default();
-        overlay.injected.push(Injected {
-            after: 2,
-            role: Role::System,
-            text: "note".into(),
-        });
-        overlay.injected.push(Injected {
-            after: 0,
-            role: Role::System,
-            text: "first".into(),
-        });
-        let at = |ids: &[u64]| {
-            overlay
-                .insertions(ids)
-                .map(|(at, _)| at)
-                .collect::<Vec<_>>()
-        };
-        assert_eq!(at(&[1, 2]), [2, 0]);
-        assert_eq!(at(&[1, 2, 3, 4]), [2, 0]);
-        assert_eq!(at(&[3, 4]), [0, 0]);
+impl Edit {
+    /// Messages that it adds.
+    pub fn adds(&self) -> &[Added] {
+        match self {
+            Edit::Inject { message, .. } => std::slice::from_ref(message),
+            Edit::Replace { with, .. } => with,
+            _ => &[],
+        }
     }
 
-    #[test]
-    fn the_newest_value_of_a_parameter_counts() {
-        let mut overlay = Overlay::default();
-        overlay.set_parameters(&[
-            ("temperature".into(), "1".into()),
-            ("seed".into(), "3".into()),
-        ]);
-        overlay.set_parameters(&[("temperature".into(), "0".into())]);
-        assert_eq!(
-            overlay.parameters,
-            [
-                ("seed".into(), "3".into()),
-                ("temperature".into(), "0".into())
-            ]
-        );
+    /// Whether it says anew what an earlier change said.
+    fn overrides(&self, earlier: &Edit) -> bool {
+        match (self, earlier) {
+            (Edit::Rewrite { message, .. }, Edit::Rewrite { message: of, .. }) => message == of,
+            (
+                Edit::Substitute { message, call, .. },
+                Edit::Substitute {
+                    message: of,
+                    call: other,
+                    ..
+                },
+            ) => (message, call) == (of, other),
+            _ => false,
+        }
+    }
+
+    fn concerns(&self, present: &HashSet<u64>) -> bool {
+        match self {
+            // An instruction outlives the message after which it was given.
+            Edit::Inject { after, message } => {
+                *after == 0 || message.is_instruction() || present.contains(after)
+            }
+            Edit::Evict { messages } | Edit::Replace { messages, .. } => {
+                messages.iter().any(|message| present.contains(message))
+            }
+            Edit::Rewrite { message, .. }
+            | Edit::Substitute { message, .. }
+            | Edit::Restore(Restored { message, .. }) => present.contains(message),
+        }
+    }
+
+    /// Bytes of its text; what else it holds is small beside the fixed part of [`Kept`].
+    fn bytes(&self) -> usize {
+        match self {
+            Edit::Inject { message, .. } => message.text.len(),
+            Edit::Rewrite { text, .. } | Edit::Substitute { text, .. } => text.len(),
+            Edit::Evict { messages } => messages.len() * size_of::<u64>(),
+            Edit::Replace { messages, with } => {
+                messages.len() * size_of::<u64>()
+                    + with.iter().map(|added| added.text.len()).sum::<usize>()
+            }
+            Edit::Restore(restored) => {
+                let calls = restored.calls.iter();
+                restored.said.len()
+                    + calls
+                        .map(|call| call.arguments.len() + call.result.len())
+                        .sum::<usize>()
+            }
+        }
+    }
+}
+
+impl Added {
+    /// Whether it instructs the model, rather than being a part of what was said.
+    pub fn is_instruction(&self) -> bool {
+        matches!(self.role, Role::System | Role::Developer)
     }
 }

@@ -14,7 +14,7 @@ use bytes::Bytes;
 
 use super::{
     ClientError, Closing, Dialect, EditError, Ending, Failure, Identity, Piece, RequestEdits,
-    RequestView, TextEdit, Undecodable,
+    RequestView, TextEdit, ToolCallView, Undecodable,
 };
 use crate::gateway::sse::Frame;
 use crate::session::event::{Place, Usage};
@@ -37,6 +37,16 @@ impl Dialect for OpenAiChat {
 
     fn edit_request(&self, body: &[u8], edits: &RequestEdits) -> Result<Vec<u8>, EditError> {
         request_edit::edit(body, edits)
+    }
+
+    fn continue_request(
+        &self,
+        body: &[u8],
+        edits: &RequestEdits,
+        said: &str,
+        calls: &[(ToolCallView, String)],
+    ) -> Result<Vec<u8>, EditError> {
+        request_edit::go_on(body, edits, said, calls)
     }
 
     fn read_frame(

@@ -111,11 +111,56 @@ pub enum MessageEdit {
         /// Its text.
         text: String,
     },
+    /// Other text for the result of a tool call that a message carries.
+    Result {
+        /// Which message.
+        index: usize,
+        /// Id of the call.
+        id: String,
+        /// The result.
+        text: String,
+    },
     /// One message less.
     Evict {
         /// Which.
         index: usize,
     },
+    /// Tool calls that the model made besides those of an assistant's message, last in their order, and their results,
+    /// right after the message.
+    AddCalls {
+        /// Which message.
+        index: usize,
+        /// The calls and their results.
+        calls: Vec<(ToolCallView, String)>,
+    },
+    /// A turn of the model before the message with index `at`, and the results of its calls. Stands as
+    /// [`MessageEdit::Insert`] does.
+    InsertStep {
+        /// Where.
+        at: usize,
+        /// What the model said before it called; may be empty.
+        said: String,
+        /// The calls and their results; none: it is a message of the model like any other.
+        calls: Vec<(ToolCallView, String)>,
+    },
+}
+
+impl MessageEdit {
+    /// Index of the message that it changes, or before which it puts others.
+    pub fn index(&self) -> usize {
+        match self {
+            Self::Insert { at, .. } | Self::InsertStep { at, .. } => *at,
+            Self::Rewrite { index, .. }
+            | Self::Result { index, .. }
+            | Self::Evict { index }
+            | Self::AddCalls { index, .. } => *index,
+        }
+    }
+
+    /// Whether it puts messages before the one at its index, so that the index may be the number of messages.
+    pub fn inserts(&self) -> bool {
+        matches!(self, Self::Insert { .. } | Self::InsertStep { .. })
+    }
 }
 
 impl RequestView {

@@ -1,18 +1,18 @@
 //! Carries out what was ordered and not overruled.
 
+mod context;
+
 use std::sync::Arc;
 
 use super::conduct::{Exchange, Fate};
 use super::hold::Unreplaced;
-use super::prepare::{RESERVED, index_of};
+use super::prepare::RESERVED;
 use crate::act::slots::{Phase, who};
-use crate::contract::types::{self as wit, Action, Detail, EventKind, Scope};
-use crate::observe::log::inline;
+use crate::contract::types::{self as wit, Action, Scope};
 use crate::reason::patterns::Scanner;
 use crate::reason::round::{By, Order};
 use crate::session::event::{Body, Channel, Outcome, Place};
 use crate::session::ledger::Limits;
-use crate::session::overlay::Injected;
 use crate::session::timeline::now;
 use crate::upstream::webhook::Notice;
 
@@ -36,6 +36,10 @@ impl Exchange {
             }
             Action::Alert(alert) => self.alert(by, alert),
             Action::Inject(injection) => self.inject(order.by, injection),
+            Action::EditMessage(edit) => self.edit_message(order.by, edit),
+            Action::EvictMessage(eviction) => self.evict_message(order.by, eviction),
+            Action::ReplaceMessages(replacement) => self.replace_messages(order.by, replacement),
+            Action::SubstituteToolResult(result) => self.substitute_result(order.by, result),
             Action::SetParameters(parameters) => self.set_parameters(parameters),
             Action::Route(route) => self.route(route),
             Action::Allocate(allocation) => self.allocate(allocation),
@@ -123,68 +127,6 @@ impl Exchange {
             Ok(()) => done(),
             Err(reason) => (Outcome::Failed, reason),
         }
-    }
-
-    fn inject(&mut self, by: By, injection: &wit::Injection) -> Done {
-        if matches!(injection.role, wit::Role::Tool | wit::Role::Other) {
-            return (
-                Outcome::Refused,
-                "only system, developer, user and assistant messages can be injected".to_owned(),
-            );
-        }
-        let role = injection.role.into();
-        if injection.scope == Scope::Session {
-            let index = index_of(injection.position, self.ids.len());
-            let after = index
-                .checked_sub(1)
-                .and_then(|i| self.ids.get(i))
-                .copied()
-                .unwrap_or(0);
-            self.session.state().overlay.injected.push(Injected {
-                after,
-                role,
-                text: injection.text.clone(),
-            });
-        } else {
-            self.changes
-                .injections
-                .push((injection.position, role, injection.text.clone()));
-        }
-        if self.phase == Phase::Request {
-            // The others judge what was added like any other message.
-            let content = self.session.contents.keep(self.number, &injection.text);
-            let index = index_of(injection.position, self.ids.len()) as u32;
-            let seq = self.session.timeline.append(
-                self.number,
-                Body::Message {
-                    id: 0,
-                    role,
-                    index,
-                    text: injection.text.clone(),
-                    bytes: injection.text.len() as u64,
-                },
-            );
-            let detail = Detail::Message(wit::Message {
-                id: 0,
-                role: injection.role,
-                index,
-                content,
-            });
-            let cause = match by {
-                By::Policy(entry) => Some(entry),
-                _ => None,
-            };
-            self.log.push(
-                seq,
-                now(),
-                EventKind::Message,
-                inline(&injection.text),
-                Some(detail),
-                cause,
-            );
-            self.wake(EventKind::Message, cause);
-        }
-        done()
     }
 
     fn set_parameters(&mut self, parameters: &wit::Parameters) -> Done {

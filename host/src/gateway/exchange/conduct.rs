@@ -156,20 +156,9 @@ impl Exchange {
             (number, retry, state.conversation.draft(&digests))
         };
         let tokens = TokenCounter::for_model(&view.model);
-        let input_tokens = view
-            .messages
-            .iter()
-            .zip(&digests)
-            .map(|(m, digest)| session.prompt_tokens(*digest, m.text.as_str(), &tokens))
-            .sum::<u32>()
-            + 3;
         let mut vitals = Vitals::new(at, session.vitals());
         vitals.around.machine = Arc::clone(&app.machine);
         vitals.around.tool = session.state().newest_tool.clone();
-        vitals.context_share = settings
-            .prices
-            .context_window(&view.model)
-            .map(|window| f64::from(input_tokens) / f64::from(window.max(1)));
         let mut exchange = Exchange {
             model: view.model.clone(),
             identity: Identity {
@@ -191,7 +180,7 @@ impl Exchange {
             retry,
             attempt: 0,
             tokens,
-            input_tokens,
+            input_tokens: 0,
             set_version: None,
             plan: Arc::new(Plan::default()),
             seats: Vec::new(),
@@ -220,6 +209,7 @@ impl Exchange {
             session,
         };
         exchange.adopt();
+        exchange.take_kept();
         if number == 1 && retry == 0 {
             exchange.log.push(
                 1,
@@ -252,6 +242,7 @@ impl Exchange {
         }
         exchange.vitals.session = exchange.session.vitals();
         exchange.measure_results(from);
+        exchange.tell_kept();
         if results {
             exchange.checkpoint(Checkpoint::ToolResult);
         }
@@ -337,6 +328,7 @@ impl Exchange {
         if let Some(draft) = self.draft.take() {
             self.session.state().conversation.take_in(draft);
         }
+        self.keep_changes(true);
     }
 
     /// The upstream failed before it generated anything. What policies make of it is in `fate`.
@@ -677,6 +669,7 @@ impl Exchange {
             );
         }
         self.keep_fired();
+        self.keep_changes(false);
         self.remember(status);
         for (policy, fault) in self.session.settle(self.number, elapsed) {
             tracing::warn!(%policy, %fault, session = %self.session.id, "policy could not save its state");

@@ -1,12 +1,13 @@
 //! From a request body to events, and from policies' orders back to a request body.
 
+use super::compose::{Composed, compose};
 use crate::contract::types::{self as wit, Detail, EventKind, Position};
-use crate::gateway::dialect::{MessageEdit, RequestEdits, RequestView};
+use crate::gateway::dialect::{RequestEdits, RequestView};
 use crate::observe::log::{Log, inline};
 use crate::observe::tools::states_failure;
 use crate::session::conversation::Told;
-use crate::session::event::{Body, Micros, Role};
-use crate::session::overlay::Overlay;
+use crate::session::event::{Body, Micros};
+use crate::session::overlay::{Edit, Kept, Overlay};
 use crate::session::state::Session;
 
 /// What policies ordered for the request of one exchange.
@@ -18,8 +19,37 @@ pub struct Changes {
     pub model: String,
     /// Parameters: name, and value as JSON.
     pub parameters: Vec<(String, String)>,
-    /// Messages to add.
-    pub injections: Vec<(Position, Role, String)>,
+    /// Changes to the conversation that the session kept when the exchange began.
+    pub kept: Vec<Kept>,
+    /// Those of `kept`, by number, that the policies judge in this exchange for the first time.
+    pub told: Vec<u64>,
+    /// Changes to the conversation that were ordered in this exchange.
+    pub edits: Vec<Ordered>,
+}
+
+/// A change to the conversation that was ordered in this exchange.
+#[derive(Clone, Debug)]
+pub struct Ordered {
+    /// The change.
+    pub edit: Edit,
+    /// Who ordered it.
+    pub by: String,
+    /// Whether the session has still to keep it.
+    pub stays: bool,
+}
+
+impl Changes {
+    /// All changes to the conversation, in the order in which they were made.
+    pub fn all(&self) -> Vec<&Edit> {
+        let kept = self.kept.iter().map(|kept| &kept.edit);
+        kept.chain(self.edits.iter().map(|ordered| &ordered.edit))
+            .collect()
+    }
+
+    /// What they make of a request.
+    pub fn compose(&self, view: &RequestView, ids: &[u64]) -> Composed {
+        compose(view, ids, &self.all())
+    }
 }
 
 /// Parameters that other actions set.
@@ -127,7 +157,7 @@ pub fn tell(
     results
 }
 
-/// The edits that turn the client's body into what goes upstream: the session's overlay first, then the exchange's own.
+/// The edits that turn the client's body into what goes upstream: what the session keeps first, then the exchange's own.
 pub fn edits(
     view: &RequestView,
     ids: &[u64],
@@ -139,22 +169,10 @@ pub fn edits(
         parameters.retain(|(known, _)| known != name);
         parameters.push((name.clone(), value.clone()));
     }
-    let insert = |at: usize, role: Role, text: &str| MessageEdit::Insert {
-        at: view.insertion_point(at),
-        role,
-        text: text.to_owned(),
-    };
-    let mut messages: Vec<MessageEdit> = overlay
-        .insertions(ids)
-        .map(|(at, injected)| insert(at, injected.role, &injected.text))
-        .collect();
-    messages.extend(changes.injections.iter().map(|(position, role, text)| {
-        insert(index_of(*position, view.messages.len()), *role, text)
-    }));
     RequestEdits {
         model: None,
         parameters,
-        messages,
+        messages: changes.compose(view, ids).edits,
         include_usage: view.streamed,
         max_output_tokens: None,
     }

@@ -1,5 +1,7 @@
 //! Edits of requests: all bytes that no edit concerns stay as they are.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use serde_json::json;
@@ -8,7 +10,7 @@ use serde_json::value::RawValue;
 use super::request::{OUTPUT_LIMITS, messages, object, optional, output_limits, part_text, utf8};
 use super::undecodable;
 use crate::gateway::dialect::json::{self, Object};
-use crate::gateway::dialect::{EditError, MessageEdit, RequestEdits};
+use crate::gateway::dialect::{EditError, MessageEdit, RequestEdits, ToolCallView};
 use crate::session::event::Role;
 
 /// Parameters that have edits of their own.
@@ -72,6 +74,23 @@ fn cap_output(
     Ok(())
 }
 
+/// The request that goes on after what the model said and called.
+pub(super) fn go_on(
+    body: &[u8],
+    edits: &RequestEdits,
+    said: &str,
+    calls: &[(ToolCallView, String)],
+) -> Result<Vec<u8>, EditError> {
+    let end = messages(&object("the request", utf8(body)?)?)?.len();
+    let mut edits = edits.clone();
+    edits.messages.push(MessageEdit::InsertStep {
+        at: end,
+        said: said.to_owned(),
+        calls: calls.to_vec(),
+    });
+    edit(body, &edits)
+}
+
 /// The array of messages with the edits made. Messages that no edit names keep their bytes, and the bytes between two of
 /// them that stay neighbours.
 fn edit_messages(
@@ -81,17 +100,15 @@ fn edit_messages(
 ) -> Result<String, EditError> {
     let old = messages(root)?;
     let spans: Vec<_> = old.iter().map(|value| json::span(source, value)).collect();
+    let mut at: BTreeMap<usize, Vec<&MessageEdit>> = BTreeMap::new();
     for edit in edits {
-        let (MessageEdit::Insert { at, .. }
-        | MessageEdit::Rewrite { index: at, .. }
-        | MessageEdit::Evict { index: at }) = edit;
-        let count = old.len() + usize::from(matches!(edit, MessageEdit::Insert { .. }));
-        if *at >= count {
+        if edit.index() >= old.len() + usize::from(edit.inserts()) {
             return Err(impossible(
-                &format!("messages[{at}]"),
+                &format!("messages[{}]", edit.index()),
                 format!("the request has {} messages", old.len()),
             ));
         }
+        at.entry(edit.index()).or_default().push(edit);
     }
     // The brackets, with the white space inside them.
     let edges = root
@@ -104,42 +121,145 @@ fn edit_messages(
             &source[last.end..list.end],
         )
     });
-    let mut out = String::from(open);
-    let mut last = None;
+    let mut list = List {
+        out: open.to_owned(),
+        empty: true,
+        last: None,
+    };
     for index in 0..=old.len() {
+        let edits = at.get(&index).map_or(&[][..], Vec::as_slice);
         for edit in edits {
-            if let MessageEdit::Insert { at, role, text } = edit
-                && *at == index
-            {
-                if out.len() > open.len() {
-                    out.push(',');
+            match edit {
+                MessageEdit::Insert { role, text, .. } => list.add(&new_message(*role, text)?),
+                MessageEdit::InsertStep { said, calls, .. } => {
+                    list.add(&turn(said, calls));
+                    list.results(calls);
                 }
-                out.push_str(&new_message(*role, text)?);
-                last = None;
+                _ => {}
             }
         }
         let Some(value) = old.get(index) else { break };
-        if edits.contains(&MessageEdit::Evict { index }) {
-            last = None;
+        if edits
+            .iter()
+            .any(|edit| matches!(edit, MessageEdit::Evict { .. }))
+        {
             continue;
         }
-        match last {
-            Some(before) => out.push_str(between(source, &spans, before, index)),
-            None if out.len() > open.len() => out.push(','),
-            None => {}
+        match list.last {
+            Some(before) if before + 1 == index => {
+                list.out.push_str(between(source, &spans, before, index));
+            }
+            _ => list.comma(),
         }
-        last = Some(index);
-        let rewritten = edits.iter().rev().find_map(|edit| match edit {
-            MessageEdit::Rewrite { index: at, text } if *at == index => Some(text),
-            _ => None,
-        });
-        match rewritten {
-            Some(text) => out.push_str(&rewrite(value, index, text)?),
-            None => out.push_str(value.get()),
+        list.out.push_str(&changed(value, index, edits)?);
+        (list.empty, list.last) = (false, Some(index));
+        for edit in edits {
+            if let MessageEdit::AddCalls { calls, .. } = edit {
+                list.results(calls);
+            }
         }
     }
-    out.push_str(close);
-    Ok(out)
+    list.out.push_str(close);
+    Ok(list.out)
+}
+
+/// The new list of messages, as far as it is written.
+struct List {
+    out: String,
+    empty: bool,
+    /// The old message that was written last, unless a new one was since.
+    last: Option<usize>,
+}
+
+impl List {
+    fn comma(&mut self) {
+        if !self.empty {
+            self.out.push(',');
+        }
+    }
+
+    fn add(&mut self, message: &str) {
+        self.comma();
+        self.out.push_str(message);
+        (self.empty, self.last) = (false, None);
+    }
+
+    fn results(&mut self, calls: &[(ToolCallView, String)]) {
+        for (call, text) in calls {
+            let result = json!({ "role": "tool", "tool_call_id": call.id, "content": text });
+            self.add(&result.to_string());
+        }
+    }
+}
+
+/// A message with the edits that concern it. Of several texts the last one holds.
+fn changed<'a>(
+    value: &'a RawValue,
+    index: usize,
+    edits: &[&MessageEdit],
+) -> Result<Cow<'a, str>, EditError> {
+    let mut message = Cow::Borrowed(value.get());
+    let text = edits.iter().rev().find_map(|edit| match edit {
+        MessageEdit::Rewrite { text, .. } => Some((None, text)),
+        MessageEdit::Result { id, text, .. } => Some((Some(id), text)),
+        _ => None,
+    });
+    if let Some((result, text)) = text {
+        message = Cow::Owned(rewrite(value, index, result, text)?);
+    }
+    for edit in edits {
+        if let MessageEdit::AddCalls { calls, .. } = edit {
+            message = Cow::Owned(add_calls(&message, index, calls)?);
+        }
+    }
+    Ok(message)
+}
+
+/// The assistant's message with more calls, after those that it has.
+fn add_calls(
+    source: &str,
+    index: usize,
+    calls: &[(ToolCallView, String)],
+) -> Result<String, EditError> {
+    let place = format!("messages[{index}]");
+    let fields = object(&place, source)?;
+    if fields.string("role").as_deref() != Some("assistant") {
+        return Err(impossible(&place, "only the model makes tool calls"));
+    }
+    let added = calls.iter().map(|(call, _)| call_object(call));
+    let list = match fields.get("tool_calls") {
+        Some(present) => {
+            let present = json::array(present)
+                .map_err(|error| undecodable(format!("{place}.tool_calls"), error))?;
+            let present = present.into_iter().map(|call| call.get().to_owned());
+            present.chain(added).collect::<Vec<_>>()
+        }
+        None => added.collect(),
+    };
+    let list = format!("[{}]", list.join(","));
+    Ok(json::set(source, &fields, &[("tool_calls", list)]))
+}
+
+/// A turn of the model.
+fn turn(said: &str, calls: &[(ToolCallView, String)]) -> String {
+    let content = if said.is_empty() && !calls.is_empty() {
+        "null".to_owned()
+    } else {
+        json::quote(said)
+    };
+    if calls.is_empty() {
+        return format!(r#"{{"role":"assistant","content":{content}}}"#);
+    }
+    let calls: Vec<String> = calls.iter().map(|(call, _)| call_object(call)).collect();
+    format!(
+        r#"{{"role":"assistant","content":{content},"tool_calls":[{}]}}"#,
+        calls.join(",")
+    )
+}
+
+fn call_object(call: &ToolCallView) -> String {
+    let function = json!({ "name": call.name, "arguments": call.arguments });
+    json!({ "id": call.id, "type": "function", "function": function }).to_string()
 }
 
 fn between<'s>(source: &'s str, spans: &[Range<usize>], before: usize, after: usize) -> &'s str {
@@ -166,10 +286,27 @@ fn new_message(role: Role, text: &str) -> Result<String, EditError> {
     Ok(json!({ "role": role, "content": text }).to_string())
 }
 
-/// The message with other text: in place of all its text parts, beside those that are not text.
-fn rewrite(value: &RawValue, index: usize, text: &str) -> Result<String, EditError> {
+/// The message with other text: in place of all its text parts, beside those that are not text. With `result` it must be
+/// the result of that call.
+fn rewrite(
+    value: &RawValue,
+    index: usize,
+    result: Option<&String>,
+    text: &str,
+) -> Result<String, EditError> {
     let place = format!("messages[{index}]");
     let fields = object(&place, value.get())?;
+    let answers = fields
+        .string("tool_call_id")
+        .or_else(|| fields.string("name"));
+    if let Some(id) = result
+        && answers.as_deref() != Some(id)
+    {
+        return Err(impossible(
+            &place,
+            format!("it is not the result of the call `{id}`"),
+        ));
+    }
     let media: Vec<&str> = match fields
         .get("content")
         .filter(|content| json::first_byte(content) == b'[')
