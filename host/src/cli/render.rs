@@ -5,19 +5,20 @@
 //!
 //! One renderer serves `airlock timeline`, its `--follow`, and every live view. Text chunks of one place are joined into lines as they
 //! come; several sessions and exchanges may be interleaved. Verdicts (what a policy said) and actions (what Airlock
-//! did) look different, always.
+//! did) look different, always. The folder has one file for each family of events.
 
 use std::collections::{BTreeMap, HashMap};
 
-use serde_json::Value;
-
-use crate::session::event::{Body, Channel, Event, Micros, Outcome, Place, Role, Status, Usage};
+use crate::session::event::{Body, Channel, Event, Micros, Place};
 use crate::session::key::SessionId;
 
+mod call;
+mod conversation;
 mod people;
+mod policy;
 pub mod style;
 
-use style::{Paint, Style, clean, count, dollars, duration, one_line, pad, shorten, split_line};
+use style::{Paint, Style, clean, count, one_line, pad, shorten, split_line};
 
 /// Width of the column that says what kind of event it is.
 const LABEL: usize = 10;
@@ -59,6 +60,22 @@ struct Gutter<'a> {
     symbol: &'a str,
     label: &'a str,
     paint: Paint,
+}
+
+/// Makes the first columns of an event's lines from symbol, label and paint.
+fn gutter_of<'a>(
+    session: SessionId,
+    event: &Event,
+) -> impl Fn(&'a str, &'a str, Paint) -> Gutter<'a> {
+    let (at, exchange) = (event.at, event.exchange);
+    move |symbol, label, paint| Gutter {
+        session,
+        at,
+        exchange,
+        symbol,
+        label,
+        paint,
+    }
 }
 
 impl EventRenderer {
@@ -283,458 +300,46 @@ impl EventRenderer {
         }
     }
 
+    /// A new kind of event does not compile until it is decided here who tells it.
     fn body(&self, session: SessionId, event: &Event, out: &mut String) {
-        let style = &self.style;
-        let dim = |text: &str| style.paint(Paint::DIM, text);
-        let gutter = |symbol, label, paint| Gutter {
-            session,
-            at: event.at,
-            exchange: event.exchange,
-            symbol,
-            label,
-            paint,
-        };
         match &event.body {
-            Body::SessionOpened {
-                tenant,
-                principal,
-                source,
-                confidence,
-                ..
-            } => {
-                let text = format!(
-                    "{} of {}  {}",
-                    one_line(principal),
-                    one_line(tenant),
-                    dim(&format!("{} ({confidence})", one_line(source)))
-                );
-                self.line(&gutter("◆", "session", Paint::BOLD), &text, out);
-            }
-            Body::HistoryRewritten { at, known } => {
-                let text =
-                    format!("rewritten by the client from message {at} on ({known} were known)");
-                self.line(&gutter("↺", "history", Paint::YELLOW), &text, out);
-            }
-            Body::Message {
-                role, text, bytes, ..
-            } => {
-                let (label, paint) = match role {
-                    Role::System => ("system", Paint::DIM),
-                    Role::Developer => ("developer", Paint::DIM),
-                    Role::User => ("user", Paint::PLAIN),
-                    Role::Assistant => ("assistant", Paint::DIM),
-                    Role::Tool => ("tool", Paint::DIM),
-                    Role::Other => ("message", Paint::DIM),
-                };
-                self.excerpt(&gutter("›", label, Paint::BLUE), paint, text, *bytes, out);
-            }
-            Body::ToolResult {
-                name,
-                duration_us,
-                failed,
-                text,
-                bytes,
-                ..
-            } => {
-                let (symbol, paint) = if *failed {
-                    ("✗", Paint::RED)
-                } else {
-                    ("↩", Paint::CYAN)
-                };
-                let mark = if *failed {
-                    style.paint(Paint::BOLD_RED, "failed ")
-                } else {
-                    String::new()
-                };
-                let text = if text.is_empty() {
-                    format!("({} bytes, not recorded)", count(*bytes))
-                } else {
-                    one_line(text)
-                };
-                let text = self.fit(&text, name.len() + 20);
-                let line = format!(
-                    "{} {mark}{}  {text}",
-                    style.paint(paint, &one_line(name)),
-                    dim(&duration(*duration_us))
-                );
-                self.line(&gutter(symbol, "result", paint), &line, out);
-            }
-            Body::Request { .. } => self.line(
-                &gutter("▶", "request", Paint::BOLD_CYAN),
-                &self.request(&event.body),
-                out,
-            ),
-            Body::FirstToken { after_us } => {
-                self.line(
-                    &gutter("·", "first", Paint::DIM),
-                    &dim(&format!("token after {}", duration(*after_us))),
-                    out,
-                );
-            }
-            // Joined above.
-            Body::Text { .. } => {}
-            Body::ToolCall {
-                name,
-                arguments,
-                bytes,
-                ..
-            } => {
-                let arguments = if arguments.is_empty() && *bytes > 0 {
-                    format!("{} bytes, not recorded", count(*bytes))
-                } else {
-                    one_line(arguments)
-                };
-                let arguments = self.fit(&arguments, name.len() + 2);
-                let text = format!(
-                    "{}({arguments})",
-                    style.paint(Paint::BOLD_CYAN, &one_line(name))
-                );
-                self.line(&gutter("⚒", "call", Paint::CYAN), &text, out);
-            }
-            Body::ResponseEnd {
-                finish,
-                usage,
-                cost,
-                status,
-                elapsed_us,
-                ..
-            } => {
-                let (symbol, word, paint) = match status {
-                    Status::Complete => ("✔", "complete", Paint::GREEN),
-                    Status::Partial => ("◐", "partial", Paint::BOLD_YELLOW),
-                    Status::Blocked => ("✖", "blocked", Paint::BOLD_RED),
-                    Status::Failed => ("✖", "failed", Paint::BOLD_RED),
-                    Status::Disconnected => ("⊘", "client left", Paint::BOLD_YELLOW),
-                };
-                let finish = if finish.is_empty() {
-                    String::new()
-                } else {
-                    format!(" ({})", one_line(finish))
-                };
-                let cost = cost
-                    .map(|cost| format!("  {}", dollars(cost)))
-                    .unwrap_or_default();
-                let text = format!(
-                    "{}{}  {}{cost}  {}",
-                    style.paint(paint, word),
-                    dim(&finish),
-                    tokens(usage),
-                    dim(&duration(*elapsed_us))
-                );
-                self.line(&gutter(symbol, "end", paint), &text, out);
-            }
-            Body::Failure {
-                failure,
-                status,
-                retryable,
-                text,
-            } => {
-                let status = if *status > 0 {
-                    format!(" {status}")
-                } else {
-                    String::new()
-                };
-                let again = if *retryable {
-                    "  (may be tried again)"
-                } else {
-                    ""
-                };
-                let head = format!("{}{status}", word(failure));
-                let text = format!(
-                    "{}  {}{}",
-                    style.paint(Paint::BOLD_RED, &head),
-                    self.fit(&one_line(text), head.len() + 24),
-                    dim(again)
-                );
-                self.line(&gutter("✖", "failure", Paint::RED), &text, out);
-            }
+            Body::SessionOpened { .. }
+            | Body::HistoryRewritten { .. }
+            | Body::Message { .. }
+            | Body::ToolCall { .. }
+            | Body::ToolResult { .. } => self.conversation(session, event, out),
+            Body::Request { .. }
+            | Body::FirstToken { .. }
+            | Body::ResponseEnd { .. }
+            | Body::Failure { .. }
+            | Body::Passage { .. }
+            | Body::Unjudged { .. } => self.call(session, event, out),
+            Body::Finding { .. }
+            | Body::Intervention { .. }
+            | Body::Answer { .. }
+            | Body::Annotation { .. }
+            | Body::PolicyCall { .. }
+            | Body::PolicyFault { .. }
+            | Body::PolicySeated { .. }
+            | Body::PolicyMoved { .. } => self.policy(session, event, out),
+            Body::Held { .. } | Body::Decided { .. } => self.people(session, event, out),
             Body::Vitals { values } => {
                 let values: Vec<_> = values
                     .iter()
                     .map(|(id, value)| format!("{id}={value}"))
                     .collect();
-                self.line(
-                    &gutter("~", "vitals", Paint::DIM),
-                    &dim(&self.fit(&values.join(" "), 0)),
-                    out,
-                );
-            }
-            Body::Answer {
-                policy,
-                ticket,
-                value,
-            } => {
-                let text = format!(
-                    "to {} (ticket {ticket})  {}",
-                    one_line(policy),
-                    self.fit(&json(value), policy.len() + 20)
-                );
-                self.line(&gutter("↩", "answer", Paint::BLUE), &text, out);
-            }
-            Body::Finding {
-                policy,
-                finding,
-                severity,
-                confidence,
-                summary,
-                ..
-            } => {
-                let paint = match severity.as_str() {
-                    "critical" => Paint::ALARM,
-                    "high" => Paint::BOLD_RED,
-                    "medium" => Paint::BOLD_YELLOW,
-                    _ => Paint::YELLOW,
-                };
-                let head = format!("{} {confidence:.2}", one_line(finding));
-                let summary = self.fit(
-                    &one_line(summary),
-                    severity.len() + policy.len() + head.len() + 6,
-                );
-                let text = format!(
-                    "{}  {}  {head}  {}",
-                    style.paint(paint, severity),
-                    style.paint(Paint::BOLD, &one_line(policy)),
-                    dim(&summary)
-                );
-                self.line(&gutter("▲", "finding", Paint::YELLOW), &text, out);
-            }
-            Body::Intervention { .. } => self.intervention(&gutter, &event.body, out),
-            Body::Held { .. } | Body::Decided { .. } => self.people(session, event, out),
-            Body::PolicyCall {
-                policy,
-                generation,
-                role,
-                checkpoint,
-                events,
-                took_us,
-                ..
-            } => {
-                let text = format!(
-                    "{} {role} at {checkpoint}, events {}–{}, {}",
-                    at_generation(policy, *generation),
-                    events.0,
-                    events.1,
-                    duration((*took_us).into())
-                );
-                self.line(&gutter("ƒ", "policy", Paint::DIM), &dim(&text), out);
-            }
-            Body::PolicyFault {
-                policy,
-                generation,
-                fault,
-                text,
-                on_failure,
-            } => {
-                let head = format!(
-                    "{fault}: {} failed {on_failure}",
-                    at_generation(policy, *generation)
-                );
-                let text = format!(
-                    "{}  {}",
-                    style.paint(Paint::BOLD_RED, &head),
-                    dim(&self.fit(&one_line(text), head.len() + 2))
-                );
-                self.line(&gutter("!", "fault", Paint::RED), &text, out);
-            }
-            Body::PolicySeated {
-                policy,
-                generation,
-                digest,
-                enforces,
-                ..
-            } => {
-                let mode = if *enforces { "enforces" } else { "observes" };
-                let short = digest.get(..12).unwrap_or(digest);
-                let text = format!(
-                    "{} generation {generation} ({short}) {mode}",
-                    one_line(policy)
-                );
-                self.line(&gutter("·", "policy", Paint::DIM), &dim(&text), out);
-            }
-            Body::PolicyMoved {
-                policy,
-                from,
-                to,
-                how,
-            } => {
-                let text = format!(
-                    "{} from generation {from} to {to}, {how}",
-                    style.paint(Paint::BOLD, &one_line(policy))
-                );
-                self.line(&gutter("⇄", "reload", Paint::MAGENTA), &text, out);
-            }
-            Body::Annotation {
-                policy,
-                name,
-                value,
-            } => {
-                let head = format!("{}  {}", one_line(policy), one_line(name));
-                let text = format!(
-                    "{head}  {}",
-                    dim(&self.fit(&one_line(value), head.len() + 2))
-                );
-                self.line(&gutter("✎", "note", Paint::BLUE), &text, out);
-            }
-            Body::Passage {
-                path,
-                model,
-                upstream,
-                status,
-                elapsed_us,
-            } => {
-                let paint = if *status >= 400 {
-                    Paint::RED
-                } else {
-                    Paint::PLAIN
-                };
-                let model = if model.is_empty() {
-                    String::new()
-                } else {
-                    format!("{} ", one_line(model))
-                };
-                let text = format!(
-                    "{}  {}  {}",
-                    one_line(path),
-                    style.paint(paint, &status.to_string()),
-                    dim(&format!(
-                        "{model}→ {}  {}",
-                        one_line(upstream),
-                        duration(*elapsed_us)
-                    ))
-                );
-                self.line(&gutter("→", "passage", Paint::DIM), &text, out);
-            }
-            Body::Unjudged { path, reason } => {
-                let text = format!(
-                    "{}  {}",
-                    style.paint(Paint::YELLOW, &one_line(path)),
-                    dim(&one_line(reason))
-                );
-                self.line(&gutter("◌", "unjudged", Paint::YELLOW), &text, out);
+                let text = self.fit(&values.join(" "), 0);
+                let gutter = gutter_of(session, event)("~", "vitals", Paint::DIM);
+                self.line(&gutter, &self.style.paint(Paint::DIM, &text), out);
             }
             Body::Dropped { count } => {
                 let text = format!("{count} events are missing here: the disk could not keep up");
-                self.line(
-                    &gutter("⋯", "dropped", Paint::RED),
-                    &style.paint(Paint::BOLD_RED, &text),
-                    out,
-                );
+                let gutter = gutter_of(session, event)("⋯", "dropped", Paint::RED);
+                self.line(&gutter, &self.style.paint(Paint::BOLD_RED, &text), out);
             }
+            // Joined above.
+            Body::Text { .. } => {}
         }
-    }
-
-    /// Verdict and action are two things: what a policy only would have done is never printed like what was done.
-    fn intervention<'a>(
-        &self,
-        gutter: &impl Fn(&'a str, &'a str, Paint) -> Gutter<'a>,
-        body: &Body,
-        out: &mut String,
-    ) {
-        let Body::Intervention {
-            action,
-            policy,
-            generation,
-            outcome,
-            reason,
-            arguments,
-        } = body
-        else {
-            return;
-        };
-        let style = &self.style;
-        let stops = matches!(
-            action.as_str(),
-            "block" | "stop" | "deny-tool-call" | "hold"
-        );
-        let (symbol, label, word, paint) = match outcome {
-            Outcome::Applied if stops => ("■", "action", " applied ", Paint::ALARM),
-            Outcome::Applied => ("■", "action", " applied ", Paint::ACTION),
-            Outcome::WouldApply => ("□", "verdict", "would apply", Paint::BOLD_YELLOW),
-            Outcome::Refused => ("□", "verdict", "refused", Paint::BOLD_YELLOW),
-            Outcome::Superseded => ("□", "verdict", "superseded", Paint::DIM),
-            Outcome::TooLate => ("□", "verdict", "too late", Paint::BOLD_RED),
-            Outcome::Failed => ("□", "verdict", "failed", Paint::BOLD_RED),
-        };
-        let gutter_paint = match outcome {
-            Outcome::Applied if stops => Paint::BOLD_RED,
-            Outcome::Applied => Paint::BOLD_GREEN,
-            _ => Paint::YELLOW,
-        };
-        // Without colours the boxed word needs no box.
-        let word = if style.color { word } else { word.trim() };
-        let by = at_generation(policy, *generation);
-        let mut detail = one_line(reason);
-        let arguments = json(arguments);
-        if !arguments.is_empty() {
-            detail = if detail.is_empty() {
-                arguments
-            } else {
-                format!("{detail}  {arguments}")
-            };
-        }
-        let detail = self.fit(&detail, word.len().max(11) + action.len() + by.len() + 8);
-        let fill = if style.color { 11 - word.len() } else { 0 };
-        let text = format!(
-            "{}{:fill$} {}  by {by}  {}",
-            style.paint(paint, word),
-            "",
-            style.paint(Paint::BOLD, &one_line(action)),
-            style.paint(Paint::DIM, &detail)
-        );
-        self.line(&gutter(symbol, label, gutter_paint), &text, out);
-    }
-
-    fn request(&self, body: &Body) -> String {
-        let Body::Request {
-            model,
-            upstream,
-            streamed,
-            messages,
-            tools,
-            input_tokens,
-            max_output_tokens,
-            retry,
-            attempt,
-            ..
-        } = body
-        else {
-            return String::new();
-        };
-        let style = &self.style;
-        let mut facts = vec![
-            format!("{messages} messages"),
-            format!("~{} tokens", count((*input_tokens).into())),
-        ];
-        if !tools.is_empty() {
-            facts.push(format!(
-                "tools {}",
-                shorten(&one_line(&tools.join(", ")), 40)
-            ));
-        }
-        if *max_output_tokens > 0 {
-            facts.push(format!(
-                "at most {} out",
-                count((*max_output_tokens).into())
-            ));
-        }
-        if !streamed {
-            facts.push("not streamed".into());
-        }
-        let mut again = String::new();
-        if *attempt > 1 {
-            again += &format!("  attempt {attempt}");
-        }
-        if *retry > 0 {
-            again += &format!("  client's retry {retry}");
-        }
-        let taken = model.len() + upstream.len() + again.len() + 5;
-        format!(
-            "{} → {}{}  {}",
-            style.paint(Paint::BOLD, &one_line(model)),
-            one_line(upstream),
-            style.paint(Paint::YELLOW, &again),
-            style.paint(Paint::DIM, &self.fit(&facts.join(" · "), taken))
-        )
     }
 
     /// Shortened to what remains of a line when `taken` columns are used.
@@ -764,52 +369,6 @@ fn clock(us: u64) -> String {
             seconds % 60
         ),
     }
-}
-
-fn tokens(usage: &Usage) -> String {
-    let about = if usage.exact { "" } else { "~" };
-    let part = |number: u32, word| {
-        if number > 0 {
-            format!(" ({} {word})", count(number.into()))
-        } else {
-            String::new()
-        }
-    };
-    format!(
-        "{about}{} in{} + {about}{} out{}",
-        count(usage.input.into()),
-        part(usage.cached, "cached"),
-        count(usage.output.into()),
-        part(usage.reasoning, "reasoning")
-    )
-}
-
-fn at_generation(policy: &str, generation: u32) -> String {
-    if generation == 0 {
-        one_line(policy)
-    } else {
-        format!("{} g{generation}", one_line(policy))
-    }
-}
-
-/// JSON in one line; nothing for what says nothing.
-fn json(value: &Value) -> String {
-    match value {
-        Value::Null => String::new(),
-        Value::String(text) => one_line(text),
-        Value::Object(fields) if fields.is_empty() => String::new(),
-        value => one_line(&value.to_string()),
-    }
-}
-
-/// The word that stands for it in JSON.
-fn word(value: &impl serde::Serialize) -> String {
-    serde_json::to_value(value)
-        .ok()
-        .as_ref()
-        .and_then(Value::as_str)
-        .unwrap_or("?")
-        .to_owned()
 }
 
 #[cfg(test)]

@@ -1,20 +1,13 @@
 //! What waits for people, and what they decided.
 
 use super::style::{Paint, duration, one_line};
-use super::{EventRenderer, Gutter};
+use super::{EventRenderer, gutter_of};
 use crate::session::event::{Body, Event, OnTimeout};
 use crate::session::key::SessionId;
 
 impl EventRenderer {
     pub(super) fn people(&self, session: SessionId, event: &Event, out: &mut String) {
-        let gutter = |symbol, label, paint| Gutter {
-            session,
-            at: event.at,
-            exchange: event.exchange,
-            symbol,
-            label,
-            paint,
-        };
+        let gutter = gutter_of(session, event);
         let style = &self.style;
         match &event.body {
             Body::Held {
@@ -70,6 +63,7 @@ impl EventRenderer {
                 );
                 self.line(&gutter(symbol, "decided", paint), &text, out);
             }
+            // The caller's to sort out.
             _ => {}
         }
     }

@@ -4,6 +4,7 @@
 use unicode_width::UnicodeWidthStr;
 
 use super::*;
+use crate::session::event::{Outcome, Role};
 use crate::session::key::SessionKey;
 
 fn session(value: &str) -> SessionId {
