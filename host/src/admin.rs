@@ -16,6 +16,7 @@ use crate::gateway::reload::Reloader;
 use crate::session::feed::Feed;
 use crate::store::Store;
 
+pub mod approvals;
 pub mod auth;
 pub mod error;
 pub mod events;
@@ -49,6 +50,11 @@ pub struct Admin {
 pub fn router(admin: Admin) -> Router {
     let token = admin.token.clone();
     Router::new()
+        .route("/v1/approvals", get(approvals::list))
+        .route("/v1/approvals/{id}", get(approvals::show))
+        .route("/v1/approvals/{id}/approve", post(approvals::approve))
+        .route("/v1/approvals/{id}/deny", post(approvals::deny))
+        .route("/v1/approvals/{id}/notes", post(approvals::note))
         .route("/v1/policies", get(policies::list))
         .route("/v1/policies/{name}/rollback", post(policies::rollback))
         .route("/v1/sessions", get(sessions::list))

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub mod approvals;
 pub mod client;
 pub mod config;
 pub mod demo;
@@ -74,6 +75,8 @@ enum Command {
     /// Make, build, test and grant policies
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
+    /// Show what waits for a person, and decide it
+    Approvals(approvals::ApprovalsArgs),
     /// List recorded sessions
     Sessions(sessions::SessionsArgs),
     /// Show what happened in a recorded session
@@ -123,6 +126,7 @@ impl Cli {
             Command::Policies => policies::run(global).await,
             Command::Health => health::run(global).await,
             Command::Policy(command) => policy::run(global, command).await,
+            Command::Approvals(args) => approvals::run(global, args).await,
             Command::Sessions(args) => recorded::print(global, |path, json, style, out| {
                 sessions::run(path, &args, json, style, out)
             }),

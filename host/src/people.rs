@@ -5,16 +5,24 @@
 //! shown is on the disk, and so is a decision that was acknowledged; of two decisions about one approval the first counts
 //! and the second is refused; after its deadline the stated default is the decision.
 //!
+//! `desk` couples the rest with disk, clock and timelines; `book` is its memory, `row` its disk, `look` what people see.
+//!
 //! Not here: what becomes of a parked item (the exchange's part), and how people are reached (admin API, webhooks).
 
 pub mod approval;
 mod book;
-pub mod desk;
+mod desk;
 pub mod digest;
+mod judge;
+mod look;
 mod row;
+mod told;
 
 pub use approval::{
     Approval, ApprovalId, Decision, New, Note, OnTimeout, Outcome, State, Subject, Verdict,
 };
 pub use book::Limits;
-pub use desk::{DecideError, Desk, Filter, FindError};
+pub use desk::Desk;
+pub use judge::DecideError;
+pub use look::{Filter, FindError};
+pub use told::NOBODY;

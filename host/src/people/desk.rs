@@ -13,19 +13,16 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, oneshot};
 
-use super::approval::{
-    Approval, ApprovalId, Decision, New, Note, OnTimeout, State, Subject, Verdict,
-};
+use super::approval::{Approval, ApprovalId, Decision, New, Note, State, Verdict};
 use super::book::{Book, Limits};
+use super::judge::{DecideError, may_decide};
+use super::told::{by_default, decided, held};
 use super::{digest, row};
 use crate::session::event::{Body, Micros};
 use crate::session::key::SessionId;
 use crate::session::sessions::Sessions;
 use crate::session::timeline;
-use crate::store::{ApprovalFilter, ApprovalRow, Store, StoreError};
-
-/// Who decides where no person did.
-pub const NOBODY: &str = "airlock";
+use crate::store::{ApprovalFilter, Store, StoreError};
 
 /// How long a decision waits for the disk before it is refused.
 const COMMIT_WAIT: Duration = Duration::from_secs(10);
@@ -40,7 +37,7 @@ type Clock = Box<dyn Fn() -> Micros + Send + Sync>;
 /// Everything that waits for people. One for the process.
 pub struct Desk {
     sessions: Arc<Sessions>,
-    store: Arc<dyn Store>,
+    pub(super) store: Arc<dyn Store>,
     clock: Clock,
     inner: Mutex<Inner>,
     /// Wakes the background task.
@@ -58,15 +55,6 @@ struct Inner {
     untold: VecDeque<(SessionId, u32, Body)>,
     /// What people can see since now.
     arrived: Vec<Approval>,
-}
-
-/// Which approvals to list.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Filter {
-    /// Only of this session.
-    pub session: Option<SessionId>,
-    /// Only decided ones (`true`), or only those that wait.
-    pub decided: Option<bool>,
 }
 
 impl Desk {
@@ -287,65 +275,6 @@ impl Desk {
         Ok(approval)
     }
 
-    /// Approvals that people can see, newest first, at most `limit`. Reads the disk: call it from a blocking thread.
-    ///
-    /// # Errors
-    /// The store's.
-    pub fn list(&self, filter: Filter, limit: usize) -> Result<Vec<Approval>, StoreError> {
-        let rows = self.store.approvals(
-            &ApprovalFilter {
-                session: filter.session,
-                decided: filter.decided,
-                ..ApprovalFilter::default()
-            },
-            limit,
-        )?;
-        let mut approvals = self.present(&rows);
-        // A timeout counts before it is on the disk.
-        approvals.retain(|a| filter.decided.is_none_or(|decided| decided != a.is_open()));
-        Ok(approvals)
-    }
-
-    /// The approval whose id begins with `prefix`; among several, the one that waits. `last`: the newest that waits, or if none
-    /// does, the newest. Reads the disk: call it from a blocking thread.
-    ///
-    /// # Errors
-    /// None fits, or several do.
-    pub fn find(&self, prefix: &str) -> Result<Approval, FindError> {
-        let unknown = || FindError::Unknown(prefix.to_owned());
-        let last = prefix == "last";
-        let digits = if last {
-            String::new()
-        } else {
-            prefix.to_ascii_lowercase()
-        };
-        if !last && (digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_hexdigit())) {
-            return Err(unknown());
-        }
-        for waits in [true, false] {
-            let rows = self.store.approvals(
-                &ApprovalFilter {
-                    decided: Some(!waits),
-                    prefix: digits.clone(),
-                    ..ApprovalFilter::default()
-                },
-                if last { 1 } else { 100 },
-            )?;
-            let mut found = self.present(&rows);
-            match found.len() {
-                0 => {}
-                1 => return found.pop().ok_or_else(unknown),
-                count => {
-                    return Err(FindError::Ambiguous {
-                        prefix: prefix.to_owned(),
-                        count,
-                    });
-                }
-            }
-        }
-        Err(unknown())
-    }
-
     /// Other limits from now on. Deadlines that were given stay.
     pub fn set_limits(&self, limits: Limits) {
         self.lock().limits = limits;
@@ -492,18 +421,6 @@ impl Desk {
         }
     }
 
-    /// Rows as they stand now: what is in memory goes before what is on the disk.
-    fn present(&self, rows: &[ApprovalRow]) -> Vec<Approval> {
-        let read: Vec<_> = rows.iter().filter_map(row::read).collect();
-        let inner = self.lock();
-        read.into_iter()
-            .map(|approval| match inner.book.get(approval.id) {
-                Some(entry) => entry.approval.clone(),
-                None => approval,
-            })
-            .collect()
-    }
-
     fn lock(&self) -> MutexGuard<'_, Inner> {
         // Each change is whole before the next statement that could panic.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
@@ -526,140 +443,6 @@ fn id_of(new: &New, now: Micros) -> ApprovalId {
     ApprovalId::new(u64::from_be_bytes(number))
 }
 
-fn by_default(approval: &Approval, reason: &str, at: Micros) -> Decision {
-    let default = match approval.on_timeout {
-        OnTimeout::Release => "it is released",
-        OnTimeout::Block => "it is blocked",
-    };
-    Decision {
-        verdict: Verdict::TimedOut,
-        by: NOBODY.to_owned(),
-        note: format!("{reason}: {default}"),
-        at,
-    }
-}
-
-fn held(approval: &Approval) -> Body {
-    Body::Held {
-        approval: approval.id.to_string(),
-        policy: approval.policy.clone(),
-        subject: approval.subject.kind().to_owned(),
-        name: approval.subject.name().to_owned(),
-        title: approval.title.clone(),
-        until: approval.deadline,
-        on_timeout: approval.on_timeout,
-    }
-}
-
-fn decided(approval: &Approval, decision: &Decision) -> Body {
-    Body::Decided {
-        approval: approval.id.to_string(),
-        verdict: decision.verdict.word().to_owned(),
-        by: decision.by.clone(),
-        note: decision.note.clone(),
-    }
-}
-
-/// Whether a decision fits the approval as it stands.
-fn may_decide(approval: &Approval, decision: &Decision) -> Result<(), DecideError> {
-    if let Some(first) = approval.decision() {
-        return Err(if first.verdict == Verdict::TimedOut {
-            DecideError::TooLate(approval.id)
-        } else {
-            DecideError::Decided {
-                id: approval.id,
-                by: first.by.clone(),
-                verdict: first.verdict.word(),
-            }
-        });
-    }
-    if approval.deadline <= decision.at {
-        return Err(DecideError::TooLate(approval.id));
-    }
-    let unfit = |why: String| Err(DecideError::Unfit(why));
-    match (&decision.verdict, &approval.subject) {
-        (Verdict::TimedOut, _) => unfit("only time lets an approval time out".into()),
-        (Verdict::Denied, _) => Ok(()),
-        (Verdict::Approved, Subject::Question { choices, .. }) if !choices.is_empty() => unfit(
-            format!("this is a question: choose one of {}", quoted(choices)),
-        ),
-        (Verdict::Approved, _) => Ok(()),
-        (Verdict::Chosen(choice), Subject::Question { choices, .. }) => {
-            if choices.contains(choice) {
-                Ok(())
-            } else if choices.is_empty() {
-                unfit("this question has no choices: approve for yes, deny for no".into())
-            } else {
-                unfit(format!(
-                    "`{choice}` is not offered: choose one of {}",
-                    quoted(choices)
-                ))
-            }
-        }
-        (Verdict::Chosen(_), _) => unfit("only a question has choices".into()),
-        (Verdict::Edited(arguments), Subject::ToolCall { .. }) => {
-            match serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(arguments) {
-                Ok(_) => Ok(()),
-                Err(error) => unfit(format!(
-                    "the new arguments must be a JSON object, such as {{\"path\": \"a.txt\"}}: {error}"
-                )),
-            }
-        }
-        (Verdict::Edited(_), Subject::Text { .. } | Subject::ToolResult { .. }) => Ok(()),
-        (Verdict::Edited(_), subject) => unfit(format!(
-            "a {} cannot be edited: approve or deny it",
-            subject.kind()
-        )),
-    }
-}
-
-fn quoted(choices: &[String]) -> String {
-    let quoted: Vec<_> = choices.iter().map(|choice| format!("`{choice}`")).collect();
-    quoted.join(", ")
-}
-
-/// Why a decision does not count.
-#[derive(Debug, thiserror::Error)]
-pub enum DecideError {
-    /// None of this id waits, or is remembered.
-    #[error("no approval {0} waits: `airlock approvals` lists those that do")]
-    Unknown(ApprovalId),
-    /// Somebody was first.
-    #[error("approval {id} is decided already: {verdict} by {by}")]
-    Decided {
-        /// The approval.
-        id: ApprovalId,
-        /// Who was first.
-        by: String,
-        /// With which verdict.
-        verdict: &'static str,
-    },
-    /// Its default counts.
-    #[error("approval {0} is past its deadline: its default is the decision")]
-    TooLate(ApprovalId),
-    /// The decision does not fit what waits.
-    #[error("{0}")]
-    Unfit(String),
-    /// Nothing is decided; it still waits.
-    #[error("the decision was not taken, and the approval still waits: {0}")]
-    Store(#[from] StoreError),
-}
-
-/// Why there is no such approval.
-#[derive(Debug, thiserror::Error)]
-pub enum FindError {
-    /// None fits.
-    #[error("no approval begins with `{0}`: `airlock approvals --all` lists them")]
-    Unknown(String),
-    /// Several fit.
-    #[error("`{prefix}` fits {count} approvals: give more digits")]
-    Ambiguous {
-        /// What was given.
-        prefix: String,
-        /// How many fit.
-        count: usize,
-    },
-    /// The store cannot be read.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
+#[cfg(test)]
+#[path = "desk_tests.rs"]
+mod tests;

@@ -1,0 +1,55 @@
+//! `airlock approvals watch`: what waits now, then arrivals and decisions from the live feed.
+
+use std::io::Write as _;
+
+use anyhow::Context as _;
+use serde::Deserialize;
+
+use super::list;
+use crate::cli::Failure;
+use crate::cli::client::AdminClient;
+use crate::cli::render::EventRenderer;
+use crate::cli::render::style::Style;
+use crate::people::Approval;
+use crate::session::event::{Body, Event};
+use crate::session::key::SessionId;
+use crate::session::timeline::now;
+
+#[derive(Deserialize)]
+struct Told {
+    session: SessionId,
+    event: Event,
+}
+
+/// Until Airlock ends or somebody interrupts.
+///
+/// # Errors
+/// No Airlock runs (69), or the connection to it broke.
+pub(super) async fn run(admin: &AdminClient, json: bool, style: Style) -> Result<(), Failure> {
+    // First the feed, then the list, so that nothing arrives between the two.
+    let mut feed = admin.follow("/v1/events").await?;
+    let open = admin.get("/v1/approvals").await?;
+    let mut out = std::io::stdout();
+    if !json {
+        let open: Vec<Approval> = serde_json::from_value(open).context("an unexpected answer")?;
+        write!(out, "{}", list::render(&open, false, now(), &style)).context("cannot print")?;
+    }
+    let mut renderer = EventRenderer::new(style).since(now()).with_sessions();
+    while let Some(data) = feed.next("timeline").await? {
+        // What a later version tells is none of our business.
+        let Ok(told) = serde_json::from_value::<Told>(data.clone()) else {
+            continue;
+        };
+        if !matches!(told.event.body, Body::Held { .. } | Body::Decided { .. }) {
+            continue;
+        }
+        let line = if json {
+            format!("{data}\n")
+        } else {
+            renderer.event(told.session, &told.event)
+        };
+        write!(out, "{line}").context("cannot print")?;
+        out.flush().context("cannot print")?;
+    }
+    Ok(())
+}
