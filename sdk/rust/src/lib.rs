@@ -87,6 +87,7 @@ mod batch;
 mod bindings;
 mod builders;
 mod export;
+mod glob;
 #[doc(hidden)]
 pub mod glue;
 pub mod host;
@@ -97,6 +98,7 @@ pub mod testing;
 pub mod vital;
 
 pub use batch::{Batch, Event, Situation};
+pub use glob::glob;
 pub use policy::{Actuator, Policy, Reasoner};
 
 /// The records of the contract, as the WIT states them.
