@@ -105,7 +105,7 @@ pub(super) fn link(linker: &mut Linker<Host>, grants: &Grants) -> wasmtime::Resu
     if grants.content {
         content::add_to_linker::<Host, HasSelf<Host>>(linker, |h| h)?;
     }
-    if !grants.asks.is_empty() {
+    if grants.links_asking || !grants.asks.is_empty() {
         asking::add_to_linker::<Host, HasSelf<Host>>(linker, |h| h)?;
     }
     if grants.wasi {

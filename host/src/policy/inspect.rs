@@ -127,7 +127,8 @@ pub(super) fn check_imports(
         let missing = match interface {
             "airlock:policy/types" | "airlock:policy/logging" | "airlock:policy/state" => None,
             "airlock:policy/content" => (!grants.content).then_some("`content = true`"),
-            "airlock:policy/asking" => grants.asks.is_empty().then_some("`asks = [\"<target>\"]`"),
+            "airlock:policy/asking" => (grants.asks.is_empty() && !grants.links_asking)
+                .then_some("`asks = [\"<target>\"]`"),
             _ if interface.starts_with("wasi:") => (!grants.wasi).then_some("`wasi = true`"),
             _ => Some("(no grant gives it: policies import only `airlock:policy`)"),
         };

@@ -201,7 +201,7 @@ impl Loader {
     }
 
     fn grants(&self, candidate: &Candidate) -> Result<Grants, LoadError> {
-        let grants = match &candidate.spec.grants {
+        let mut grants = match &candidate.spec.grants {
             Some(grants) => grants.clone(),
             None if candidate.builtin => Grants {
                 actions: Vec::new(),
@@ -209,6 +209,7 @@ impl Loader {
             },
             None => self.default_grants.clone(),
         };
+        grants.links_asking = candidate.builtin;
         grants
             .check()
             .map_err(|e| LoadError::new(Stage::Configure, e))?;

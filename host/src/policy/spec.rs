@@ -99,8 +99,13 @@ pub struct Grants {
     pub sees: Vec<String>,
     /// Names of the actions it may order, in the contract's words (`annotate`, `block`, ...). There is no wildcard.
     pub actions: Vec<String>,
-    /// Targets it may ask, as named in the configuration. None: the interface `asking` is not linked.
+    /// Targets it may ask, as named in the configuration. None: the interface `asking` is not linked, but for a built-in
+    /// policy.
     pub asks: Vec<String>,
+    /// Whether `asking` is linked though no target is granted; each question is refused then. Not the operator's to state:
+    /// built-in policies may ask where they are granted a target and do without where they are not.
+    #[serde(skip)]
+    pub links_asking: bool,
     /// Whether it may read long content. If not, the interface `content` is not linked.
     pub content: bool,
     /// Whether a WASI with nothing behind it is linked (closed stdin, output dropped, no environment, arguments, files or

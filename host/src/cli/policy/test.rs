@@ -72,7 +72,7 @@ fn rehearse(built: &Built) -> anyhow::Result<()> {
         actions: ACTIONS.iter().map(|action| (*action).to_owned()).collect(),
         asks: vec!["*".to_owned()],
         content: true,
-        wasi: false,
+        ..Grants::default()
     };
     let spec = PolicySpec {
         grants: Some(grants),
