@@ -14,11 +14,13 @@ pub mod demo;
 pub mod failure;
 pub mod health;
 pub mod init;
+pub mod key;
 pub mod log;
 pub mod policies;
 pub mod policy;
 pub mod recorded;
 pub mod render;
+pub mod replace;
 pub mod serve;
 pub mod sessions;
 pub mod simulate;
@@ -68,6 +70,9 @@ enum Command {
     /// Judge a configuration
     #[command(subcommand)]
     Config(config::ConfigCommand),
+    /// Make and list keys for clients
+    #[command(subcommand)]
+    Key(key::KeyCommand),
     /// Show how the policies of the running Airlock stand
     Policies,
     /// Show how the machine, tools, models and upstreams have been doing
@@ -123,6 +128,7 @@ impl Cli {
             Command::Serve => serve::run(global).await,
             Command::Init(args) => init::run(&args),
             Command::Config(command) => config::run(global, &command).await,
+            Command::Key(command) => key::run(global, command).await,
             Command::Policies => policies::run(global).await,
             Command::Health => health::run(global).await,
             Command::Policy(command) => policy::run(global, command).await,

@@ -7,7 +7,9 @@ mod guests;
 
 mod actions;
 mod coverage;
+mod declared;
 mod failure;
+mod keys;
 mod sessions;
 mod support;
 mod upstreams;

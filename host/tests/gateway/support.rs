@@ -9,6 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use airlock::config::Config;
 use airlock::gateway::server::Listeners;
 use airlock::gateway::{App, Settings};
 use airlock::people::Desk;
@@ -41,6 +42,7 @@ pub struct World {
     pub tape: Arc<Tape>,
     pub simulator: Simulator,
     base: String,
+    upstream: String,
     client: Client<HttpConnector, Full<Bytes>>,
     stop: CancellationToken,
 }
@@ -56,6 +58,21 @@ pub async fn world(policies: Vec<Policy>) -> World {
     configured("", policies).await
 }
 
+/// A configuration: listeners on free ports, and an upstream unless there is one.
+fn read(more: &str, simulator: &str) -> Config {
+    let mut text = format!(
+        "[gateway]\nlisten = \"127.0.0.1:0\"\n[admin]\nlisten = \"127.0.0.1:0\"\n{}",
+        more.replace("SIM", simulator)
+    );
+    if !more.contains("[upstream.") {
+        text.push_str(&format!(
+            "\n[upstream.sim]\nbase_url = {simulator:?}\nretries = 0\n"
+        ));
+    }
+    airlock::config::parse::parse(&text, Path::new("/airlock.toml"))
+        .unwrap_or_else(|e| panic!("{e}\n{text}"))
+}
+
 /// A gateway with more configuration. `SIM` in it stands for the simulator's base URL.
 pub async fn configured(more: &str, policies: Vec<Policy>) -> World {
     // As `airlock serve` does: loading takes up to half a second, which no test of times shall measure.
@@ -66,17 +83,7 @@ pub async fn configured(more: &str, policies: Vec<Policy>) -> World {
     let address = format!("http://{}/v1", upstream.local_addr().unwrap());
     let (served, end) = (simulator.clone(), stop.clone());
     tokio::spawn(async move { served.serve(upstream, end.cancelled_owned()).await });
-    let mut text = format!(
-        "[gateway]\nlisten = \"127.0.0.1:0\"\n[admin]\nlisten = \"127.0.0.1:0\"\n{}",
-        more.replace("SIM", &address)
-    );
-    if !more.contains("[upstream.") {
-        text.push_str(&format!(
-            "\n[upstream.sim]\nbase_url = {address:?}\nretries = 0\n"
-        ));
-    }
-    let config = airlock::config::parse::parse(&text, Path::new("/airlock.toml"))
-        .unwrap_or_else(|e| panic!("{e}\n{text}"));
+    let config = read(more, &address);
     let settings = PolicySettings {
         builtins: policies
             .iter()
@@ -144,6 +151,7 @@ pub async fn configured(more: &str, policies: Vec<Policy>) -> World {
         tape,
         simulator,
         base,
+        upstream: address,
         client: Client::builder(TokioExecutor::new()).build_http(),
         stop,
     }
@@ -187,6 +195,34 @@ impl World {
             .expect("no answer")
     }
 
+    /// Puts another configuration in force, as a reload does.
+    pub fn reconfigure(&self, more: &str) {
+        self.follow(read(more, &self.upstream));
+    }
+
+    /// Puts a changed configuration in force.
+    pub fn change(&self, change: impl FnOnce(&mut Config)) {
+        let mut config = self.app.settings.load().config.clone();
+        change(&mut config);
+        self.follow(config);
+    }
+
+    fn follow(&self, config: Config) {
+        let next = self.app.settings.load().followed_by(config).unwrap();
+        self.app.settings.store(Arc::new(next));
+    }
+
+    /// A `GET` of a path under `/v1`, to its end.
+    pub async fn get(&self, path: &str, headers: &[(&str, &str)]) -> Reply {
+        let mut request = http::Request::get(format!("{}{path}", self.base));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Full::default()).unwrap();
+        let answer = tokio::time::timeout(PATIENCE, self.client.request(request));
+        collect(answer.await.expect("no answer").unwrap()).await
+    }
+
     /// A call of a session, to its end.
     pub async fn call(&self, session: &str, body: &Value) -> Reply {
         self.call_with(&[("x-airlock-session-id", session)], body)
@@ -203,26 +239,7 @@ impl World {
                 cut: true,
             };
         };
-        let (head, mut body) = response.into_parts();
-        let (mut bytes, mut cut) = (Vec::new(), false);
-        while let Some(frame) = tokio::time::timeout(PATIENCE, body.frame())
-            .await
-            .expect("no end")
-        {
-            match frame {
-                Ok(frame) => bytes.extend(frame.into_data().unwrap_or_default()),
-                Err(_) => {
-                    cut = true;
-                    break;
-                }
-            }
-        }
-        Reply {
-            status: head.status.as_u16(),
-            headers: head.headers,
-            bytes,
-            cut,
-        }
+        collect(response).await
     }
 
     /// What was recorded of a session that named itself and no credential.
@@ -291,6 +308,42 @@ impl World {
             );
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
+    }
+}
+
+/// An answer to its end.
+async fn collect(response: http::Response<hyper::body::Incoming>) -> Reply {
+    let (head, mut body) = response.into_parts();
+    let (mut bytes, mut cut) = (Vec::new(), false);
+    while let Some(frame) = tokio::time::timeout(PATIENCE, body.frame())
+        .await
+        .expect("no end")
+    {
+        match frame {
+            Ok(frame) => bytes.extend(frame.into_data().unwrap_or_default()),
+            Err(_) => {
+                cut = true;
+                break;
+            }
+        }
+    }
+    Reply {
+        status: head.status.as_u16(),
+        headers: head.headers,
+        bytes,
+        cut,
+    }
+}
+
+/// Waits for a condition that takes calls to find out.
+pub async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let end = tokio::time::Instant::now() + PATIENCE;
+    while !holds().await {
+        assert!(
+            tokio::time::Instant::now() < end,
+            "waited in vain until {what}"
+        );
+        tokio::time::sleep(Duration::from_millis(2)).await;
     }
 }
 

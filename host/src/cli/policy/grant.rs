@@ -3,7 +3,6 @@
 //! Writes where the policy's entry already is: `[policy.<name>]` in the configuration, else `<name>.toml` beside its file, else a
 //! new entry. A running Airlock notices by itself; it is asked to look at once, so that this command can say what came of it.
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
@@ -11,6 +10,7 @@ use serde_json::Value;
 
 use super::edit::{self, More};
 use crate::cli::client::{AdminClient, configuration};
+use crate::cli::replace::replace;
 use crate::cli::{Failure, Global};
 use crate::config::{Config, Source};
 use crate::policy::PolicySpec;
@@ -156,20 +156,6 @@ fn write(place: &Place, config: &Config, name: &str, more: &More) -> Result<(), 
     }
     replace(&place.file, &after).with_context(|| format!("cannot write {shown}"))?;
     Ok(())
-}
-
-/// Writes aside and renames, so that nobody reads half a file; the mode of the file stays.
-fn replace(file: &Path, text: &str) -> std::io::Result<()> {
-    // Through a symlink to the file itself, which would otherwise be replaced by a copy.
-    let file = &std::fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
-    let aside = file.with_extension("toml.new");
-    let mut out = std::fs::File::create(&aside)?;
-    if let Ok(metadata) = std::fs::metadata(file) {
-        out.set_permissions(metadata.permissions())?;
-    }
-    out.write_all(text.as_bytes())?;
-    out.sync_all()?;
-    std::fs::rename(aside, file)
 }
 
 fn shown(more: &More) -> String {

@@ -14,6 +14,12 @@ use airlock::store::{
 pub struct Tape(Mutex<Vec<(SessionId, Arc<Event>)>>, Mutex<Vec<ApprovalRow>>);
 
 impl Tape {
+    /// The events of all sessions so far.
+    pub fn all(&self) -> Vec<Arc<Event>> {
+        let tape = self.0.lock().unwrap();
+        tape.iter().map(|(_, event)| Arc::clone(event)).collect()
+    }
+
     /// The events of a session so far.
     pub fn of(&self, session: SessionId) -> Vec<Arc<Event>> {
         let tape = self.0.lock().unwrap();
