@@ -27,6 +27,7 @@ pub mod spec;
 mod table;
 mod watch;
 
+pub use engine::Relief;
 pub use generation::{Generation, PolicySet};
 pub use health::{Counts, State};
 pub use limits::{Limits, LimitsPatch};

@@ -6,6 +6,7 @@ pub mod conversation;
 pub mod declared;
 pub mod event;
 pub mod feed;
+pub mod hibernation;
 pub mod key;
 pub mod ledger;
 pub mod overlay;

@@ -195,14 +195,21 @@ fn all_entries_serve(config: &Config, policies: &Policies) -> Result<(), Failure
     )))
 }
 
-/// Sessions that are idle leave memory; their next request brings them back from the store.
+/// Idle sessions give their policies' instances back, and later leave memory; their next request brings them back.
 async fn let_idle_go(app: Arc<App>, stop: CancellationToken) {
     let mut every = tokio::time::interval(Duration::from_secs(15));
     while stop.run_until_cancelled(every.tick()).await.is_some() {
-        let minutes = app.settings.load().config.session.idle_minutes;
-        let gone = app.sessions.sweep(u64::from(minutes) * 60_000_000);
-        if gone > 0 {
-            tracing::debug!(gone, live = app.sessions.len(), "idle sessions left memory");
+        let config = app.settings.load().config.session.clone();
+        let sessions = Arc::clone(&app.sessions);
+        let swept = tokio::task::spawn_blocking(move || {
+            let hibernated = sessions.hibernate(u64::from(config.hibernate_seconds) * 1_000_000);
+            let gone = sessions.sweep(u64::from(config.idle_minutes) * 60_000_000);
+            (hibernated, gone, sessions.len())
+        });
+        if let Ok((hibernated, gone, live)) = swept.await
+            && (hibernated > 0 || gone > 0)
+        {
+            tracing::debug!(hibernated, gone, live, "idle sessions gave memory back");
         }
     }
 }

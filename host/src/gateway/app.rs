@@ -90,6 +90,8 @@ impl App {
         sessions: Arc<Sessions>,
         people: Arc<Desk>,
     ) -> Self {
+        let relief = Arc::downgrade(&sessions);
+        policies.relieve_by(relief);
         Self {
             settings: ArcSwap::from_pointee(settings),
             policies,

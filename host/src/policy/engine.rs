@@ -6,11 +6,12 @@
 //! interrupted by one ticker, an operating-system thread: a task of an async runtime would starve together with the
 //! threads that it is to interrupt.
 //!
-//! Not here: what one call may use up (`host`), and how many instances a caller should keep (sessions hibernate).
+//! Not here: what one call may use up (`host`), and which instances are given up when there is no place left
+//! (`session::hibernation`).
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, ensure};
@@ -44,6 +45,16 @@ pub(super) struct Engine {
     live: Arc<AtomicU32>,
     capacity: u32,
     fuel: bool,
+    relief: OnceLock<Weak<dyn Relief>>,
+    /// One caller at a time asks for relief; the others find the room that it got.
+    relieving: Mutex<()>,
+}
+
+/// Who can give instances back when all places are taken.
+pub trait Relief: Send + Sync {
+    /// Gives back up to `wanted` instances that are not being called, those first that are needed last. Returns how many.
+    /// Called while the caller's own seat is locked, so it must not wait for any seat.
+    fn give_back(&self, wanted: usize) -> usize;
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -92,6 +103,8 @@ impl Engine {
             live: Arc::default(),
             capacity,
             fuel: false,
+            relief: OnceLock::new(),
+            relieving: Mutex::default(),
         }))
     }
 
@@ -107,6 +120,8 @@ impl Engine {
             live: Arc::default(),
             capacity: limits.instances,
             fuel: true,
+            relief: OnceLock::new(),
+            relieving: Mutex::default(),
         }))
     }
 
@@ -123,9 +138,32 @@ impl Engine {
         self.fuel
     }
 
-    /// A place for one more instance, if there is one. Asked before the pool, whose exhaustion is an error inside
-    /// instantiation and would be blamed on the guest.
+    /// Who is asked to give instances back when all places are taken. The first one stays.
+    pub(super) fn relieve_by(&self, relief: Weak<dyn Relief>) {
+        // A second one would be another set of sessions on the same engine, which nobody makes.
+        let _ = self.relief.set(relief);
+    }
+
+    /// A place for one more instance, if there is one or somebody makes one. Asked before the pool, whose exhaustion is
+    /// an error inside instantiation and would be blamed on the guest.
     pub(super) fn admit(&self) -> Option<Permit> {
+        if let Some(permit) = self.free_place() {
+            return Some(permit);
+        }
+        let relief = self.relief.get().and_then(Weak::upgrade)?;
+        let _turn = self
+            .relieving
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(permit) = self.free_place() {
+            return Some(permit);
+        }
+        // Some at once, because looking for the longest idle costs a pass over all sessions.
+        relief.give_back((self.capacity as usize / 32).max(1));
+        self.free_place()
+    }
+
+    fn free_place(&self) -> Option<Permit> {
         self.live
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| {
                 (n < self.capacity).then_some(n + 1)

@@ -15,7 +15,7 @@ use tokio::sync::broadcast;
 
 use super::builtin;
 use super::directory;
-use super::engine::Engine;
+use super::engine::{Engine, Relief};
 use super::generation::PolicySet;
 use super::limits::Limits;
 use super::load::Loader;
@@ -125,6 +125,11 @@ impl Policies {
         let policies = Arc::new(Self { core, commands });
         policies.rescan();
         Ok(policies)
+    }
+
+    /// Who gives instances back when there is no place for another one.
+    pub fn relieve_by(&self, relief: Weak<dyn Relief>) {
+        self.core.relieve_by(relief);
     }
 
     /// The policies that serve now.

@@ -180,6 +180,8 @@ pub struct Seat {
     services: Services,
     instance: Option<Instance>,
     saved: Option<SavedState>,
+    /// Whether `saved` is newer than what was last taken to the store.
+    changed: bool,
     unsaved: Vec<(Arc<Told>, Asked)>,
     unsaved_bytes: usize,
 }
@@ -194,6 +196,7 @@ impl Seat {
             services,
             instance: None,
             saved: None,
+            changed: false,
             unsaved: Vec::new(),
             unsaved_bytes: 0,
         }
@@ -279,6 +282,7 @@ impl Seat {
         self.forget();
         match outcome {
             Ok((instance, saved)) => {
+                self.changed |= self.saved.as_ref() != Some(&saved);
                 self.saved = Some(saved);
                 self.instance = Some(instance);
                 Ok(())
@@ -309,10 +313,18 @@ impl Seat {
         self.saved.as_ref()
     }
 
+    /// What was saved last, if the store does not have it yet.
+    pub fn take_changed(&mut self) -> Option<&SavedState> {
+        std::mem::take(&mut self.changed)
+            .then_some(self.saved.as_ref())
+            .flatten()
+    }
+
     /// Goes on from a state that was saved earlier, perhaps in another process.
     pub fn restore_from(&mut self, saved: SavedState) {
         self.instance = None;
         self.forget();
+        self.changed = false;
         self.saved = Some(saved);
     }
 

@@ -12,6 +12,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::broadcast;
 
 use super::directory;
+use super::engine::Relief;
 use super::generation::{Generation, Overseer, PolicySet};
 use super::health::{Change, State};
 use super::load::{Candidate, LoadError, Loader, Stage};
@@ -115,6 +116,10 @@ impl Core {
 
     pub(super) fn subscribe(&self) -> broadcast::Receiver<PolicyEvent> {
         self.events.subscribe()
+    }
+
+    pub(super) fn relieve_by(&self, relief: Weak<dyn Relief>) {
+        self.loader.engine.relieve_by(relief);
     }
 
     pub(super) fn occupancy(&self) -> (u32, u32) {

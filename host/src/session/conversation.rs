@@ -8,6 +8,8 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+mod compact;
+
 /// What a message means, as the dialect hashes it.
 pub type Digest = [u8; 16];
 
@@ -23,7 +25,7 @@ pub struct Told {
 }
 
 /// A message that was told: what it says, and its identity.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Known {
     digest: Digest,
     id: u64,
@@ -32,6 +34,7 @@ struct Known {
 /// The known messages of a session.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Conversation {
+    #[serde(with = "compact")]
     known: Vec<Known>,
     /// Messages that the client dropped may come back: their identities by content.
     #[serde(skip)]

@@ -4,7 +4,7 @@
 //! remembered after each turn that the model made, and a request that begins with a remembered one goes on with that
 //! session. Two sessions that said the same so far cannot be told apart, and neither is continued.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::conversation::{Digest, roll};
@@ -27,12 +27,20 @@ const STRIPES: usize = 64;
 /// All live sessions.
 pub struct Sessions {
     recorder: Recorder,
-    live: Mutex<HashMap<SessionId, Arc<Session>>>,
+    pub(super) live: Mutex<Live>,
     /// Whoever reads a session from the store keeps others from doing so until it is done: two who go on from what the
     /// store knows would give two events the same number.
     waking: [tokio::sync::Mutex<()>; STRIPES],
     /// By whose they are, see [`owner`].
     beginnings: Mutex<HashMap<(Arc<str>, Digest), Beginning>>,
+}
+
+/// The sessions in memory.
+#[derive(Default)]
+pub(super) struct Live {
+    pub(super) sessions: HashMap<SessionId, Arc<Session>>,
+    /// Those of them that may hold instances: every one that is in use or was, since it last hibernated.
+    pub(super) awake: HashSet<SessionId>,
 }
 
 #[derive(Clone)]
@@ -74,13 +82,19 @@ impl Sessions {
         }
         let saved = self.load(id).await?;
         let session = Session::open(found, saved.as_ref(), limits, self.recorder.clone());
-        lock(&self.live).insert(id, Arc::clone(&session));
+        let mut live = lock(&self.live);
+        live.sessions.insert(id, Arc::clone(&session));
+        live.awake.insert(id);
+        drop(live);
         Ok(session)
     }
 
     /// The session, if it is live.
     pub fn live(&self, id: SessionId) -> Option<Arc<Session>> {
-        lock(&self.live).get(&id).map(Arc::clone)
+        let mut live = lock(&self.live);
+        let session = live.sessions.get(&id).map(Arc::clone)?;
+        live.awake.insert(id);
+        Some(session)
     }
 
     /// Records a fact of a session that may sleep, without waking it. Of a session that is not known, nothing is recorded.
@@ -154,17 +168,23 @@ impl Sessions {
     pub fn sweep(&self, idle_us: u64) -> usize {
         let before = now().saturating_sub(idle_us);
         let mut live = lock(&self.live);
-        let count = live.len();
-        live.retain(|_, session| {
+        let Live { sessions, awake } = &mut *live;
+        let count = sessions.len();
+        sessions.retain(|id, session| {
             let state = session.state();
-            state.open > 0 || state.last_seen > before || Arc::strong_count(session) > 1
+            let stays =
+                state.open > 0 || state.last_seen > before || Arc::strong_count(session) > 1;
+            if !stays {
+                awake.remove(id);
+            }
+            stays
         });
-        count - live.len()
+        count - sessions.len()
     }
 
     /// How many are live.
     pub fn len(&self) -> usize {
-        lock(&self.live).len()
+        lock(&self.live).sessions.len()
     }
 
     /// Whether none is live.
@@ -193,7 +213,7 @@ fn forget(beginnings: &mut HashMap<(Arc<str>, Digest), Beginning>, at: Micros) {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Maps of whole values: a panic while one was held leaves nothing half written.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -59,7 +59,7 @@ pub struct Session {
     pub contents: Arc<Contents>,
     recorder: Recorder,
     state: Mutex<State>,
-    seats: Mutex<HashMap<Arc<str>, Arc<Mutex<Seat>>>>,
+    pub(super) seats: Mutex<HashMap<Arc<str>, Arc<Mutex<Seat>>>>,
 }
 
 /// The changing part.
@@ -102,6 +102,8 @@ struct Saved {
     conversation: Conversation,
     tools: Tools,
     overlay: Overlay,
+    #[serde(default)]
+    fired: HashMap<String, Vec<bool>>,
     opened: Micros,
     busy: u64,
     retries: u32,
@@ -294,11 +296,12 @@ impl Session {
             let mut seat = seat.lock().unwrap_or_else(PoisonError::into_inner);
             if let Err(fault) = seat.settle() {
                 faults.push((seat.generation().name.to_string(), fault));
-            } else if let Some(saved) = seat.saved() {
-                self.recorder.store.save_seat(
-                    self.id,
-                    to_row(&seat.generation().name, &seat.generation().digest, saved),
-                );
+                continue;
+            }
+            let generation = Arc::clone(seat.generation());
+            if let Some(saved) = seat.take_changed() {
+                let row = to_row(&generation.name, &generation.digest, saved);
+                self.recorder.store.save_seat(self.id, row);
             }
         }
         let mut state = self.state();
@@ -342,6 +345,11 @@ impl State {
             conversation: self.conversation.clone(),
             tools: self.tools.clone(),
             overlay: self.overlay.clone(),
+            fired: self
+                .fired
+                .iter()
+                .map(|(policy, fired)| (policy.to_string(), fired.clone()))
+                .collect(),
             opened: self.opened,
             busy: self.busy,
             retries: self.retries,
@@ -362,6 +370,11 @@ impl State {
                 self.conversation = state.conversation;
                 self.tools = state.tools;
                 self.overlay = state.overlay;
+                self.fired = state
+                    .fired
+                    .into_iter()
+                    .map(|(policy, fired)| (policy.into(), fired))
+                    .collect();
                 self.busy = state.busy;
                 self.retries = state.retries;
             }

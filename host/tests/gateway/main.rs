@@ -9,6 +9,7 @@ mod actions;
 mod coverage;
 mod declared;
 mod failure;
+mod hibernation;
 mod keys;
 mod sessions;
 mod support;
