@@ -1,20 +1,19 @@
-"""Airlock's own keys, limits of calls, and budgets across kill -9, with the official SDK."""
+"""Airlock's own keys and limits of calls, with the official SDK."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import re
-import sqlite3
 import threading
 import time
 
 import openai
 import pytest
 
-from airlock import Airlock, SESSION_HEADER, new_session
+from airlock import Airlock
 from conftest import Makers
-from harness import CLIENT_KEY, Simulator, body, frames, script, wait_for
+from harness import CLIENT_KEY, Simulator, script, wait_for
 
 OWN_UPSTREAM = '[upstream.sim]\nbase_url = "{base}"\nretries = 0\ncredential = "none"\n'
 KEYS = {name: f"alk-{name[0] * 43}" for name in ("ci", "bot")}
@@ -82,13 +81,14 @@ def test_the_sdk_comes_back_when_it_is_told_to(make: Makers, simulator: Simulato
     airlock = keyed(make, simulator, entry("ci", requests_per_minute=60), entry("bot"))
     with airlock.sdk(api_key=KEYS["ci"]) as sdk:
         limited = None
-        for _ in range(70):
+        # On a slow machine more are let in meanwhile: one a second.
+        for _ in range(300):
             try:
                 say(sdk, text="x")
             except openai.RateLimitError as error:
                 limited = error
                 break
-        assert limited is not None, "60 a minute, and 70 passed"
+        assert limited is not None, "60 a minute, and 300 passed"
         headers = limited.response.headers
         wait = int(headers["retry-after-ms"])
         assert 0 < wait <= 1000 and headers["retry-after"] == "1"

@@ -88,6 +88,7 @@ pub fn estimate(view: &RequestView) -> u64 {
 
 /// The answer when there is no room.
 pub fn refused(full: &Full) -> Response<Body> {
+    tracing::info!(%full, "refused a call for want of room");
     let response = reply::error(
         StatusCode::TOO_MANY_REQUESTS,
         "rate_limit_error",

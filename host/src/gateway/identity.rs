@@ -71,6 +71,7 @@ pub fn identify(keys: &[ClientKey], headers: &mut HeaderMap) -> Result<Caller, U
 
 /// The answer to a caller that has no key. The same for none as for a wrong one.
 pub fn unauthorized() -> Response<Body> {
+    tracing::warn!("refused a call without one of Airlock's keys");
     let message = "this Airlock answers to its own keys only: send one as your API key (Authorization: Bearer alk-...), or as \
                    x-airlock-key beside your vendor's";
     let mut response = reply::error(
