@@ -21,6 +21,7 @@ pub mod auth;
 pub mod error;
 pub mod events;
 pub mod health;
+pub mod openapi;
 pub mod policies;
 pub mod reload;
 pub mod sessions;
@@ -46,22 +47,38 @@ pub struct Admin {
     pub stop: CancellationToken,
 }
 
+/// One line a path: what routes it, and what the test compares with the document.
+macro_rules! routes {
+    ($($method:ident $path:literal => $handler:path,)*) => {
+        fn routes() -> Router<Admin> {
+            Router::new()$(.route($path, $method($handler)))*
+        }
+
+        #[cfg(test)]
+        const ROUTES: &[(&str, &str)] = &[$((stringify!($method), $path)),*];
+    };
+}
+
+routes! {
+    get "/v1/policies" => policies::list,
+    post "/v1/policies/{name}/rollback" => policies::rollback,
+    get "/v1/approvals" => approvals::list,
+    get "/v1/approvals/{id}" => approvals::show,
+    post "/v1/approvals/{id}/approve" => approvals::approve,
+    post "/v1/approvals/{id}/deny" => approvals::deny,
+    post "/v1/approvals/{id}/notes" => approvals::note,
+    get "/v1/sessions" => sessions::list,
+    get "/v1/sessions/{id}/timeline" => sessions::timeline,
+    get "/v1/events" => events::feed,
+    get "/v1/health" => health::report,
+    get "/v1/openapi.json" => openapi::serve,
+    post "/v1/reload" => reload::reload,
+}
+
 /// Its paths.
 pub fn router(admin: Admin) -> Router {
     let token = admin.token.clone();
-    Router::new()
-        .route("/v1/approvals", get(approvals::list))
-        .route("/v1/approvals/{id}", get(approvals::show))
-        .route("/v1/approvals/{id}/approve", post(approvals::approve))
-        .route("/v1/approvals/{id}/deny", post(approvals::deny))
-        .route("/v1/approvals/{id}/notes", post(approvals::note))
-        .route("/v1/policies", get(policies::list))
-        .route("/v1/policies/{name}/rollback", post(policies::rollback))
-        .route("/v1/sessions", get(sessions::list))
-        .route("/v1/sessions/{id}/timeline", get(sessions::timeline))
-        .route("/v1/events", get(events::feed))
-        .route("/v1/health", get(health::report))
-        .route("/v1/reload", post(reload::reload))
+    routes()
         .fallback(error::unknown)
         .layer(middleware::from_fn_with_state(token, auth::check))
         .with_state(admin)

@@ -16,6 +16,7 @@ pub mod health;
 pub mod init;
 pub mod key;
 pub mod log;
+pub mod openapi;
 pub mod policies;
 pub mod policy;
 pub mod recorded;
@@ -86,6 +87,8 @@ enum Command {
     Sessions(sessions::SessionsArgs),
     /// Show what happened in a recorded session
     Timeline(timeline::TimelineArgs),
+    /// Print the OpenAPI description of the admin API
+    Openapi,
     /// See Airlock at work: agents that misbehave, and what is done about it
     Demo(demo::DemoArgs),
     /// Run a simulated model server, for trying things out
@@ -139,6 +142,7 @@ impl Cli {
             Command::Timeline(args) => recorded::print(global, |path, json, style, out| {
                 timeline::run(path, &args, json, style, out)
             }),
+            Command::Openapi => openapi::run(),
             Command::Demo(args) => demo::run(args).await,
             Command::Simulate(args) => Ok(simulate::run(args).await?),
         }

@@ -164,7 +164,8 @@ pub struct ApprovalFilter {
 }
 
 /// Running totals of a session, kept by the store from the events themselves.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = SessionCounters)]
 pub struct Counters {
     /// Events on the timeline.
     pub events: u64,
@@ -191,14 +192,17 @@ pub struct Counters {
 }
 
 /// A session as listed.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = Session)]
 pub struct SessionRow {
     /// Its id.
+    #[schema(value_type = String)]
     pub id: SessionId,
     /// Who it belongs to.
     #[serde(flatten)]
     pub key: SessionKey,
     /// The session that started this one.
+    #[schema(value_type = Option<String>)]
     pub parent: Option<SessionId>,
     /// First event.
     pub opened: Micros,

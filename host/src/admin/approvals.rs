@@ -10,6 +10,7 @@ use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::error::ErrorBody;
 use super::{Admin, ApiError};
 use crate::people::{Approval, DecideError, Filter, FindError, Verdict};
 use crate::session::event::{Body, Event};
@@ -22,17 +23,21 @@ const LOOK_BACK: u64 = 400;
 const CONTEXT: usize = 100;
 
 /// What `GET /v1/approvals` can be asked.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct ApprovalsQuery {
+    /// `open` (the default), `decided` or `all`.
     #[serde(default)]
+    #[param(inline)]
     state: Which,
     /// Session: the beginning of its id, or `last`.
     session: Option<String>,
+    /// Rows at most: 100 unless stated, never more than 1,000.
     limit: Option<usize>,
 }
 
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 enum Which {
     #[default]
@@ -45,6 +50,21 @@ enum Which {
 ///
 /// # Errors
 /// 404 if no session begins like that, 400 if several do.
+#[utoipa::path(
+    get,
+    path = "/v1/approvals",
+    operation_id = "listApprovals",
+    tag = "approvals",
+    summary = "What waits for people, newest first",
+    description = "",
+    params(ApprovalsQuery),
+    responses(
+        (status = 200, description = "The approvals", body = Vec<Approval>),
+        (status = 400, description = "Several begin like that", body = ErrorBody),
+        (status = 401, description = "No token, or a wrong one", body = ErrorBody),
+        (status = 404, description = "No session begins like that", body = ErrorBody),
+    )
+)]
 pub async fn list(
     State(admin): State<Admin>,
     Query(query): Query<ApprovalsQuery>,
@@ -67,7 +87,8 @@ pub async fn list(
 }
 
 /// An approval with what led to it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = ApprovalShown)]
 pub struct Shown {
     #[serde(flatten)]
     approval: Approval,
@@ -79,6 +100,21 @@ pub struct Shown {
 ///
 /// # Errors
 /// 404 if none begins like that, 400 if several do.
+#[utoipa::path(
+    get,
+    path = "/v1/approvals/{id}",
+    operation_id = "getApproval",
+    tag = "approvals",
+    summary = "An approval with what led to it",
+    description = "",
+    params(("id" = String, Path, description = "Id of an approval, the beginning of one, or `last`")),
+    responses(
+        (status = 200, description = "The approval", body = Shown),
+        (status = 400, description = "Several begin like that", body = ErrorBody),
+        (status = 401, description = "No token, or a wrong one", body = ErrorBody),
+        (status = 404, description = "None begins like that", body = ErrorBody),
+    )
+)]
 pub async fn show(
     State(admin): State<Admin>,
     Path(id): Path<String>,
@@ -110,8 +146,9 @@ fn context(admin: &Admin, approval: &Approval) -> Result<Vec<Event>, ApiError> {
 }
 
 /// What a person says with a decision.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schema(as = DecisionRequest)]
 pub struct Word {
     /// Who; `operator` if nobody is named.
     by: Option<String>,
@@ -127,6 +164,25 @@ pub struct Word {
 ///
 /// # Errors
 /// 404 if none waits, 409 if it is decided, 410 if it is past its deadline, 422 if `edit` or `choice` do not fit.
+#[utoipa::path(
+    post,
+    path = "/v1/approvals/{id}/approve",
+    operation_id = "approve",
+    tag = "approvals",
+    summary = "Lets an item go on, as it is or edited, or answers a question",
+    description = "`last` only decides if no other one waits.",
+    params(("id" = String, Path, description = "Id of an approval, the beginning of one, or `last`")),
+    request_body = Option<Word>,
+    responses(
+        (status = 200, description = "The approval, decided", body = Approval),
+        (status = 400, description = "Several begin like that", body = ErrorBody),
+        (status = 401, description = "No token, or a wrong one", body = ErrorBody),
+        (status = 404, description = "None begins like that", body = ErrorBody),
+        (status = 409, description = "It is decided already", body = ErrorBody),
+        (status = 410, description = "It is past its deadline", body = ErrorBody),
+        (status = 422, description = "`edit` or `choice` do not fit", body = ErrorBody),
+    )
+)]
 pub async fn approve(
     State(admin): State<Admin>,
     Path(id): Path<String>,
@@ -150,6 +206,25 @@ pub async fn approve(
 ///
 /// # Errors
 /// As [`approve`].
+#[utoipa::path(
+    post,
+    path = "/v1/approvals/{id}/deny",
+    operation_id = "deny",
+    tag = "approvals",
+    summary = "Stops an item",
+    description = "`last` only decides if no other one waits.",
+    params(("id" = String, Path, description = "Id of an approval, the beginning of one, or `last`")),
+    request_body = Option<Word>,
+    responses(
+        (status = 200, description = "The approval, decided", body = Approval),
+        (status = 400, description = "Several begin like that", body = ErrorBody),
+        (status = 401, description = "No token, or a wrong one", body = ErrorBody),
+        (status = 404, description = "None begins like that", body = ErrorBody),
+        (status = 409, description = "It is decided already", body = ErrorBody),
+        (status = 410, description = "It is past its deadline", body = ErrorBody),
+        (status = 422, description = "`edit` or `choice` do not fit", body = ErrorBody),
+    )
+)]
 pub async fn deny(
     State(admin): State<Admin>,
     Path(id): Path<String>,
@@ -203,10 +278,13 @@ async fn find_to_decide(admin: &Admin, id: &str) -> Result<Approval, ApiError> {
 }
 
 /// What a person notes.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = NoteRequest)]
 pub struct Remark {
+    /// Who; `operator` if nobody is named.
     by: Option<String>,
+    /// What.
     text: String,
 }
 
@@ -214,6 +292,22 @@ pub struct Remark {
 ///
 /// # Errors
 /// 404 if there is none that waits or is remembered.
+#[utoipa::path(
+    post,
+    path = "/v1/approvals/{id}/notes",
+    operation_id = "addNote",
+    tag = "approvals",
+    summary = "Adds a note without deciding",
+    description = "",
+    params(("id" = String, Path, description = "Id of an approval, the beginning of one, or `last`")),
+    request_body = Remark,
+    responses(
+        (status = 200, description = "The approval", body = Approval),
+        (status = 400, description = "Several begin like that", body = ErrorBody),
+        (status = 401, description = "No token, or a wrong one", body = ErrorBody),
+        (status = 404, description = "None begins like that", body = ErrorBody),
+    )
+)]
 pub async fn note(
     State(admin): State<Admin>,
     Path(id): Path<String>,

@@ -3,7 +3,9 @@
 use axum::body::Body;
 use axum::response::IntoResponse;
 use http::{Response, StatusCode};
+use serde::Serialize;
 use serde_json::json;
+use utoipa::ToSchema;
 
 use crate::gateway::reply::json_response;
 use crate::store::StoreError;
@@ -25,12 +27,24 @@ impl ApiError {
     }
 }
 
+/// The body of every error.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ErrorBody {
+    error: ErrorMessage,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+struct ErrorMessage {
+    /// What is wrong, and what to do.
+    message: String,
+}
+
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response<Body> {
-        json_response(
-            self.status,
-            json!({"error": {"message": self.message}}).to_string(),
-        )
+        let error = ErrorMessage {
+            message: self.message,
+        };
+        json_response(self.status, json!(ErrorBody { error }).to_string())
     }
 }
 

@@ -10,25 +10,63 @@ use axum::extract::{Query, State};
 use axum::response::Sse;
 use axum::response::sse::{Event as Frame, KeepAlive};
 use futures_util::{Stream, StreamExt as _, stream};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
+use utoipa::{IntoParams, ToSchema};
 
 use super::Admin;
+use super::error::ErrorBody;
 use crate::policy::PolicyEvent;
+use crate::session::event::Event;
 use crate::session::feed::{Subscription, Update};
 
 /// What `GET /v1/events` can be asked.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct EventsQuery {
     /// Only sessions whose id begins like this.
     #[serde(default)]
     session: String,
 }
 
+/// Data of `event: timeline`.
+#[derive(Serialize, ToSchema)]
+#[schema(as = TimelineFrame)]
+pub struct Happened<'a> {
+    /// Id of the session.
+    session: String,
+    /// What was put on its timeline.
+    event: &'a Event,
+}
+
+/// Data of `event: missed`: the reader was too slow.
+#[derive(Serialize, ToSchema)]
+#[schema(as = MissedFrame)]
+pub struct Missed {
+    /// Frames that were lost. The stored timeline has what they told.
+    count: u64,
+}
+
 /// `GET /v1/events`
+#[utoipa::path(
+    get,
+    path = "/v1/events",
+    operation_id = "followEvents",
+    tag = "events",
+    summary = "The live feed, as server-sent events",
+    description = "`event: timeline` with a `TimelineFrame`: something was put on a session's timeline. `event: policy` with a \
+                   `PolicyEvent`: something changed in the registry. `event: missed` with a `MissedFrame`: the reader was \
+                   too slow. A comment every 15 seconds keeps the connection open. The feed begins with what happens \
+                   after the call; what was before is in the stored timeline.",
+    params(EventsQuery),
+    responses(
+        (status = 200, description = "Frames, without end", body = String, content_type = "text/event-stream"),
+        (status = 401, description = "No token, or a wrong one", body = ErrorBody),
+    )
+)]
 pub async fn feed(
     State(admin): State<Admin>,
     Query(query): Query<EventsQuery>,
@@ -47,10 +85,13 @@ async fn timeline_frame(
 ) -> Option<(Frame, (Subscription, String))> {
     loop {
         let frame = match feed.next().await? {
-            Update::Missed(count) => frame("missed", &json!({"count": count})),
+            Update::Missed(count) => frame("missed", &Missed { count }),
             Update::Event(entry) if entry.session.to_string().starts_with(&session) => frame(
                 "timeline",
-                &json!({"session": entry.session, "event": entry.event.as_ref()}),
+                &Happened {
+                    session: entry.session.to_string(),
+                    event: &entry.event,
+                },
             ),
             Update::Event(_) => continue,
         };
@@ -62,14 +103,14 @@ async fn policy_frame(
     mut events: broadcast::Receiver<PolicyEvent>,
 ) -> Option<(Frame, broadcast::Receiver<PolicyEvent>)> {
     let frame = match events.recv().await {
-        Ok(event) => frame("policy", &json!(event)),
-        Err(RecvError::Lagged(count)) => frame("missed", &json!({"count": count})),
+        Ok(event) => frame("policy", &event),
+        Err(RecvError::Lagged(count)) => frame("missed", &Missed { count }),
         Err(RecvError::Closed) => return None,
     };
     Some((frame, events))
 }
 
 /// JSON has no line breaks of its own, so one `data` line takes it.
-fn frame(kind: &str, data: &serde_json::Value) -> Frame {
-    Frame::default().event(kind).data(data.to_string())
+fn frame(kind: &str, data: &impl Serialize) -> Frame {
+    Frame::default().event(kind).data(json!(data).to_string())
 }

@@ -5,12 +5,13 @@ use axum::extract::State;
 use serde::Serialize;
 
 use super::Admin;
+use super::error::ErrorBody;
 use crate::observe::health::Standing;
 use crate::observe::machine::Sample;
 use crate::session::timeline::now;
 
 /// What was measured.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct HealthReport {
     /// The machine and the agent, in the newest second. What cannot be measured is absent.
     machine: Sample,
@@ -21,6 +22,18 @@ pub struct HealthReport {
 }
 
 /// `GET /v1/health`
+#[utoipa::path(
+    get,
+    path = "/v1/health",
+    operation_id = "getHealth",
+    tag = "health",
+    summary = "How the machine, tools, models and upstreams have been doing",
+    description = "",
+    responses(
+        (status = 200, description = "What was measured", body = HealthReport),
+        (status = 401, description = "No token, or a wrong one", body = ErrorBody),
+    )
+)]
 pub async fn report(State(admin): State<Admin>) -> Json<HealthReport> {
     let app = &admin.app;
     Json(HealthReport {

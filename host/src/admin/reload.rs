@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
 
+use super::error::ErrorBody;
 use super::{Admin, ApiError};
 use crate::gateway::reload::Reloaded;
 
@@ -11,6 +12,19 @@ use crate::gateway::reload::Reloaded;
 ///
 /// # Errors
 /// 422 with what is wrong; the old configuration goes on.
+#[utoipa::path(
+    post,
+    path = "/v1/reload",
+    operation_id = "reload",
+    tag = "configuration",
+    summary = "Reads the configuration and the policy directory again",
+    description = "Answers when what changed is in force.",
+    responses(
+        (status = 200, description = "What changed", body = Reloaded),
+        (status = 401, description = "No token, or a wrong one", body = ErrorBody),
+        (status = 422, description = "What is wrong; the old configuration goes on", body = ErrorBody),
+    )
+)]
 pub async fn reload(State(admin): State<Admin>) -> Result<Json<Reloaded>, ApiError> {
     let reloaded =
         admin.reloader.reload().await.map_err(|error| {

@@ -3,7 +3,9 @@
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use serde::{Deserialize, Serialize};
+use utoipa::IntoParams;
 
+use super::error::ErrorBody;
 use super::{Admin, ApiError};
 use crate::session::event::{Event, Micros};
 use crate::session::key::SessionId;
@@ -13,15 +15,20 @@ use crate::store::{SessionFilter, SessionRow};
 const MOST: usize = 1000;
 
 /// What `GET /v1/sessions` can be asked.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct SessionsQuery {
+    /// Only of this tenant.
     tenant: Option<String>,
+    /// Only of this principal.
     principal: Option<String>,
-    /// Microseconds since the Unix epoch.
+    /// Only those seen since: microseconds since the Unix epoch.
     since: Option<Micros>,
+    /// Only those with findings, applied interventions or faults.
     #[serde(default)]
     notable: bool,
+    /// Rows at most: 100 unless stated, never more than 1,000.
     limit: Option<usize>,
 }
 
@@ -29,6 +36,19 @@ pub struct SessionsQuery {
 ///
 /// # Errors
 /// The store's.
+#[utoipa::path(
+    get,
+    path = "/v1/sessions",
+    operation_id = "listSessions",
+    tag = "sessions",
+    summary = "Recorded sessions, last seen first",
+    description = "",
+    params(SessionsQuery),
+    responses(
+        (status = 200, description = "The sessions", body = Vec<SessionRow>),
+        (status = 401, description = "No token, or a wrong one", body = ErrorBody),
+    )
+)]
 pub async fn list(
     State(admin): State<Admin>,
     Query(query): Query<SessionsQuery>,
@@ -47,18 +67,22 @@ pub async fn list(
 }
 
 /// What `GET /v1/sessions/{id}/timeline` can be asked.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct TimelineQuery {
     /// Sequence number after which to begin.
     #[serde(default)]
     after: u64,
+    /// Events at most: 1,000 unless fewer are asked for.
     limit: Option<usize>,
 }
 
 /// A part of a timeline.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct TimelinePart {
+    /// Id of the session.
+    #[schema(value_type = String)]
     session: SessionId,
     events: Vec<Event>,
     /// Where to go on with `after`; absent at the present end.
@@ -70,6 +94,24 @@ pub struct TimelinePart {
 ///
 /// # Errors
 /// 404 if no session begins like that, 400 if several do.
+#[utoipa::path(
+    get,
+    path = "/v1/sessions/{id}/timeline",
+    operation_id = "getTimeline",
+    tag = "sessions",
+    summary = "Events of a session, in order",
+    description = "",
+    params(
+        ("id" = String, Path, description = "Id of a session, the beginning of one, or `last`"),
+        TimelineQuery,
+    ),
+    responses(
+        (status = 200, description = "A part of the timeline", body = TimelinePart),
+        (status = 400, description = "Several sessions begin like that", body = ErrorBody),
+        (status = 401, description = "No token, or a wrong one", body = ErrorBody),
+        (status = 404, description = "No session begins like that", body = ErrorBody),
+    )
+)]
 pub async fn timeline(
     State(admin): State<Admin>,
     Path(id): Path<String>,

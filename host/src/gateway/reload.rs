@@ -20,7 +20,7 @@ pub struct Reloader {
 }
 
 /// What a reload did.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Reloaded {
     /// Sections that differ and are in force from now on.
     pub changed: Vec<&'static str>,

@@ -59,7 +59,7 @@ impl Health {
 }
 
 /// How one tool, model or upstream stands, for people and programs outside.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct Standing {
     /// `tool`, `model` or `upstream`.
     pub of: &'static str,

@@ -28,7 +28,8 @@ const EVERY: Duration = Duration::from_secs(1);
 const IDS: std::ops::RangeInclusive<u16> = id::HOST_CPU..=id::AGENT_IO;
 
 /// What was measured at one moment; `None` where it could not be.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, utoipa::ToSchema)]
+#[schema(as = MachineSample)]
 pub struct Sample {
     /// Share of the machine's processors in use, 0..1, since the sample before.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -14,11 +14,13 @@ pub use crate::session::event::OnTimeout;
 use crate::session::key::SessionId;
 
 /// One item before people.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Approval {
     /// Its name.
+    #[schema(value_type = String)]
     pub id: ApprovalId,
     /// Session in which it waits.
+    #[schema(value_type = String)]
     pub session: SessionId,
     /// Number of the exchange in its session.
     pub exchange: u32,
@@ -31,6 +33,7 @@ pub struct Approval {
     pub subject: Subject,
     /// Digest of the exact item: see [`super::digest`].
     #[serde(with = "hex")]
+    #[schema(value_type = String)]
     pub digest: Digest,
     /// One line for the person.
     pub title: String,
@@ -54,8 +57,9 @@ pub struct Approval {
 }
 
 /// What waits. `kind` in JSON.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
+#[schema(as = ApprovalSubject)]
 pub enum Subject {
     /// The request as a whole.
     Request,
@@ -110,8 +114,9 @@ impl Subject {
 }
 
 /// Whether an approval is decided.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(tag = "state", content = "decision", rename_all = "kebab-case")]
+#[schema(as = ApprovalState)]
 pub enum State {
     /// It waits.
     Open,
@@ -120,7 +125,7 @@ pub enum State {
 }
 
 /// Who decided what.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Decision {
     /// What. `verdict` and `text` in JSON.
     #[serde(flatten)]
@@ -134,7 +139,7 @@ pub struct Decision {
 }
 
 /// What was decided.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(tag = "verdict", content = "text", rename_all = "kebab-case")]
 pub enum Verdict {
     /// The item goes on as it is. To a question without choices: yes.
@@ -201,7 +206,8 @@ impl Approval {
 }
 
 /// What a person said without deciding.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = ApprovalNote)]
 pub struct Note {
     /// Who.
     pub by: String,

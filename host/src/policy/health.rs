@@ -25,8 +25,9 @@ const PROBATION_CALLS: u32 = 50;
 const SLOWEST_NS: u64 = 60_000_000_000;
 
 /// Where a generation stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
+#[schema(as = PolicyState)]
 pub enum State {
     /// New: the first fault brings its predecessor back.
     Probation,
@@ -52,7 +53,8 @@ pub(super) enum Change {
 }
 
 /// Counters of one generation.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, utoipa::ToSchema)]
+#[schema(as = PolicyCounts)]
 pub struct Counts {
     /// Calls that reached the guest.
     pub calls: u64,

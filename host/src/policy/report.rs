@@ -6,7 +6,7 @@ use super::health::{Counts, State};
 use super::spec::{Mode, OnFailure};
 
 /// How one policy stands.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct PolicyStatus {
     /// Name under which it is configured.
     pub name: String,
@@ -38,7 +38,7 @@ pub struct PolicyStatus {
 }
 
 /// What the registry tells the log, the admin API and the demo.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, utoipa::ToSchema)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum PolicyEvent {
     /// A generation serves from now on.

@@ -60,7 +60,7 @@ impl Default for PolicySpec {
 }
 
 /// Whether a policy's word is law.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
     /// Its release marks hold text, its actions are applied.
@@ -71,7 +71,7 @@ pub enum Mode {
 }
 
 /// What a policy's failure means for what it was to judge.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum OnFailure {
     /// It goes on as if the policy had no objection.

@@ -9,7 +9,19 @@ use serde::{Deserialize, Serialize};
 pub type Micros = u64;
 
 /// Which stream of text inside a generation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    utoipa::ToSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Channel {
     /// What the model says to its user.
@@ -25,7 +37,19 @@ pub enum Channel {
 }
 
 /// Where generated text stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    utoipa::ToSchema,
+)]
 pub struct Place {
     /// The channel.
     pub channel: Channel,
@@ -36,7 +60,7 @@ pub struct Place {
 }
 
 /// Who speaks in a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 #[allow(missing_docs, reason = "the vendors' own words")]
 pub enum Role {
@@ -49,7 +73,7 @@ pub enum Role {
 }
 
 /// Tokens as the provider or Airlock counted them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Usage {
     /// Prompt tokens, cached ones included.
     pub input: u32,
@@ -64,7 +88,7 @@ pub struct Usage {
 }
 
 /// What failed. The words of the contract.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 #[allow(missing_docs, reason = "the words of the contract")]
 pub enum FailureKind {
@@ -81,8 +105,9 @@ pub enum FailureKind {
 }
 
 /// How an exchange ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
+#[schema(as = ExchangeStatus)]
 pub enum Status {
     /// The generation reached its own end.
     Complete,
@@ -97,7 +122,7 @@ pub enum Status {
 }
 
 /// What became of an action.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
     /// Done.
@@ -115,7 +140,7 @@ pub enum Outcome {
 }
 
 /// What happens to a waiting item when nobody decides in time. The words of the contract.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum OnTimeout {
     /// It goes on as if nobody had an objection.
@@ -134,7 +159,7 @@ impl From<crate::contract::types::OnTimeout> for OnTimeout {
 }
 
 /// One fact on the timeline.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Event {
     /// Position on the session's timeline, from 1.
     pub seq: u64,
@@ -148,8 +173,9 @@ pub struct Event {
 }
 
 /// The fact itself. `kind` in JSON.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
+#[schema(as = EventBody)]
 pub enum Body {
     /// First event of a session.
     SessionOpened {
