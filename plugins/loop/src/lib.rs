@@ -29,6 +29,10 @@ struct State {
     tail: Tail,
     /// The exchange in which a tool was called last: its text is not a turn of its own.
     called_in: u32,
+    /// The latest exchange whose messages were taken in.
+    exchange: u32,
+    /// What the user said last.
+    asked: Option<u64>,
 }
 
 impl Policy for Loop {
@@ -46,8 +50,10 @@ impl Policy for Loop {
     fn configure(settings: &Settings) -> Result<Subscription, String> {
         settings.check()?;
         let subscription = Subscription::new()
+            .wake_on(EventKind::ToolResult)
             .wake_on(EventKind::Request)
             .wake_on(EventKind::ToolCall)
+            .sees(EventKind::Message)
             .sees(EventKind::Request)
             .sees(EventKind::ToolCall)
             .sees(EventKind::ToolResult)
@@ -74,9 +80,20 @@ impl Policy for Loop {
 
 impl Loop {
     fn take(&mut self, batch: &Batch) {
+        // All that the client sent is in an exchange's first batch. Messages that come later are those of policies.
+        let from_client = batch.exchange() > self.state.exchange;
+        self.state.exchange = self.state.exchange.max(batch.exchange());
         let mut text = String::new();
         for event in batch.events() {
             match event.detail {
+                Some(Detail::Message(message)) if from_client && message.role == Role::User => {
+                    let asked = Some(whole(&message.content, event.text, Fingerprint::of_text));
+                    // Who is told something new may well do the same again.
+                    if self.state.asked != asked {
+                        self.state.asked = asked;
+                        self.state.tail.clear();
+                    }
+                }
                 Some(Detail::ToolCall(call)) => {
                     self.state.called_in = batch.exchange();
                     if !self.settings.ignores(&call.name) {

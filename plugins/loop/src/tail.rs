@@ -115,6 +115,11 @@ impl Tail {
         self.steps.push_back(step);
     }
 
+    /// What was done so far does not count any more.
+    pub fn clear(&mut self) {
+        *self = Self::default();
+    }
+
     /// The result of an earlier call came.
     pub fn result(&mut self, call: &str, result: u64) {
         if let Some(step) = self.steps.iter_mut().rev().find(|step| step.call == call) {
