@@ -3,12 +3,16 @@
 //! A client sends its whole history with every request. Compared with what it sent before, only new messages become
 //! events; a message keeps its identity when it is sent again, also after the client rewrote what stands around it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 mod compact;
+
+/// Dropped messages whose identities are remembered, the oldest forgotten first: agents branch, and come back. 32 bytes each
+/// when they are saved.
+const MAX_GONE: usize = 4096;
 
 /// What a message means, as the dialect hashes it.
 pub type Digest = [u8; 16];
@@ -36,9 +40,9 @@ struct Known {
 pub struct Conversation {
     #[serde(with = "compact")]
     known: Vec<Known>,
-    /// Messages that the client dropped may come back: their identities by content.
-    #[serde(skip)]
-    gone: HashMap<Digest, u64>,
+    /// Messages that the client dropped may come back.
+    #[serde(default, with = "compact")]
+    gone: Vec<Known>,
     next_id: u64,
 }
 
@@ -75,6 +79,7 @@ impl Conversation {
             rewritten,
         };
         let mut from = 0;
+        let mut back = Back::of(&self.gone, rewritten.is_some());
         for (index, digest) in digests.iter().enumerate().skip(same) {
             let again = left
                 .iter()
@@ -85,7 +90,7 @@ impl Conversation {
             {
                 from += offset + 1;
                 known.id
-            } else if let Some(id) = self.gone.remove(digest).filter(|_| rewritten.is_some()) {
+            } else if let Some(id) = back.take(digest) {
                 id
             } else {
                 told.new.push(index);
@@ -97,9 +102,12 @@ impl Conversation {
                 id,
             });
         }
-        for known in left.iter().filter(|known| !told.ids.contains(&known.id)) {
-            self.gone.insert(known.digest, known.id);
-        }
+        let there: HashSet<u64> = told.ids.iter().copied().collect();
+        self.gone.retain(|known| !there.contains(&known.id));
+        let dropped = left.iter().filter(|known| !there.contains(&known.id));
+        self.gone.extend(dropped);
+        let over = self.gone.len().saturating_sub(MAX_GONE);
+        self.gone.drain(..over);
         told
     }
 
@@ -131,6 +139,24 @@ impl Conversation {
     }
 }
 
+/// Messages that may come back, by content. The same words may have been said twice: they come back in their order.
+struct Back(HashMap<Digest, VecDeque<u64>>);
+
+impl Back {
+    /// Only a client that rewrote its history brings messages back: else the same words are said again.
+    fn of(gone: &[Known], rewritten: bool) -> Self {
+        let mut back: HashMap<Digest, VecDeque<u64>> = HashMap::new();
+        for known in gone.iter().filter(|_| rewritten) {
+            back.entry(known.digest).or_default().push_back(known.id);
+        }
+        Self(back)
+    }
+
+    fn take(&mut self, digest: &Digest) -> Option<u64> {
+        self.0.get_mut(digest)?.pop_front()
+    }
+}
+
 /// Continues the digest of a conversation by one message: the prefix digest by which a session is recognised.
 pub fn roll(prefix: Digest, message: Digest) -> Digest {
     let mut rolled = Digest::default();
@@ -144,6 +170,7 @@ pub fn roll(prefix: Digest, message: Digest) -> Digest {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn d(n: u8) -> Digest {
@@ -233,6 +260,45 @@ mod tests {
                 rewritten: Some((1, 3))
             }
         );
+    }
+
+    #[test]
+    fn a_branch_that_comes_back_keeps_its_identities_over_a_restart() {
+        let mut c = Conversation::default();
+        // The same words twice: they are two messages, also when they come back.
+        c.tell(&[d(1), d(10), d(20), d(10), d(30)]);
+        assert_eq!(c.tell(&[d(1), d(11)]).ids, [1, 6]);
+        let saved = serde_json::to_vec(&c).unwrap();
+        let mut c: Conversation = serde_json::from_slice(&saved).unwrap();
+        let back = c.tell(&[d(1), d(10), d(20), d(10), d(30), d(40)]);
+        assert_eq!(back.ids, [1, 2, 3, 4, 5, 7]);
+        assert_eq!(back.new, [5]);
+    }
+
+    #[test]
+    fn words_that_were_dropped_and_are_said_again_at_the_end_are_new() {
+        let mut c = Conversation::default();
+        c.tell(&[d(1), d(10)]);
+        c.tell(&[d(1)]);
+        assert_eq!(c.tell(&[d(1), d(10)]).new, [1]);
+        // And the dropped one is still known.
+        assert_eq!(c.tell(&[d(10)]).ids, [3]);
+    }
+
+    #[test]
+    fn dropped_messages_do_not_pile_up() {
+        let mut c = Conversation::default();
+        for round in 0..3_u16 {
+            let told: Vec<Digest> = (0..MAX_GONE as u16 - 1)
+                .map(|n| {
+                    let mut digest = [round as u8; 16];
+                    digest[..2].copy_from_slice(&n.to_le_bytes());
+                    digest
+                })
+                .collect();
+            c.tell(&told);
+        }
+        assert_eq!(c.gone.len(), MAX_GONE);
     }
 
     #[test]

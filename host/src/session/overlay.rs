@@ -309,3 +309,134 @@ impl Added {
         matches!(self.role, Role::System | Role::Developer)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn added(id: u64, role: Role, text: &str) -> Added {
+        Added {
+            id,
+            role,
+            text: text.to_owned(),
+        }
+    }
+
+    fn rewrite(message: u64, text: &str) -> Edit {
+        Edit::Rewrite {
+            message,
+            text: text.to_owned(),
+        }
+    }
+
+    fn numbers(overlay: &Overlay, ids: &[u64]) -> Vec<u64> {
+        overlay.concerning(ids).iter().map(|k| k.number).collect()
+    }
+
+    #[test]
+    fn the_newest_value_of_a_parameter_counts() {
+        let mut overlay = Overlay::default();
+        overlay.set_parameters(&[
+            ("temperature".into(), "1".into()),
+            ("seed".into(), "3".into()),
+        ]);
+        overlay.set_parameters(&[("temperature".into(), "0".into())]);
+        assert_eq!(
+            overlay.parameters,
+            [
+                ("seed".into(), "3".into()),
+                ("temperature".into(), "0".into())
+            ]
+        );
+    }
+
+    #[test]
+    fn a_newer_text_takes_the_place_of_an_older_one() {
+        let mut overlay = Overlay::default();
+        for (message, text) in [(1, "a"), (2, "b"), (1, "c")] {
+            overlay.keep(rewrite(message, text), None, &[]).unwrap();
+        }
+        let kept: Vec<Edit> = overlay
+            .concerning(&[1, 2])
+            .into_iter()
+            .map(|k| k.edit)
+            .collect();
+        assert_eq!(kept, [rewrite(2, "b"), rewrite(1, "c")]);
+    }
+
+    #[test]
+    fn what_the_client_dropped_waits_and_what_instructs_does_not() {
+        let mut overlay = Overlay::default();
+        let note = |after, message| Edit::Inject { after, message };
+        overlay
+            .keep(note(5, added(10, Role::System, "rule")), None, &[])
+            .unwrap();
+        overlay
+            .keep(note(5, added(11, Role::User, "remark")), None, &[])
+            .unwrap();
+        // A change to a message that was added goes where that one goes.
+        overlay
+            .keep(rewrite(11, "other remark"), None, &[])
+            .unwrap();
+        overlay.keep(rewrite(5, "text"), None, &[]).unwrap();
+        assert_eq!(numbers(&overlay, &[1, 2]), [1]);
+        assert_eq!(numbers(&overlay, &[1, 5]), [1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn what_waits_goes_first_and_the_oldest_of_it() {
+        let mut overlay = Overlay::default();
+        for message in 1..=MAX_EDITS as u64 {
+            overlay.keep(rewrite(message, "x"), None, &[]).unwrap();
+        }
+        let all: Vec<u64> = (1..=MAX_EDITS as u64).collect();
+        // All of them are there.
+        let another = rewrite(0, "x");
+        assert!(!overlay.has_room(&another, &all));
+        assert_eq!(overlay.keep(another.clone(), None, &all), Err(Full));
+        assert_eq!(overlay.edits.len(), MAX_EDITS);
+        // A newer text for one of them needs no room.
+        overlay.keep(rewrite(7, "y"), None, &all).unwrap();
+        // Two messages are gone: the older goes.
+        let but_two: Vec<u64> = all.iter().copied().filter(|n| *n != 3 && *n != 9).collect();
+        overlay.keep(another, None, &but_two).unwrap();
+        let left = |message| {
+            overlay
+                .edits
+                .iter()
+                .any(|k| k.edit == rewrite(message, "x"))
+        };
+        assert!(!left(3) && left(9) && left(0));
+    }
+
+    #[test]
+    fn texts_are_bounded_too() {
+        let mut overlay = Overlay::default();
+        let long = "x".repeat(MAX_BYTES / 2);
+        overlay.keep(rewrite(1, &long), None, &[1]).unwrap();
+        overlay.keep(rewrite(2, &long), None, &[1, 2]).unwrap();
+        assert!(!overlay.has_room(&rewrite(3, "x"), &[1, 2, 3]));
+        overlay.keep(rewrite(3, "x"), None, &[2, 3]).unwrap();
+        assert_eq!(numbers(&overlay, &[1, 2, 3]), [2, 3]);
+    }
+
+    #[test]
+    fn it_survives_the_store_and_reads_what_an_older_version_saved() {
+        let mut overlay = Overlay::default();
+        overlay
+            .keep(rewrite(1, "x"), Some("p".to_owned()), &[])
+            .unwrap();
+        let restored = Restored {
+            message: 2,
+            place: Place::Within,
+            said: String::new(),
+            calls: vec![],
+        };
+        overlay.restore(restored, &[]).unwrap();
+        let saved = serde_json::to_string(&overlay).unwrap();
+        assert_eq!(serde_json::from_str::<Overlay>(&saved).unwrap(), overlay);
+        let old = r#"{"upstream": "u", "model": "", "parameters": [], "injected": []}"#;
+        assert_eq!(serde_json::from_str::<Overlay>(old).unwrap().upstream, "u");
+    }
+}

@@ -232,3 +232,6 @@ impl Said {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -331,7 +331,12 @@ fn rewrite(
             media.join(",")
         )
     };
-    Ok(json::set(value.get(), &fields, &[("content", content)]))
+    let mut set = vec![("content", content)];
+    // A refusal is text of the message too.
+    if fields.get("refusal").is_some() {
+        set.push(("refusal", "null".to_owned()));
+    }
+    Ok(json::set(value.get(), &fields, &set))
 }
 
 fn impossible(place: &str, what: impl ToString) -> EditError {
