@@ -11,6 +11,7 @@ mod declared;
 mod failure;
 mod hibernation;
 mod keys;
+mod overlay;
 mod sessions;
 mod support;
 mod upstreams;

@@ -1,5 +1,6 @@
 //! A store that a test can read at once.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use airlock::session::event::Event;
@@ -11,7 +12,11 @@ use airlock::store::{
 
 /// Keeps every event in memory, where a test sees it as soon as it was recorded.
 #[derive(Default)]
-pub struct Tape(Mutex<Vec<(SessionId, Arc<Event>)>>, Mutex<Vec<ApprovalRow>>);
+pub struct Tape(
+    Mutex<Vec<(SessionId, Arc<Event>)>>,
+    Mutex<Vec<ApprovalRow>>,
+    Mutex<HashMap<SessionId, SavedSession>>,
+);
 
 impl Tape {
     /// The events of all sessions so far.
@@ -31,12 +36,45 @@ impl Tape {
 }
 
 impl Store for Tape {
-    fn open_session(&self, _: SessionId, _: SessionHead) {}
+    fn open_session(&self, session: SessionId, head: SessionHead) {
+        let row = SessionRow {
+            id: session,
+            key: head.key,
+            parent: head.parent,
+            opened: head.opened,
+            last_seen: head.opened,
+            model: String::new(),
+            counters: Default::default(),
+            replayable: head.whole,
+        };
+        let saved = SavedSession {
+            row,
+            seed: head.seed,
+            next_seq: 1,
+            state: None,
+            seats: vec![],
+            ledger: None,
+        };
+        self.2.lock().unwrap().entry(session).or_insert(saved);
+    }
     fn append(&self, session: SessionId, event: Arc<Event>) {
+        if let Some(saved) = self.2.lock().unwrap().get_mut(&session) {
+            saved.next_seq = event.seq + 1;
+            saved.row.counters.exchanges = saved.row.counters.exchanges.max(event.exchange);
+        }
         self.0.lock().unwrap().push((session, event));
     }
-    fn save_state(&self, _: SessionId, _: Vec<u8>) {}
-    fn save_seat(&self, _: SessionId, _: Seat) {}
+    fn save_state(&self, session: SessionId, state: Vec<u8>) {
+        if let Some(saved) = self.2.lock().unwrap().get_mut(&session) {
+            saved.state = Some(state);
+        }
+    }
+    fn save_seat(&self, session: SessionId, seat: Seat) {
+        if let Some(saved) = self.2.lock().unwrap().get_mut(&session) {
+            saved.seats.retain(|known| known.policy != seat.policy);
+            saved.seats.push(seat);
+        }
+    }
     fn commit_ledger(&self, _: SessionId, _: LedgerRow, done: Done) {
         // On another thread, as the store's writer does.
         std::thread::spawn(move || done(Ok(())));
@@ -67,8 +105,9 @@ impl Store for Tape {
             .cloned()
             .collect())
     }
-    fn load_session(&self, _: SessionId) -> Result<Option<SavedSession>, StoreError> {
-        Ok(None)
+    fn load_session(&self, session: SessionId) -> Result<Option<SavedSession>, StoreError> {
+        let saved = self.2.lock().unwrap();
+        Ok(saved.get(&session).filter(|s| s.state.is_some()).cloned())
     }
     fn sessions(&self, _: &SessionFilter, _: usize) -> Result<Vec<SessionRow>, StoreError> {
         Ok(vec![])
