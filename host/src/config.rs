@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use crate::policy::{Limits, PolicySpec};
 
 mod advice;
+pub mod ask;
 pub mod call_limits;
 pub mod client_key;
 pub mod data;
@@ -30,6 +31,7 @@ mod validate;
 pub mod watch;
 
 pub use crate::store::capture::Capture;
+pub use ask::{AskConfig, AskKind};
 pub use call_limits::CallLimits;
 pub use client_key::{ClientKey, KeyHash};
 pub use data::DataConfig;
@@ -64,6 +66,8 @@ pub struct Config {
     pub upstreams: Vec<(String, UpstreamConfig)>,
     /// Which model goes where, in the order of the file. The first match counts.
     pub routes: Vec<RouteConfig>,
+    /// What policies may be granted to ask, by name.
+    pub asks: Vec<(String, AskConfig)>,
     /// The policy directory and its defaults.
     pub policies: PoliciesConfig,
     /// Entries `[policy.<name>]`, with the paths of their files made absolute.
@@ -106,6 +110,7 @@ impl Config {
             tenants: Vec::new(),
             upstreams: Vec::new(),
             routes: Vec::new(),
+            asks: Vec::new(),
             policies: PoliciesConfig::default(),
             policy: BTreeMap::new(),
             limits: Limits::default(),

@@ -5,6 +5,7 @@
 
 pub mod act;
 pub mod admin;
+pub mod ask;
 pub mod cli;
 pub mod config;
 pub mod contract;

@@ -34,5 +34,5 @@ pub use limits::{Limits, LimitsPatch};
 pub use load::for_replay;
 pub use registry::{Policies, PolicySettings};
 pub use report::{PolicyEvent, PolicyStatus};
-pub use seat::{Asker, ContentSource, Fault, FaultKind, Moved, SavedState, Seat, Services};
-pub use spec::{Grants, Mode, Move, OnFailure, PolicySpec};
+pub use seat::{Ask, Asker, ContentSource, Fault, FaultKind, Moved, SavedState, Seat, Services};
+pub use spec::{AskQuota, Grants, Mode, Move, OnFailure, PolicySpec};

@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, HashMap};
 use crate::session::event::{Body, Channel, Event, Micros, Place};
 use crate::session::key::SessionId;
 
+mod asking;
 mod call;
 mod conversation;
 mod people;
@@ -316,12 +317,12 @@ impl EventRenderer {
             | Body::Unjudged { .. } => self.call(session, event, out),
             Body::Finding { .. }
             | Body::Intervention { .. }
-            | Body::Answer { .. }
             | Body::Annotation { .. }
             | Body::PolicyCall { .. }
             | Body::PolicyFault { .. }
             | Body::PolicySeated { .. }
             | Body::PolicyMoved { .. } => self.policy(session, event, out),
+            Body::Asked { .. } | Body::Answer { .. } => self.asking(session, event, out),
             Body::Held { .. } | Body::Decided { .. } => self.people(session, event, out),
             Body::Vitals { values } => {
                 let values: Vec<_> = values

@@ -22,6 +22,7 @@ const SECTIONS: &[&str] = &[
     "tenant",
     "upstream",
     "route",
+    "ask",
     "policies",
     "policy",
     "limits",
@@ -112,6 +113,7 @@ impl Reader<'_> {
         config.tenants = self.entries("tenant");
         config.upstreams = self.entries("upstream");
         config.webhooks = self.entries("webhook");
+        config.asks = self.entries("ask");
         config.prices = self.entries("price");
         config.policy = self.entries("policy").into_iter().collect();
         config.routes = self.rows("route");

@@ -66,6 +66,17 @@ mod tests {
         upstream.key = Some(KeyRef::Env("OPENAI_API_KEY".into()));
         assert_eq!(config.upstreams, [("openai".to_owned(), upstream)]);
         assert_eq!(config.policy.len(), 1);
+        assert_eq!(
+            config.policy["blocklist"].ask_quota,
+            crate::policy::AskQuota::default()
+        );
+        let asked = AskConfig {
+            upstream: Some("openai".into()),
+            model: Some("gpt-4o-mini".into()),
+            timeout_ms: Some(30_000),
+            ..AskConfig::default()
+        };
+        assert_eq!(config.asks, [("summariser".to_owned(), asked)]);
         assert_eq!(config.on_finding.len(), 1);
     }
 
@@ -112,6 +123,7 @@ mod tests {
         has(&["key"], keys::<ClientKey>());
         has(&["tenant", "default"], keys::<CallLimits>());
         has(&["upstream", "openai"], keys::<UpstreamConfig>());
+        has(&["ask", "summariser"], keys::<AskConfig>());
         has(&["route"], keys::<RouteConfig>());
         has(&["policies"], keys::<PoliciesConfig>());
         has(&["policies", "grants"], keys::<Grants>());

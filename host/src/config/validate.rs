@@ -1,5 +1,6 @@
 //! What the types cannot say: that names exist, that numbers make sense, and that nothing calls itself.
 
+mod asks;
 mod callers;
 
 use super::outward::Credential;
@@ -21,6 +22,7 @@ pub(super) fn check(config: &Config, partial: bool) -> Vec<Finding> {
     check.listeners();
     check.upstreams();
     check.routes();
+    asks::check(&mut check);
     check.policies();
     check.on_finding();
     check.webhooks();

@@ -6,13 +6,13 @@ use arc_swap::ArcSwap;
 
 use super::passages::SessionRecorder;
 use super::passthrough::Recorder;
+use crate::ask::{Asks, Means};
 use crate::config::Config;
-use crate::contract::asking::Question;
 use crate::observe::health::Health;
 use crate::observe::machine::Machine;
 use crate::observe::prices::PriceTable;
 use crate::people::{Approval, Desk};
-use crate::policy::{Asker, Mode, Policies};
+use crate::policy::{Mode, Policies};
 use crate::reason::plans::Plans;
 use crate::session::sessions::Sessions;
 use crate::upstream::webhook::{Alerts, Notice};
@@ -38,7 +38,7 @@ pub struct App {
     /// Alerts to people.
     pub alerts: Alerts,
     /// Takes policies' questions.
-    pub asks: Arc<dyn Asker>,
+    pub asks: Arc<Asks>,
     /// Keeps what passes without being decoded.
     pub recorder: Arc<dyn Recorder>,
 }
@@ -48,11 +48,11 @@ pub struct Settings {
     /// The configuration.
     pub config: Config,
     /// Its upstreams, with their keys.
-    pub upstreams: Upstreams,
+    pub upstreams: Arc<Upstreams>,
     /// Its routes.
     pub routes: Routes,
     /// What tokens cost.
-    pub prices: PriceTable,
+    pub prices: Arc<PriceTable>,
 }
 
 impl Settings {
@@ -74,11 +74,20 @@ impl Settings {
 
     fn ready(config: Config, gates: Arc<Gates>) -> anyhow::Result<Self> {
         Ok(Self {
-            upstreams: Upstreams::with_gates(&config, gates)?,
+            upstreams: Arc::new(Upstreams::with_gates(&config, gates)?),
             routes: Routes::new(&config),
-            prices: PriceTable::new(&config.prices)?,
+            prices: Arc::new(PriceTable::new(&config.prices)?),
             config,
         })
+    }
+
+    /// What questions of policies need.
+    pub fn means(&self) -> Means {
+        Means {
+            targets: self.config.asks.clone(),
+            upstreams: Arc::clone(&self.upstreams),
+            prices: Arc::clone(&self.prices),
+        }
     }
 }
 
@@ -93,6 +102,7 @@ impl App {
         let relief = Arc::downgrade(&sessions);
         policies.relieve_by(relief);
         Self {
+            asks: Asks::new(Arc::clone(&people), settings.means()),
             settings: ArcSwap::from_pointee(settings),
             policies,
             recorder: Arc::new(SessionRecorder {
@@ -104,7 +114,6 @@ impl App {
             machine: Arc::default(),
             health: Health::default(),
             alerts: Alerts::start(),
-            asks: Arc::new(NobodyAnswers),
         }
     }
 
@@ -142,16 +151,5 @@ impl App {
             .iter()
             .find(|policy| policy.mode == Mode::Enforce)
             .map(|policy| policy.name.to_string())
-    }
-}
-
-/// Questions are a part of the contract whose targets this version does not have: each is refused by name.
-struct NobodyAnswers;
-
-impl Asker for NobodyAnswers {
-    fn ask(&self, policy: &str, target: &str, _: Question, _: u32) -> Result<u64, String> {
-        Err(format!(
-            "`{policy}` asks `{target}`: no target can be asked in this version of Airlock"
-        ))
     }
 }

@@ -64,6 +64,7 @@ impl Reloader {
                 .context("loading the policies was interrupted")?
                 .context("the policies' entries cannot be used")?;
         }
+        self.app.asks.set(settings.means());
         self.app.people.set_limits(settings.config.people.limits());
         self.app.settings.store(Arc::new(settings));
         Ok(reloaded)
@@ -101,6 +102,7 @@ fn difference(now: &Config, next: &Config) -> Reloaded {
         ("tenant", now.tenants != next.tenants),
         ("upstream", now.upstreams != next.upstreams),
         ("route", now.routes != next.routes),
+        ("ask", now.asks != next.asks),
         ("policy", now.policy != next.policy),
         ("on_finding", now.on_finding != next.on_finding),
         ("webhook", now.webhooks != next.webhooks),

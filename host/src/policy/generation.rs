@@ -12,7 +12,7 @@ use super::host::{Host, LogGate};
 use super::limits::Limits;
 use super::program::{Instance, Program};
 use super::seat::{Fault, SavedState, Services};
-use super::spec::{Grants, Mode, Move, OnFailure};
+use super::spec::{AskQuota, Grants, Mode, Move, OnFailure};
 use crate::contract::types;
 
 /// Calls kept of each generation, to rehearse its successor with.
@@ -63,6 +63,8 @@ pub struct Generation {
     pub required: bool,
     /// What it may see and order.
     pub grants: Arc<Grants>,
+    /// How often it may ask.
+    pub ask_quota: AskQuota,
     /// Actions and targets that it asks for and was not granted.
     pub ungranted: Vec<String>,
     /// Its settings, JSON.
@@ -179,6 +181,7 @@ impl Generation {
             Arc::clone(facts),
             services.clone(),
             Arc::clone(&self.grants),
+            self.ask_quota,
             Arc::clone(&self.gate),
             &self.limits,
         );

@@ -14,8 +14,8 @@ use wasmtime::{ResourceLimiter, StoreContextMut, UpdateDeadline};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
 use super::limits::Limits;
-use super::seat::Services;
-use super::spec::Grants;
+use super::seat::{Ask, Services};
+use super::spec::{AskQuota, Grants};
 use crate::contract::{asking, content, logging, state, types};
 
 /// Bytes kept of a log message.
@@ -36,12 +36,15 @@ pub(super) struct Host {
     pub(super) facts: Arc<types::Facts>,
     pub(super) services: Services,
     pub(super) grants: Arc<Grants>,
+    pub(super) ask_quota: AskQuota,
     pub(super) gate: Arc<LogGate>,
     pub(super) state_bytes: usize,
     /// The values of the interface `state`.
     pub(super) values: BTreeMap<String, Vec<u8>>,
     pub(super) clock: Clock,
     pub(super) meter: Meter,
+    /// Exchange of the present call.
+    pub(super) exchange: u32,
     /// Questions of the present call.
     pub(super) asked: Asked,
     /// While a call is repeated: what it was told the first time.
@@ -62,6 +65,7 @@ impl Host {
         facts: Arc<types::Facts>,
         services: Services,
         grants: Arc<Grants>,
+        ask_quota: AskQuota,
         gate: Arc<LogGate>,
         limits: &Limits,
     ) -> Self {
@@ -76,11 +80,13 @@ impl Host {
             facts,
             services,
             grants,
+            ask_quota,
             gate,
             state_bytes: limits.state_kib as usize * 1024,
             values: BTreeMap::new(),
             clock: Clock::new(limits),
             meter: Meter::new(limits),
+            exchange: 0,
             asked: Vec::new(),
             retold: None,
             last_words: String::new(),
@@ -192,11 +198,14 @@ impl asking::Host for Host {
             Some(retold) => retold
                 .pop_front()
                 .unwrap_or_else(|| Err("not asked the first time".into())),
-            None if self.grants.asks.contains(&target) => {
-                self.services
-                    .asks
-                    .ask(&self.policy, &target, question, deadline_ms)
-            }
+            None if self.grants.asks.contains(&target) => self.services.asks.ask(Ask {
+                policy: &self.policy,
+                quota: self.ask_quota,
+                exchange: self.exchange,
+                target: &target,
+                question,
+                deadline_ms,
+            }),
             None => Err(format!(
                 "`{target}` is not granted: add it to `grants.asks` of `{}`",
                 self.policy

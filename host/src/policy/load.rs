@@ -187,6 +187,7 @@ impl Loader {
             reasons: program.reasons(),
             acts: program.acts(),
             grants: Arc::new(grants),
+            ask_quota: spec.ask_quota,
             description,
             subscription,
             limits,
@@ -310,6 +311,7 @@ impl Trial<'_> {
             Arc::clone(facts),
             services,
             Arc::clone(&self.grants),
+            self.candidate.spec.ask_quota,
             Arc::clone(self.gate),
             self.limits,
         );

@@ -237,11 +237,12 @@ impl Instance {
 
     /// Has it judge a batch. `retold`: the call is repeated, and these are the answers it got the first time.
     pub(super) fn observe(
-        self,
+        mut self,
         batch: &types::Batch,
         retold: Option<Asked>,
     ) -> Result<(Self, types::Assessment), Fault> {
         let session = self.reasoning;
+        self.store.data_mut().exchange = batch.exchange;
         self.call(retold, |store, guest| match (&guest.reasoning, session) {
             (Some(g), Some(session)) => g.session().call_observe(store, session, batch),
             _ => Err(wasmtime::Error::msg(
@@ -252,11 +253,12 @@ impl Instance {
 
     /// Has it decide about findings.
     pub(super) fn decide(
-        self,
+        mut self,
         situation: &types::Situation,
         retold: Option<Asked>,
     ) -> Result<(Self, types::Decision), Fault> {
         let session = self.acting;
+        self.store.data_mut().exchange = situation.batch.exchange;
         self.call(retold, |store, guest| match (&guest.acting, session) {
             (Some(g), Some(session)) => g.session().call_decide(store, session, situation),
             _ => Err(wasmtime::Error::msg(

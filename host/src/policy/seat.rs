@@ -16,6 +16,7 @@ use super::answers;
 use super::generation::{Generation, Told};
 use super::host::Asked;
 use super::program::Instance;
+use super::spec::AskQuota;
 use crate::contract::{asking, types};
 
 /// Long content of a session, for ranged reads by its policies. Must return at once.
@@ -26,14 +27,28 @@ pub trait ContentSource: Send + Sync {
 
 /// Takes questions of policies. Must return at once: the answer comes back as an event.
 pub trait Asker: Send + Sync {
-    /// Sends a question to a target that the policy was granted. Returns the ticket, or why it was not sent.
-    fn ask(
-        &self,
-        policy: &str,
-        target: &str,
-        question: asking::Question,
-        deadline_ms: u32,
-    ) -> Result<u64, String>;
+    /// Sends a question to a target that the policy was granted.
+    ///
+    /// # Errors
+    /// Why it was not sent, for the policy's author.
+    fn ask(&self, ask: Ask<'_>) -> Result<u64, String>;
+}
+
+/// A question on its way out.
+#[derive(Clone, Debug)]
+pub struct Ask<'a> {
+    /// Policy that asks.
+    pub policy: &'a str,
+    /// How often it may.
+    pub quota: AskQuota,
+    /// Number of the exchange that it was told of; 0 for the session itself.
+    pub exchange: u32,
+    /// Name of the target.
+    pub target: &'a str,
+    /// The question.
+    pub question: asking::Question,
+    /// How long the answer may take, in milliseconds; 0: as long as the target allows.
+    pub deadline_ms: u32,
 }
 
 /// What the host does for the policies of one session.
@@ -65,8 +80,8 @@ impl ContentSource for Nothing {
 }
 
 impl Asker for Nothing {
-    fn ask(&self, _: &str, target: &str, _: asking::Question, _: u32) -> Result<u64, String> {
-        Err(format!("nobody answers for `{target}` here"))
+    fn ask(&self, ask: Ask<'_>) -> Result<u64, String> {
+        Err(format!("nobody answers for `{}` here", ask.target))
     }
 }
 
@@ -184,6 +199,7 @@ pub struct Seat {
     changed: bool,
     unsaved: Vec<(Arc<Told>, Asked)>,
     unsaved_bytes: usize,
+    last_tickets: Vec<u64>,
 }
 
 impl Seat {
@@ -199,7 +215,14 @@ impl Seat {
             changed: false,
             unsaved: Vec::new(),
             unsaved_bytes: 0,
+            last_tickets: Vec::new(),
         }
+    }
+
+    /// Tickets that the last call was given for its questions. Empty after a failed call: what it asked, nobody waits for.
+    #[must_use]
+    pub fn last_tickets(&self) -> &[u64] {
+        &self.last_tickets
     }
 
     /// Has the policy judge a batch. Runs guest code on the calling thread, for at most `limits.wall_ms`.
@@ -226,6 +249,7 @@ impl Seat {
         check: impl FnOnce(&A, &super::Limits) -> Result<(), String>,
         told: impl FnOnce() -> Told,
     ) -> Result<A, Fault> {
+        self.last_tickets.clear();
         self.generation.health.admit(Instant::now())?;
         let started = Instant::now();
         let outcome = self
@@ -242,7 +266,9 @@ impl Seat {
                 let told = Arc::new(told());
                 self.generation.remember(&self.facts, &told);
                 self.unsaved_bytes += told.bytes();
-                self.unsaved.push((told, instance.take_asked()));
+                let asked = instance.take_asked();
+                self.last_tickets.extend(asked.iter().flatten());
+                self.unsaved.push((told, asked));
                 self.instance = Some(instance);
                 if self.unsaved.len() >= UNSAVED_CALLS || self.unsaved_bytes >= UNSAVED_BYTES {
                     // The answer stands. A policy that cannot save says so at the next call.

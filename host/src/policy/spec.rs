@@ -39,6 +39,8 @@ pub struct PolicySpec {
     pub on_reload: Move,
     /// Limits that differ from `[limits]`.
     pub limits: LimitsPatch,
+    /// How often it may ask.
+    pub ask_quota: AskQuota,
 }
 
 impl Default for PolicySpec {
@@ -55,6 +57,26 @@ impl Default for PolicySpec {
             digest: None,
             on_reload: Move::default(),
             limits: LimitsPatch::default(),
+            ask_quota: AskQuota::default(),
+        }
+    }
+}
+
+/// How many questions one policy may ask in one session. 0: none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AskQuota {
+    /// In any 60 seconds.
+    pub per_minute: u32,
+    /// In all.
+    pub per_session: u32,
+}
+
+impl Default for AskQuota {
+    fn default() -> Self {
+        Self {
+            per_minute: 30,
+            per_session: 200,
         }
     }
 }

@@ -54,6 +54,15 @@ pub struct Heard {
     pub excused: Vec<usize>,
     /// Items that a policy wants to park, with the policy.
     pub pending: Vec<(usize, Pending)>,
+    /// Tickets of the questions that were asked, with the policy.
+    pub tickets: Vec<(usize, u64)>,
+}
+
+impl Heard {
+    fn asked(&mut self, entry: usize, seat: &Seat) {
+        let tickets = seat.last_tickets().iter();
+        self.tickets.extend(tickets.map(|ticket| (entry, *ticket)));
+    }
 }
 
 /// What a reasoner found, and in which part of the log.
@@ -114,7 +123,12 @@ impl Round<'_> {
             self.log
                 .batch(cursor, wants.sees, checkpoint, self.exchange, matches);
         let called = std::time::Instant::now();
-        let answer = lock(self.seats.get(entry)?).observe(&batch);
+        let answer = {
+            let mut seat = lock(self.seats.get(entry)?);
+            let answer = seat.observe(&batch);
+            heard.asked(entry, &seat);
+            answer
+        };
         self.called(
             entry,
             "observe",
@@ -225,7 +239,12 @@ impl Round<'_> {
             let Some(seat) = self.seats.get(entry) else {
                 continue;
             };
-            let answer = lock(seat).decide(&situation);
+            let answer = {
+                let mut seat = lock(seat);
+                let answer = seat.decide(&situation);
+                heard.asked(entry, &seat);
+                answer
+            };
             self.called(
                 entry,
                 "decide",

@@ -316,6 +316,23 @@ pub enum Body {
         /// Only those that changed.
         values: Vec<(u16, f64)>,
     },
+    /// A policy asked. What people or a model say comes as an `answer` with the same ticket.
+    Asked {
+        /// Policy that asks.
+        policy: String,
+        /// Its ticket.
+        ticket: u64,
+        /// Name of the target.
+        target: String,
+        /// `classify`, `embed`, `generate` or `approve`.
+        question: String,
+        /// The question's text, at most its first 4,096 bytes, as far as capture allows.
+        text: String,
+        /// Bytes of the whole text.
+        bytes: u64,
+        /// When it is given up.
+        deadline: Micros,
+    },
     /// An answer to a policy's question.
     Answer {
         /// Policy that asked.
@@ -324,6 +341,21 @@ pub enum Body {
         ticket: u64,
         /// The answer as JSON.
         value: serde_json::Value,
+        /// Name of the target.
+        #[serde(default)]
+        target: String,
+        /// Model that answered; empty for people.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        model: String,
+        /// Tokens that the session's ledger was charged; absent if no model was called.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        usage: Option<Usage>,
+        /// Microdollars; absent without a price.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cost: Option<u64>,
+        /// Since it was asked.
+        #[serde(default)]
+        elapsed_us: u64,
     },
     /// What a reasoner concluded.
     Finding {

@@ -117,6 +117,13 @@ pub struct Settlement {
     pub over: Spend,
 }
 
+/// Number of the account of a policy's question. Exchanges have numbers below; a question lasts minutes, in which the rest of
+/// its ticket does not repeat.
+pub fn account_of_question(ticket: u64) -> u32 {
+    const QUESTIONS: u32 = 1 << 31;
+    QUESTIONS | (ticket % u64::from(QUESTIONS)) as u32
+}
+
 /// Why nothing could be taken.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LedgerError {

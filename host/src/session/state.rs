@@ -10,6 +10,7 @@ use super::conversation::{Conversation, Digest};
 use super::event::{Body, Micros};
 use super::key::{SessionId, SessionKey};
 use super::ledger::{Ledger, Limits, Spend};
+use super::mailbox::{Mailbox, SavedMailbox};
 use super::overlay::Overlay;
 use super::timeline::{Recorder, Timeline, now};
 use crate::contract::types::{self as wit, Facts};
@@ -57,6 +58,8 @@ pub struct Session {
     pub tool_health: Tracks,
     /// Long content of its exchanges.
     pub contents: Arc<Contents>,
+    /// Questions of its policies, and the answers.
+    pub mailbox: Mailbox,
     recorder: Recorder,
     state: Mutex<State>,
     pub(super) seats: Mutex<HashMap<Arc<str>, Arc<Mutex<Seat>>>>,
@@ -107,6 +110,8 @@ struct Saved {
     opened: Micros,
     busy: u64,
     retries: u32,
+    #[serde(default)]
+    mailbox: SavedMailbox,
 }
 
 impl Session {
@@ -149,8 +154,9 @@ impl Session {
             last_seen: now(),
             ..State::default()
         };
+        let mailbox = Mailbox::default();
         if let Some(saved) = saved {
-            state.resume(saved);
+            mailbox.resume(state.resume(saved));
         }
         let session = Arc::new(Session {
             id,
@@ -172,6 +178,7 @@ impl Session {
             ledger,
             tool_health: Tracks::default(),
             contents: Arc::default(),
+            mailbox,
             recorder,
             state: Mutex::new(state),
             seats: Mutex::default(),
@@ -308,10 +315,23 @@ impl Session {
         state.busy += elapsed;
         state.open = state.open.saturating_sub(1);
         state.last_seen = now();
-        let bytes = state.save();
-        drop(state);
-        self.recorder.store.save_state(self.id, bytes);
+        self.save(state);
         faults
+    }
+
+    /// An answer came. While an exchange is open, its end saves that; else it is saved now.
+    pub fn answered(&self) {
+        let state = self.state();
+        if state.open == 0 {
+            self.save(state);
+        }
+    }
+
+    #[allow(clippy::needless_pass_by_value, reason = "the lock is held to the end")]
+    fn save(&self, state: MutexGuard<'_, State>) {
+        // Handed over while the lock is held: of two that save at once, the later one is the newer one.
+        let bytes = state.save(self.mailbox.save());
+        self.recorder.store.save_state(self.id, bytes);
     }
 }
 
@@ -340,7 +360,7 @@ impl State {
         self.retries += 1;
     }
 
-    fn save(&self) -> Vec<u8> {
+    fn save(&self, mailbox: SavedMailbox) -> Vec<u8> {
         let saved = Saved {
             conversation: self.conversation.clone(),
             tools: self.tools.clone(),
@@ -353,18 +373,21 @@ impl State {
             opened: self.opened,
             busy: self.busy,
             retries: self.retries,
+            mailbox,
         };
         serde_json::to_vec(&saved).unwrap_or_default()
     }
 
-    fn resume(&mut self, saved: &SavedSession) {
+    fn resume(&mut self, saved: &SavedSession) -> SavedMailbox {
         self.exchanges = saved.row.counters.exchanges;
         self.saved_seats = saved
             .seats
             .iter()
             .filter_map(|seat| Some((seat.policy.clone(), from_row(seat)?)))
             .collect();
-        let Some(bytes) = &saved.state else { return };
+        let Some(bytes) = &saved.state else {
+            return SavedMailbox::default();
+        };
         match serde_json::from_slice::<Saved>(bytes) {
             Ok(state) => {
                 self.conversation = state.conversation;
@@ -377,9 +400,11 @@ impl State {
                     .collect();
                 self.busy = state.busy;
                 self.retries = state.retries;
+                state.mailbox
             }
             Err(error) => {
                 tracing::error!(session = %saved.row.id, %error, "saved state is unreadable: the session begins anew");
+                SavedMailbox::default()
             }
         }
     }

@@ -190,6 +190,7 @@ fn each_content(body: &mut Body, f: &mut impl FnMut(&mut Content<'_>)) {
         Body::Annotation { value, .. } => text(value),
         Body::Held { title, .. } => text(title),
         Body::Decided { note, .. } => text(note),
+        Body::Asked { text: t, .. } => text(t),
         Body::Answer { value, .. } => f(&mut Content::Json(value)),
         Body::Intervention {
             reason, arguments, ..

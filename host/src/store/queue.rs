@@ -255,6 +255,7 @@ fn weight(body: &Body) -> usize {
             Body::Annotation { value, .. } => value.len(),
             Body::Held { title, .. } => title.len(),
             Body::Decided { note, .. } => note.len(),
+            Body::Asked { text, .. } => text.len(),
             _ => 0,
         }
 }

@@ -289,6 +289,16 @@ impl Totals {
                 counters.output_tokens += u64::from(usage.output);
                 counters.cost += cost.unwrap_or_default();
             }
+            // What policies' questions cost is the session's too.
+            Body::Answer {
+                usage: Some(usage),
+                cost,
+                ..
+            } => {
+                counters.input_tokens += u64::from(usage.input);
+                counters.output_tokens += u64::from(usage.output);
+                counters.cost += cost.unwrap_or_default();
+            }
             Body::ToolCall { .. } => counters.tool_calls += 1,
             Body::ToolResult { failed: true, .. } => counters.tool_failures += 1,
             Body::Finding { .. } => counters.findings += 1,

@@ -152,7 +152,7 @@ async fn ten_thousand_sessions_with_eight_policies_do_not_exhaust_the_pool() {
             .await
             .unwrap();
         for generation in &entries.entries {
-            let seat = session.seat(generation, &world.app.asks);
+            let seat = session.seat(generation, &world.app.asks.asker(&session));
             let answer = seat.lock().unwrap().observe(&nothing());
             answer.unwrap_or_else(|fault| panic!("session {n}: {fault}"));
         }

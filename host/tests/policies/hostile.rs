@@ -4,9 +4,9 @@
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex};
 
-use airlock::contract::{asking, types};
+use airlock::contract::types;
 use airlock::policy::{
-    Asker, ContentSource, FaultKind, Grants, Limits, OnFailure, Policies, PolicyEvent,
+    Ask, Asker, ContentSource, FaultKind, Grants, Limits, OnFailure, Policies, PolicyEvent,
     PolicySettings, PolicySpec, Seat, Services, State,
 };
 
@@ -527,9 +527,9 @@ async fn uses_a_wasi_with_nothing_behind_it() {
 struct Desk(Mutex<Vec<String>>);
 
 impl Asker for Desk {
-    fn ask(&self, policy: &str, target: &str, _: asking::Question, _: u32) -> Result<u64, String> {
+    fn ask(&self, ask: Ask<'_>) -> Result<u64, String> {
         let mut asked = self.0.lock().unwrap();
-        asked.push(format!("{policy}:{target}"));
+        asked.push(format!("{}:{}", ask.policy, ask.target));
         Ok(asked.len() as u64)
     }
 }
@@ -561,7 +561,9 @@ fn a_restored_session_asks_nobody_twice() {
     let mut seat = Seat::new(serving(&policies, "curious"), facts("s1"), services);
     observe(&mut seat).unwrap();
     observe(&mut seat).unwrap();
+    assert_eq!(seat.last_tickets(), [2]);
     seat.observe(&batch(2)).unwrap_err();
+    assert_eq!(seat.last_tickets(), [0; 0]);
     assert_eq!(desk.0.lock().unwrap().len(), 3);
     assert_eq!(observe(&mut seat).unwrap(), 3);
     assert_eq!(

@@ -41,18 +41,6 @@ impl EventRenderer {
                 self.line(&gutter("▲", "finding", Paint::YELLOW), &text, out);
             }
             Body::Intervention { .. } => self.intervention(&gutter, &event.body, out),
-            Body::Answer {
-                policy,
-                ticket,
-                value,
-            } => {
-                let text = format!(
-                    "to {} (ticket {ticket})  {}",
-                    one_line(policy),
-                    self.fit(&json(value), policy.len() + 20)
-                );
-                self.line(&gutter("↩", "answer", Paint::BLUE), &text, out);
-            }
             Body::Annotation {
                 policy,
                 name,
@@ -204,7 +192,7 @@ fn at_generation(policy: &str, generation: u32) -> String {
 }
 
 /// JSON in one line; nothing for what says nothing.
-fn json(value: &Value) -> String {
+pub(super) fn json(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
         Value::String(text) => one_line(text),

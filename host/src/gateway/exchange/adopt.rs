@@ -4,10 +4,10 @@ use std::sync::{Arc, PoisonError};
 
 use super::conduct::Exchange;
 use crate::contract::types::Checkpoint;
-use crate::policy::State;
 use crate::policy::generation::{Generation, PolicySet};
 use crate::policy::seat::Moved;
 use crate::policy::spec::Move;
+use crate::policy::{Asker, State};
 use crate::reason::plan::Plan;
 use crate::reason::watch::Watcher;
 use crate::session::event::Body;
@@ -22,7 +22,8 @@ impl Exchange {
             return;
         }
         self.set_version = Some(set.version);
-        let entries = self.effective(&set);
+        let asker = self.app.asks.asker(&self.session);
+        let entries = self.effective(&set, &asker);
         if self.plan.is_of(&entries) {
             return;
         }
@@ -35,16 +36,16 @@ impl Exchange {
             }
         };
         self.flush();
-        self.replan(plan);
+        self.replan(plan, &asker);
     }
 
     /// The generation of each policy for this session: a pinned one stays, the others move.
-    fn effective(&self, set: &PolicySet) -> Vec<Arc<Generation>> {
+    fn effective(&self, set: &PolicySet, asker: &Arc<dyn Asker>) -> Vec<Arc<Generation>> {
         set.entries
             .iter()
             .map(|next| {
                 let fresh = self.session.seated(&next.name).is_none();
-                let seat = self.session.seat(next, &self.app.asks);
+                let seat = self.session.seat(next, asker);
                 let mut seat = seat.lock().unwrap_or_else(PoisonError::into_inner);
                 let present = Arc::clone(seat.generation());
                 if fresh {
@@ -92,7 +93,7 @@ impl Exchange {
         );
     }
 
-    fn replan(&mut self, plan: Arc<Plan>) {
+    fn replan(&mut self, plan: Arc<Plan>, asker: &Arc<dyn Asker>) {
         let at = now();
         let unreleased = self.log.first_beyond(|place| {
             self.hold
@@ -107,7 +108,7 @@ impl Exchange {
             .plan
             .entries
             .iter()
-            .map(|g| self.session.seat(g, &self.app.asks))
+            .map(|g| self.session.seat(g, asker))
             .collect();
         let mut fresh = Vec::new();
         for (entry, generation) in self
