@@ -245,6 +245,24 @@ fn each_mistake_is_told_with_its_place_and_what_to_do() {
             &["unknown webhook `ops`"],
         ),
         (
+            "[people]\nwebhook = \"ops\"\n",
+            2,
+            11,
+            &["unknown webhook `ops`"],
+        ),
+        (
+            "[people]\nmax_wait_minutes = 1441\n",
+            2,
+            20,
+            &["people.max_wait_minutes", "1 to 1440"],
+        ),
+        (
+            "[people]\nmax_open = 0\n",
+            2,
+            12,
+            &["people.max_open", "at least 1"],
+        ),
+        (
             "[webhook.ops]\nurl = \"https://a\"\nheader = \"x-key\"\n",
             3,
             10,

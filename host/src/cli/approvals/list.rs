@@ -1,8 +1,13 @@
 //! Approvals as a table, and one as a line.
 
+use unicode_width::UnicodeWidthStr as _;
+
 use crate::cli::render::style::{Paint, Style, duration, one_line, pad, shorten};
 use crate::people::{Approval, OnTimeout, Subject, Verdict};
 use crate::session::event::Micros;
+
+/// Columns that a title should have.
+const TITLE: usize = 24;
 
 /// The table; with `all`, decided ones are expected in it.
 pub(super) fn render(approvals: &[Approval], all: bool, now: Micros, style: &Style) -> String {
@@ -13,39 +18,89 @@ pub(super) fn render(approvals: &[Approval], all: bool, now: Micros, style: &Sty
             "Nothing waits for a person.\n".to_owned()
         };
     }
-    let state_width = if all { 22 } else { 12 };
-    let room = style
-        .width
-        .map(|width| width.saturating_sub(8 + 2 + state_width + 2 + 8 + 2));
-    let (policy_width, what_width) = match room {
-        Some(room) if room < 60 => (10, 20),
-        _ => (14, 28),
+    let cells: Vec<_> = approvals
+        .iter()
+        .map(|approval| Cells::of(approval, now))
+        .collect();
+    let widest = |width: fn(&Cells) -> usize, head: usize| {
+        cells.iter().map(width).max().unwrap_or(0).max(head)
     };
-    let title_width = room.map(|room| room.saturating_sub(policy_width + 2 + what_width + 2));
-    let title = |text: &str| match title_width {
-        Some(width) => shorten(text, width.max(8)),
-        None => text.to_owned(),
+    let state = widest(|cells| cells.state.width(), 5);
+    let mut policy = widest(|cells| cells.policy.width(), 6);
+    let mut what = widest(|cells| cells.what.width(), 4);
+    let mut session = 8;
+    // The title says most: on a narrow terminal the other columns give way to it.
+    let rest = |taken: usize| style.width.map(|width| width.saturating_sub(taken));
+    let title = |session: usize, policy: usize, what: usize| {
+        let session = if session > 0 { session + 2 } else { 0 };
+        rest(8 + 2 + state + 2 + session + policy + 2 + what + 2)
     };
-    let header = format!(
-        "{:<8}  {:<state_width$}  {:<8}  {:<policy_width$}  {:<what_width$}  TITLE",
-        "APPROVAL", "STATE", "SESSION", "POLICY", "WHAT"
-    );
-    let mut out = style.paint(Paint::DIM, &header) + "\n";
-    for approval in approvals {
-        let (paint, state) = state(approval, now);
-        let line = format!(
-            "{}  {}  {}  {}  {}  {}",
-            style.paint(Paint::BOLD_YELLOW, &approval.id.short()),
-            style.paint(paint, &pad(&state, state_width)),
-            style.paint(Paint::DIM, &approval.session.short()),
-            pad(&one_line(&approval.policy), policy_width),
-            pad(&what(&approval.subject), what_width),
-            title(&one_line(&approval.title)),
+    if title(session, policy, what).is_some_and(|room| room < TITLE) {
+        (policy, what) = (policy.min(16), what.min(28));
+    }
+    if title(session, policy, what).is_some_and(|room| room < TITLE) {
+        session = 0;
+    }
+    if title(session, policy, what).is_some_and(|room| room < TITLE) {
+        (policy, what) = (policy.min(10), what.min(20));
+    }
+    let title = title(session, policy, what);
+    let line = |id: String, state: String, of: &str, by: &str, item: &str, words: &str| {
+        let session = match session {
+            0 => String::new(),
+            width => style.paint(Paint::DIM, &pad(of, width)) + "  ",
+        };
+        let words = match title {
+            Some(room) => shorten(words, room.max(8)),
+            None => words.to_owned(),
+        };
+        let text = format!(
+            "{id}  {state}  {session}{}  {}  {words}",
+            pad(by, policy),
+            pad(item, what)
         );
-        out.push_str(line.trim_end());
-        out.push('\n');
+        text.trim_end().to_owned() + "\n"
+    };
+    let dim = |text: &str, width| style.paint(Paint::DIM, &pad(text, width));
+    let mut out = line(
+        dim("APPROVAL", 8),
+        dim("STATE", state),
+        "SESSION",
+        "POLICY",
+        "WHAT",
+        "TITLE",
+    );
+    for (approval, cells) in approvals.iter().zip(&cells) {
+        out += &line(
+            style.paint(Paint::BOLD_YELLOW, &approval.id.short()),
+            style.paint(cells.paint, &pad(&cells.state, state)),
+            &approval.session.short(),
+            &cells.policy,
+            &cells.what,
+            &one_line(&approval.title),
+        );
     }
     out
+}
+
+/// What a row says, in one line each.
+struct Cells {
+    state: String,
+    paint: Paint,
+    policy: String,
+    what: String,
+}
+
+impl Cells {
+    fn of(approval: &Approval, now: Micros) -> Self {
+        let (paint, state) = state(approval, now);
+        Self {
+            state,
+            paint,
+            policy: one_line(&approval.policy),
+            what: what(&approval.subject),
+        }
+    }
 }
 
 /// One line about what became of an approval.
@@ -122,4 +177,59 @@ pub(super) fn brief(us: u64) -> String {
     let (number, unit) = (words.next().unwrap_or_default(), words.next());
     let whole = number.split('.').next().unwrap_or_default();
     format!("{whole} {}", unit.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+    use serde_json::json;
+
+    fn approval(state: serde_json::Value) -> Approval {
+        let mut value = json!({
+            "id": "1f2e3d4c5b6a7988", "session": format!("{:032x}", 1), "exchange": 1, "policy": "context-pressure\u{1b}[2J",
+            "subject": {"kind": "tool-call", "name": "delete_account_of_customer", "arguments": "{}"},
+            "digest": format!("{:032x}", 2), "title": "Shall this be done, although it cannot be undone?", "body": "",
+            "opened": 0, "deadline": 720_000_000, "on_timeout": "block", "state": "open",
+        });
+        if !state.is_null() {
+            value["state"] = json!("decided");
+            value["decision"] = state;
+        }
+        serde_json::from_value(value).unwrap()
+    }
+
+    #[test]
+    fn a_row_fits_the_terminal_and_the_title_keeps_its_room() {
+        let decided =
+            json!({"verdict": "timed-out", "by": "airlock", "note": "", "at": 60_000_000});
+        let approvals = [approval(json!(null)), approval(decided)];
+        for (width, session) in [(80, false), (160, true)] {
+            let style = Style {
+                color: false,
+                width: Some(width),
+            };
+            let table = render(&approvals, true, 120_000_000, &style);
+            for line in table.lines() {
+                assert!(line.width() <= width, "{}: {line}", line.width());
+            }
+            assert!(
+                table.contains("10 min left") && table.contains("timed out 1 min ago"),
+                "{table}"
+            );
+            assert_eq!(table.contains("SESSION"), session, "{table}");
+            assert!(
+                table.contains("Shall this") && !table.contains('\x1b'),
+                "{table}"
+            );
+        }
+    }
+
+    #[test]
+    fn nothing_waits_is_said_so() {
+        assert_eq!(
+            render(&[], false, 0, &Style::PLAIN),
+            "Nothing waits for a person.\n"
+        );
+    }
 }

@@ -282,3 +282,39 @@ fn sessions_are_named_and_colours_only_where_they_are_wanted() {
             .contains('\x1b')
     );
 }
+
+#[test]
+fn what_waits_and_what_was_decided_is_told_whole() {
+    let a = session("a");
+    let held = Body::Held {
+        approval: "1f2e3d4c5b6a7988".into(),
+        policy: "tool-guard".into(),
+        subject: "tool-call".into(),
+        name: "send_email".into(),
+        title: "Send this to 300 people?".into(),
+        until: 600_000_000,
+        on_timeout: crate::session::event::OnTimeout::Block,
+    };
+    let decided = |verdict: &str, by: &str, note: &str| Body::Decided {
+        approval: "1f2e3d4c5b6a7988".into(),
+        verdict: verdict.into(),
+        by: by.into(),
+        note: note.into(),
+    };
+    let mut renderer = EventRenderer::new(Style::PLAIN);
+    let mut out = renderer.event(a, &event(0, 1, held));
+    out += &renderer.event(
+        a,
+        &event(2_000_000, 1, decided("denied", "ann", "too many")),
+    );
+    out += &renderer.event(
+        a,
+        &event(2_000_000, 1, decided("approved", "bob\x1b[2J", "")),
+    );
+    assert_eq!(
+        out,
+        "  +0.000 ⏸ #1  held      1f2e3d4c  tool-call send_email  by tool-guard  Send this to 300 people?  blocked in 10 min 0 s\n\
+         \x20 +2.000 ✗ #1  decided   1f2e3d4c  denied  by ann  too many\n\
+         \x20 +2.000 ✔ #1  decided   1f2e3d4c  approved  by bob␛[2J\n"
+    );
+}
