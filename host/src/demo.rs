@@ -6,6 +6,7 @@
 
 use std::path::PathBuf;
 
+mod act;
 pub mod agent;
 mod scenes;
 mod screen;
@@ -14,6 +15,7 @@ mod watch;
 mod workshop;
 
 use crate::cli::Failure;
+use act::Act;
 use scenes::Outcome;
 use screen::Screen;
 use stage::Stage;
@@ -73,9 +75,18 @@ pub async fn play(options: Options) -> Result<bool, Failure> {
     stage.report(changed.as_ref());
     outcomes.extend(changed);
 
-    stage.turn_on_budgets().await?;
+    if stage.is_simulated() {
+        stage.turn_on(&Act::guards()).await?;
+        outcomes.extend(second_act(&stage).await?);
+    } else {
+        stage
+            .screen
+            .plain("\n   4 and 5 are left out: they need models that misbehave on cue.");
+    }
+
+    stage.turn_on(&Act::budgets(&stage)).await?;
     stage.scene(
-        "4",
+        "6",
         "A slow model",
         "latency-budget gives a session so much time to wait for models. At 80 % the session goes to the fast model for good; \
          at 100 % the answer is cut and says that it is partial.",
@@ -84,7 +95,7 @@ pub async fn play(options: Options) -> Result<bool, Failure> {
     stage.report(outcomes.last());
 
     stage.scene(
-        "5",
+        "7",
         "A runaway budget",
         "Two calls of one session talk without end, at once. The ledger hands out tokens in small leases, so that together they \
          cannot pass the session's budget.",
@@ -94,6 +105,32 @@ pub async fn play(options: Options) -> Result<bool, Failure> {
 
     stage.strike().await?;
     Ok(summary(&screen, &options, &outcomes))
+}
+
+/// What goes wrong with tools, and between an agent and its model.
+async fn second_act(stage: &Stage) -> Result<Vec<Outcome>, Failure> {
+    let mut outcomes = Vec::new();
+    let mut played = |outcome: Outcome| {
+        stage.report(Some(&outcome));
+        outcomes.push(outcome);
+    };
+
+    stage.scene(
+        "4",
+        "An agent that repeats itself",
+        "The same call with the same arguments and the same result, again and again. loop tells the model so at the third; one \
+         that goes on all the same is stopped.",
+    );
+    played(scenes::tools::endless_loop(stage).await?);
+
+    stage.scene(
+        "5",
+        "A conversation longer than the model's window",
+        "context-pressure leaves out the oldest turns at 85 % of the window, down to 60 % at once: each step breaks the \
+         provider's prompt cache, so there must be few.",
+    );
+    played(scenes::models::full_window(stage).await?);
+    Ok(outcomes)
 }
 
 fn summary(screen: &Screen, options: &Options, outcomes: &[Outcome]) -> bool {

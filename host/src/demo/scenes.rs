@@ -3,6 +3,9 @@
 //! A scene says afterwards whether Airlock stepped in as it must. Against a real server the agents do the same; where a
 //! model does not misbehave as the simulated ones do, the scene says what it changed.
 
+pub mod models;
+pub mod tools;
+
 use std::time::Duration;
 
 use serde_json::{Value, json};

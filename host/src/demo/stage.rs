@@ -8,8 +8,9 @@ use serde_json::json;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::act::{self, Act};
 use super::agent::Agent;
-use super::scenes::{LATENCY_BUDGET_MS, Outcome, TOKEN_BUDGET};
+use super::scenes::Outcome;
 use super::screen::{Screen, Who};
 use super::watch::{PATIENCE, Watch};
 use super::workshop::{POLICY, Workshop};
@@ -32,7 +33,6 @@ pub struct Stage {
     pub workshop: Option<Workshop>,
     real: Option<Real>,
     folder: PathBuf,
-    upstream: String,
     base_url: String,
     policies: Arc<Policies>,
     stop: CancellationToken,
@@ -52,7 +52,7 @@ impl Stage {
         let config = folder.join("airlock.toml");
         write(
             &config,
-            &configuration(&folder, &upstream, options.real.is_some(), FIRST_ACT),
+            &configuration(&folder, &upstream, options.real.is_some(), act::FIRST),
         )?;
         // Codenames may order what it needs: a file in the directory may only take notes unless the operator says more.
         write(
@@ -61,7 +61,8 @@ impl Stage {
         )?;
         let airlock = Airlock::prepare(locate::read(&config)?, Some(config)).await?;
         let watch = Watch::follow(airlock.feed.subscribe(), Arc::clone(&screen));
-        let (gateway, policies) = (airlock.gateway, Arc::clone(&airlock.app.policies));
+        let gateway = airlock.gateway;
+        let policies = Arc::clone(&airlock.app.policies);
         let serving = tokio::spawn(airlock.serve(stop.clone()));
         Ok(Self {
             screen,
@@ -69,7 +70,6 @@ impl Stage {
             workshop,
             real: options.real.clone(),
             folder,
-            upstream,
             base_url: format!("http://{gateway}/v1"),
             policies,
             stop,
@@ -119,22 +119,18 @@ impl Stage {
         );
     }
 
-    /// The second act: the operator adds the two budgets to the configuration of the running Airlock.
-    pub async fn turn_on_budgets(&self) -> anyhow::Result<()> {
+    /// The operator adds policies to the configuration of the running Airlock.
+    pub async fn turn_on(&self, act: &Act) -> anyhow::Result<()> {
         let mut events = self.policies.events();
         self.screen.plain("");
-        self.screen.line(
-            Who::Operator,
-            "adds latency-budget and token-budget to airlock.toml; no restart",
-        );
-        let second = format!(
-            "{FIRST_ACT}\n[policy.latency-budget.settings]\nbudget_ms = {LATENCY_BUDGET_MS}\nfast_model = {:?}\n\n\
-             [policy.token-budget.settings]\nmax_tokens = {TOKEN_BUDGET}\n",
-            self.fast_model()
-        );
-        let text = configuration(&self.folder, &self.upstream, self.real.is_some(), &second);
-        write(&self.folder.join("airlock.toml"), &text)?;
-        let mut missing = vec!["latency-budget", "token-budget"];
+        let names = act.policies.join(", ");
+        let said = format!("adds {names} to airlock.toml; no restart");
+        self.screen.line(Who::Operator, &said);
+        let file = self.folder.join("airlock.toml");
+        let present = std::fs::read_to_string(&file)
+            .with_context(|| format!("cannot read {}", file.display()))?;
+        write(&file, &(present + &act.sections))?;
+        let mut missing = act.policies.to_vec();
         let loading = async {
             while !missing.is_empty() {
                 if let PolicyEvent::Loaded { name, .. } = events.recv().await? {
@@ -236,15 +232,6 @@ impl Stage {
         self.serving.await.context("the server ended badly")?
     }
 }
-
-/// The policies of the first act.
-const FIRST_ACT: &str = r#"[policy.tool-errors.settings]
-max_errors = 3
-
-[policy.blocklist.settings]
-patterns = [{ text = "ACME-INTERNAL-7731", name = "build key" }]
-alert = false
-"#;
 
 fn configuration(folder: &Path, upstream: &str, real: bool, policies: &str) -> String {
     debug_assert!(policies.contains(FORBIDDEN));
