@@ -17,6 +17,9 @@ use crate::contract::types;
 
 /// Calls kept of each generation, to rehearse its successor with.
 const RECENT_CALLS: usize = 16;
+/// After the first ones, of so many calls one is kept: rehearsal wants a sample, and each one kept costs more than its
+/// share of a short call.
+const RECENT_EVERY: u32 = 16;
 /// Larger calls are not kept.
 const RECENT_BYTES: usize = 64 << 10;
 
@@ -80,11 +83,18 @@ pub struct Generation {
     pub(super) program: Program,
     pub(super) health: Health,
     pub(super) gate: Arc<LogGate>,
-    pub(super) recent: Mutex<VecDeque<(Arc<types::Facts>, Arc<Told>)>>,
+    pub(super) recent: Mutex<Recent>,
     pub(super) previous: ArcSwapOption<Generation>,
     pub(super) overseer: OnceLock<Weak<dyn Overseer>>,
     /// Content and settings that it was made of: what the registry compares to see whether anything changed.
     pub(super) key: String,
+}
+
+/// Calls kept for rehearsal, oldest first, and how many there were.
+#[derive(Default)]
+pub(super) struct Recent {
+    calls: u32,
+    kept: VecDeque<(Arc<types::Facts>, Arc<Told>)>,
 }
 
 /// Who is told when a generation's health changes.
@@ -95,7 +105,7 @@ pub(super) trait Overseer: Send + Sync {
 /// What a policy was told in one call.
 #[derive(Debug)]
 pub(super) enum Told {
-    Batch(types::Batch),
+    Batch(Arc<types::Batch>),
     Situation(types::Situation),
 }
 
@@ -212,10 +222,14 @@ impl Generation {
             return;
         }
         if let Ok(mut recent) = self.recent.try_lock() {
-            if recent.len() == RECENT_CALLS {
-                recent.pop_front();
+            recent.calls = recent.calls.wrapping_add(1);
+            if recent.kept.len() == RECENT_CALLS {
+                if recent.calls % RECENT_EVERY != 0 {
+                    return;
+                }
+                recent.kept.pop_front();
             }
-            recent.push_back((Arc::clone(facts), Arc::clone(told)));
+            recent.kept.push_back((Arc::clone(facts), Arc::clone(told)));
         }
     }
 
@@ -224,6 +238,7 @@ impl Generation {
         self.recent
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+            .kept
             .iter()
             .cloned()
             .collect()

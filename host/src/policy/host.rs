@@ -235,13 +235,13 @@ impl WasiView for Host {
 /// Stops a call that takes too long. CPU time counts, because a descheduled guest is not to blame; wall time is the
 /// ceiling.
 ///
-/// Reading the CPU clock costs a system call, a third of a short policy call. So it is first read at the first tick: a
-/// call that ends before that pays nothing, one that runs on has up to two ticks more than its budget.
+/// Reading the CPU clock costs a system call, a third of a short policy call. So both clocks are first read at the first
+/// tick: a call that ends before that pays nothing, one that runs on has up to two ticks more than its budget.
 pub(super) struct Clock {
     cpu: Duration,
     wall: Duration,
-    started: Instant,
-    cpu_from: Option<Duration>,
+    /// Wall time and CPU time at the first tick.
+    from: Option<(Instant, Duration)>,
     /// Which limit cut the call.
     pub(super) cut: Option<&'static str>,
 }
@@ -251,15 +251,13 @@ impl Clock {
         Self {
             cpu: Duration::from_millis(limits.cpu_ms.into()),
             wall: Duration::from_millis(limits.wall_ms.into()),
-            started: Instant::now(),
-            cpu_from: None,
+            from: None,
             cut: None,
         }
     }
 
     fn begin(&mut self) {
-        self.started = Instant::now();
-        self.cpu_from = None;
+        self.from = None;
         self.cut = None;
     }
 
@@ -267,11 +265,11 @@ impl Clock {
     #[allow(clippy::unnecessary_wraps, reason = "the runtime's signature")]
     pub(super) fn tick(mut store: StoreContextMut<'_, Host>) -> wasmtime::Result<UpdateDeadline> {
         let clock = &mut store.data_mut().clock;
-        let cpu = thread_cpu_time();
-        let from = *clock.cpu_from.get_or_insert(cpu);
+        let (now, cpu) = (Instant::now(), thread_cpu_time());
+        let (started, from) = *clock.from.get_or_insert((now, cpu));
         clock.cut = if cpu.saturating_sub(from) >= clock.cpu {
             Some("cpu_ms")
-        } else if clock.started.elapsed() >= clock.wall {
+        } else if now.saturating_duration_since(started) >= clock.wall {
             Some("wall_ms")
         } else {
             None

@@ -4,7 +4,6 @@
 //! settings, golden cases, rehearsal of what its predecessor was told last. Nothing here changes what serves.
 
 use std::borrow::Cow;
-use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -194,7 +193,7 @@ impl Loader {
             program,
             health: Health::new(predecessor.is_some()),
             gate,
-            recent: Mutex::new(VecDeque::new()),
+            recent: Mutex::default(),
             previous: ArcSwapOption::empty(),
             overseer: OnceLock::new(),
             key: candidate.key(),

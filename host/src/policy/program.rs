@@ -122,14 +122,14 @@ impl Program {
                     .transpose()?,
             })
         })?;
-        Ok(Instance {
+        Ok(Instance(Box::new(Parts {
             store,
             guest,
             bounds,
             reasoning: None,
             acting: None,
             _permit: permit,
-        })
+        })))
     }
 }
 
@@ -161,8 +161,10 @@ struct Guest {
     acting: Option<acting::Guest>,
 }
 
-/// One instance of a program, with at most one session open in it.
-pub(super) struct Instance {
+/// One instance of a program, with at most one session open in it. Handed over at each call, so it is only a pointer.
+pub(super) struct Instance(Box<Parts>);
+
+struct Parts {
     store: Store<Host>,
     guest: Guest,
     bounds: Bounds,
@@ -188,11 +190,11 @@ impl Instance {
     }
 
     pub(super) fn reasons(&self) -> bool {
-        self.guest.reasoning.is_some()
+        self.0.guest.reasoning.is_some()
     }
 
     pub(super) fn acts(&self) -> bool {
-        self.guest.acting.is_some()
+        self.0.guest.acting.is_some()
     }
 
     /// Opens the session, from saved memory if there is some.
@@ -202,9 +204,9 @@ impl Instance {
         saved: Option<&SavedState>,
     ) -> Result<Self, Fault> {
         if let Some(saved) = saved {
-            self.store.data_mut().values.clone_from(&saved.values);
+            self.0.store.data_mut().values.clone_from(&saved.values);
         }
-        let facts = Arc::clone(&self.store.data().facts);
+        let facts = Arc::clone(&self.0.store.data().facts);
         let schema = saved.map_or(0, |s| s.schema);
         let (reasoning_bytes, acting_bytes) = saved.map_or((&[][..], &[][..]), |s| {
             (s.reasoning.as_slice(), s.acting.as_slice())
@@ -230,8 +232,8 @@ impl Instance {
                 format!("the policy refused to open the session: {e}"),
             )
         };
-        instance.reasoning = reasoning.transpose().map_err(refused)?;
-        instance.acting = acting.transpose().map_err(refused)?;
+        instance.0.reasoning = reasoning.transpose().map_err(refused)?;
+        instance.0.acting = acting.transpose().map_err(refused)?;
         Ok(instance)
     }
 
@@ -241,8 +243,8 @@ impl Instance {
         batch: &types::Batch,
         retold: Option<Asked>,
     ) -> Result<(Self, types::Assessment), Fault> {
-        let session = self.reasoning;
-        self.store.data_mut().exchange = batch.exchange;
+        let session = self.0.reasoning;
+        self.0.store.data_mut().exchange = batch.exchange;
         self.call(retold, |store, guest| match (&guest.reasoning, session) {
             (Some(g), Some(session)) => g.session().call_observe(store, session, batch),
             _ => Err(wasmtime::Error::msg(
@@ -257,8 +259,8 @@ impl Instance {
         situation: &types::Situation,
         retold: Option<Asked>,
     ) -> Result<(Self, types::Decision), Fault> {
-        let session = self.acting;
-        self.store.data_mut().exchange = situation.batch.exchange;
+        let session = self.0.acting;
+        self.0.store.data_mut().exchange = situation.batch.exchange;
         self.call(retold, |store, guest| match (&guest.acting, session) {
             (Some(g), Some(session)) => g.session().call_decide(store, session, situation),
             _ => Err(wasmtime::Error::msg(
@@ -270,7 +272,7 @@ impl Instance {
     /// Has it write down its memory: of the reasoner, and of the actuator.
     #[allow(clippy::type_complexity, reason = "two byte strings, or why not")]
     pub(super) fn save(self) -> Result<(Self, Result<(Vec<u8>, Vec<u8>), String>), Fault> {
-        let sessions = (self.reasoning, self.acting);
+        let sessions = (self.0.reasoning, self.0.acting);
         self.call(None, |store, guest| {
             let reasoning = match (&guest.reasoning, sessions.0) {
                 (Some(g), Some(session)) => g.session().call_save(&mut *store, session)?,
@@ -286,12 +288,12 @@ impl Instance {
 
     /// The questions of the last call and what it was told.
     pub(super) fn take_asked(&mut self) -> Asked {
-        std::mem::take(&mut self.store.data_mut().asked)
+        std::mem::take(&mut self.0.store.data_mut().asked)
     }
 
     /// What the interface `state` holds.
     pub(super) fn host(&self) -> &Host {
-        self.store.data()
+        self.0.store.data()
     }
 
     /// One call. Consumes the instance, and gives it back only if the call succeeded.
@@ -300,10 +302,13 @@ impl Instance {
         retold: Option<Asked>,
         f: impl FnOnce(&mut Store<Host>, &Guest) -> wasmtime::Result<R> + Send,
     ) -> Result<(Self, R), Fault> {
-        let guest = &self.guest;
-        let answer = enter(&mut self.store, self.bounds, retold, |store| {
-            f(store, guest)
-        })?;
+        let Parts {
+            store,
+            guest,
+            bounds,
+            ..
+        } = &mut *self.0;
+        let answer = enter(store, *bounds, retold, |store| f(store, guest))?;
         Ok((self, answer))
     }
 }

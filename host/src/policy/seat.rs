@@ -226,11 +226,12 @@ impl Seat {
     }
 
     /// Has the policy judge a batch. Runs guest code on the calling thread, for at most `limits.wall_ms`.
-    pub fn observe(&mut self, batch: &types::Batch) -> Result<types::Assessment, Fault> {
+    /// The batch is shared, because it is kept until the session is saved, and copying it would cost a tenth of the call.
+    pub fn observe(&mut self, batch: &Arc<types::Batch>) -> Result<types::Assessment, Fault> {
         self.call(
             |instance| instance.observe(batch, None),
             |answer, limits| answers::assessment(answer, batch, limits),
-            || Told::Batch(batch.clone()),
+            || Told::Batch(Arc::clone(batch)),
         )
     }
 
@@ -250,8 +251,8 @@ impl Seat {
         told: impl FnOnce() -> Told,
     ) -> Result<A, Fault> {
         self.last_tickets.clear();
-        self.generation.health.admit(Instant::now())?;
         let started = Instant::now();
+        self.generation.health.admit(started)?;
         let outcome = self
             .take_instance()
             .and_then(ask)

@@ -122,6 +122,7 @@ impl Round<'_> {
         let (batch, origins) =
             self.log
                 .batch(cursor, wants.sees, checkpoint, self.exchange, matches);
+        let batch = Arc::new(batch);
         let called = std::time::Instant::now();
         let answer = {
             let mut seat = lock(self.seats.get(entry)?);
@@ -173,7 +174,7 @@ impl Round<'_> {
         Some(Found {
             entry,
             cursor,
-            matches: batch.matches,
+            matches: batch.matches.clone(),
             findings: assessment.findings,
         })
     }
@@ -398,9 +399,7 @@ fn digest_of_decision(d: &Decision) -> String {
 /// First 16 hexadecimal digits of the SHA-256 of a result's JSON: replays compare it.
 fn digest(value: &impl serde::Serialize) -> String {
     let json = serde_json::to_vec(value).unwrap_or_default();
-    Sha256::digest(&json)
-        .iter()
-        .take(8)
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    let digest = Sha256::digest(&json);
+    let first = digest.first_chunk().copied().unwrap_or_default();
+    format!("{:016x}", u64::from_be_bytes(first))
 }

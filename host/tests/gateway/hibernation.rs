@@ -1,5 +1,7 @@
 //! Any number of sessions on a bounded number of instances, and none of them forgets.
 
+use std::sync::Arc;
+
 use airlock::contract::types::{Batch, Checkpoint};
 use airlock::session::event::{Body, Status};
 use airlock::session::key::SessionKey;
@@ -153,7 +155,7 @@ async fn ten_thousand_sessions_with_eight_policies_do_not_exhaust_the_pool() {
             .unwrap();
         for generation in &entries.entries {
             let seat = session.seat(generation, &world.app.asks.asker(&session));
-            let answer = seat.lock().unwrap().observe(&nothing());
+            let answer = seat.lock().unwrap().observe(&Arc::new(nothing()));
             answer.unwrap_or_else(|fault| panic!("session {n}: {fault}"));
         }
     }

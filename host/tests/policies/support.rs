@@ -107,9 +107,9 @@ pub fn seat(policies: &Policies, name: &str) -> Seat {
 }
 
 /// A batch of text events of 20 bytes each.
-pub fn batch(events: u32) -> types::Batch {
+pub fn batch(events: u32) -> Arc<types::Batch> {
     let text = "twenty bytes of text".repeat(events as usize);
-    types::Batch {
+    Arc::new(types::Batch {
         checkpoint: Checkpoint::Stream,
         exchange: 1,
         first_seq: 1,
@@ -130,13 +130,13 @@ pub fn batch(events: u32) -> types::Batch {
             .collect(),
         details: vec![],
         matches: vec![],
-    }
+    })
 }
 
 pub fn situation() -> types::Situation {
     types::Situation {
         findings: vec![],
-        batch: batch(1),
+        batch: (*batch(1)).clone(),
     }
 }
 

@@ -2,7 +2,7 @@
 //! beside no proxy at all, in one run, with one upstream, on loopback.
 //!
 //! `airlock-bench [LOAD...]`, from the top of the source tree, as `make bench` prepares it; a load is `whole`, `stream` or
-//! `paced`. Servers take turns within each round, so that whatever else the machine does falls on all of them; only figures
+//! `paced`, and `none` measures only what needs no server. Servers take turns within each round, so that whatever else the machine does falls on all of them; only figures
 //! of one run can be compared.
 //!
 //! Upstream, clients and proxy share the machine's processors, so calls and chunks per second say which is ahead, not
@@ -10,6 +10,7 @@
 
 mod clock;
 mod http;
+mod idle;
 mod load;
 mod policies;
 mod report;
@@ -54,17 +55,23 @@ async fn main() -> anyhow::Result<()> {
         .into_iter()
         .filter(|load| chosen.is_empty() || chosen.iter().any(|name| name == load.name()))
         .collect();
-    let upstream = upstream::start().await?;
-    let rows = measure(&servers(folder, &asked, upstream)?, &loads).await?;
+    // First, because the memory of this process is measured.
+    let idle = idle::measure(folder, &asked).await?;
+    let rows = if loads.is_empty() {
+        Vec::new()
+    } else {
+        let upstream = upstream::start().await?;
+        measure(&servers(folder, &asked, upstream)?, &loads).await?
+    };
     let costs = {
         let (folder, asked) = (folder.to_owned(), asked.clone());
         let measuring =
             move || policies::measure(&folder, &asked, Path::new("target/policies/blocklist.wasm"));
         tokio::task::spawn_blocking(measuring).await??
     };
-    report::print(&rows, &costs);
+    report::print(&rows, &costs, &idle);
     let file = Path::new("target/bench.json");
-    let json = serde_json::to_string_pretty(&report::json(&rows, &costs))?;
+    let json = serde_json::to_string_pretty(&report::json(&rows, &costs, &idle))?;
     std::fs::write(file, json).with_context(|| format!("cannot write {}", file.display()))?;
     println!("\n{}", file.display());
     Ok(())

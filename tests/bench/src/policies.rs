@@ -16,7 +16,7 @@ use crate::servers::fresh;
 /// Sizes of the batches that are judged.
 pub const BATCHES: [u32; 4] = [1, 16, 50, 64];
 /// Policies of a session that is opened.
-const SEATS: usize = 8;
+pub const SEATS: usize = 8;
 
 /// Times in nanoseconds.
 pub struct Costs {
@@ -36,18 +36,8 @@ pub struct Costs {
 pub fn measure(folder: &Path, asked: &Path, reloaded: &Path) -> anyhow::Result<Costs> {
     let component = fs::read(asked)
         .with_context(|| format!("cannot read {}: run `make bench`", asked.display()))?;
-    let names: Vec<String> = (0..SEATS).map(|n| format!("asked-{n}")).collect();
-    let policies = Policies::start(PolicySettings {
-        builtins: names
-            .iter()
-            .map(|name| (name.clone(), Cow::Owned(component.clone())))
-            .collect(),
-        specs: names
-            .iter()
-            .map(|name| (name.clone(), PolicySpec::default()))
-            .collect(),
-        ..PolicySettings::default()
-    })?;
+    let policies = start(&component)?;
+    let names = names();
     let first = names.first().map_or("", String::as_str);
     let mut call = Vec::new();
     for events in BATCHES {
@@ -65,6 +55,29 @@ pub fn measure(folder: &Path, asked: &Path, reloaded: &Path) -> anyhow::Result<C
         call: call.try_into().unwrap_or_default(),
         open,
         reload: reload(folder, reloaded)?,
+    })
+}
+
+fn names() -> Vec<String> {
+    (0..SEATS).map(|n| format!("asked-{n}")).collect()
+}
+
+/// A registry with [`SEATS`] policies made of one component.
+///
+/// # Errors
+/// The component does not load.
+pub fn start(component: &[u8]) -> anyhow::Result<Arc<Policies>> {
+    let names = names();
+    Policies::start(PolicySettings {
+        builtins: names
+            .iter()
+            .map(|name| (name.clone(), Cow::Owned(component.to_vec())))
+            .collect(),
+        specs: names
+            .iter()
+            .map(|name| (name.clone(), PolicySpec::default()))
+            .collect(),
+        ..PolicySettings::default()
     })
 }
 
@@ -128,7 +141,8 @@ fn thread_time() -> Duration {
     )
 }
 
-fn nanoseconds(time: Duration) -> u64 {
+/// A time as a number.
+pub fn nanoseconds(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
@@ -148,9 +162,9 @@ fn seat(policies: &Policies, name: &str) -> anyhow::Result<Seat> {
 }
 
 /// A batch of events with 20 bytes of text each.
-fn batch(events: u32) -> Batch {
+pub fn batch(events: u32) -> Arc<Batch> {
     let text = "twenty bytes of text".repeat(events as usize);
-    Batch {
+    Arc::new(Batch {
         checkpoint: Checkpoint::Stream,
         exchange: 1,
         first_seq: 1,
@@ -171,5 +185,5 @@ fn batch(events: u32) -> Batch {
             .collect(),
         details: Vec::new(),
         matches: Vec::new(),
-    }
+    })
 }

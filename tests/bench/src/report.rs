@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::idle::{Idle, SESSIONS};
 use crate::load::{Load, Seen};
 use crate::policies::{BATCHES, Costs};
 use crate::upstream::CHUNKS;
@@ -103,7 +104,7 @@ fn added(with: u64, without: u64) -> f64 {
 }
 
 /// Prints both tables. The second one says what a policy costs by itself.
-pub fn print(rows: &[Row], costs: &Costs) {
+pub fn print(rows: &[Row], costs: &Costs, idle: &Idle) {
     for load in Load::ALL {
         let what = match load {
             Load::Whole => "whole answers, one after the other (first = the whole answer)",
@@ -171,10 +172,28 @@ pub fn print(rows: &[Row], costs: &Costs) {
         "  file replaced to generation serving  {:>8.0} ms",
         costs.reload.p50 as f64 / 1e6
     );
+    println!("\nsessions with 8 policies that nobody uses");
+    for (count, rss) in SESSIONS.into_iter().zip(idle.rss_kib) {
+        println!(
+            "  memory at {count:>6} hibernating        {:>8.1} MiB, {:.1} KiB each",
+            rss as f64 / 1024.0,
+            rss as f64 / count as f64
+        );
+    }
+    for (what, times) in [
+        ("a hibernating policy woken, and called", &idle.waking),
+        ("a session read from the disk          ", &idle.loading),
+    ] {
+        println!(
+            "  {what} {:>6.0} us, p99 {:.0} us",
+            times.p50 as f64 / 1e3,
+            times.p99 as f64 / 1e3
+        );
+    }
 }
 
 /// Everything measured.
-pub fn json(rows: &[Row], costs: &Costs) -> Value {
+pub fn json(rows: &[Row], costs: &Costs, idle: &Idle) -> Value {
     let of =
         |stats: &Stats| json!({"p50_us": stats.p50 as f64 / 1e3, "p99_us": stats.p99 as f64 / 1e3});
     let more = |a: &Stats, b: &Stats| json!({"p50_us": added(a.p50, b.p50), "p99_us": added(a.p99, b.p99)});
@@ -205,6 +224,13 @@ pub fn json(rows: &[Row], costs: &Costs) -> Value {
         .collect();
     json!({
         "proxies": rows,
+        "idle": {
+            "memory": SESSIONS.iter().zip(idle.rss_kib)
+                .map(|(sessions, rss)| json!({"sessions": sessions, "rss_kib": rss}))
+                .collect::<Vec<_>>(),
+            "waking": of(&idle.waking),
+            "loading": of(&idle.loading),
+        },
         "policy": {"calls": calls, "open_8": of(&costs.open), "reload": of(&costs.reload)},
     })
 }

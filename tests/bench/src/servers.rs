@@ -218,7 +218,8 @@ fn cpu(pid: u32) -> Option<f64> {
     Some(ticks / TICKS_PER_SECOND)
 }
 
-fn rss_kib(pid: u32) -> Option<u64> {
+/// Memory of a process in use, KiB.
+pub fn rss_kib(pid: u32) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status
         .lines()
