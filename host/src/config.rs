@@ -9,12 +9,13 @@ use std::path::PathBuf;
 
 use crate::policy::{Limits, PolicySpec};
 
-mod advice;
+pub(crate) mod advice;
 pub mod ask;
 pub mod call_limits;
 pub mod client_key;
 pub mod data;
 pub mod environment;
+mod inside;
 pub mod key;
 pub mod listen;
 pub mod locate;
@@ -25,6 +26,8 @@ pub mod parse;
 pub mod people;
 pub mod policies;
 pub mod problem;
+pub mod reaction;
+pub mod rule;
 pub mod session;
 pub mod template;
 mod validate;
@@ -38,11 +41,13 @@ pub use data::DataConfig;
 pub use key::{KeyRef, Secret};
 pub use listen::{AdminConfig, GatewayConfig};
 pub use machine::MachineConfig;
-pub use on_finding::{OnFinding, Reaction, Severity};
+pub use on_finding::{OnFinding, Severity};
 pub use outward::{Credential, RouteConfig, UpstreamConfig, WebhookConfig};
 pub use people::PeopleConfig;
 pub use policies::PoliciesConfig;
 pub use problem::{Problem, Problems};
+pub use reaction::{Occasion, Reaction};
+pub use rule::RuleConfig;
 pub use session::{Price, SessionConfig};
 
 /// One sound configuration. Replaced as a whole, never edited in place.
@@ -76,6 +81,8 @@ pub struct Config {
     pub limits: Limits,
     /// The operator's own answer to findings, in the order of the file.
     pub on_finding: Vec<OnFinding>,
+    /// The operator's own conditions, in the order of the file.
+    pub rules: Vec<RuleConfig>,
     /// Where alerts go, by name.
     pub webhooks: Vec<(String, WebhookConfig)>,
     /// What waits for people.
@@ -115,6 +122,7 @@ impl Config {
             policy: BTreeMap::new(),
             limits: Limits::default(),
             on_finding: Vec::new(),
+            rules: Vec::new(),
             webhooks: Vec::new(),
             people: PeopleConfig::default(),
             session: SessionConfig::default(),

@@ -4,4 +4,5 @@ pub mod patterns;
 pub mod plan;
 pub mod plans;
 pub mod round;
+pub mod rules;
 pub mod watch;

@@ -85,6 +85,7 @@ pub fn who(by: By, plan: &Plan) -> String {
             .get(entry)
             .map_or_else(|| "a former policy".to_owned(), |g| g.name.to_string()),
         By::Operator { .. } => "on_finding".to_owned(),
+        By::Rule(index) => plan.rules.name(index).to_owned(),
     }
 }
 
@@ -111,6 +112,7 @@ fn objection(order: &Order, plan: &Plan, phase: Phase) -> Option<Ruling> {
     let observed = match order.by {
         By::Policy(entry) => !plan.entries.get(entry)?.enforces(),
         By::Operator { observed } => observed,
+        By::Rule(index) => !plan.rules.enforces(index),
         By::Failure(_) => false,
     };
     observed.then_some(Ruling::WouldApply)

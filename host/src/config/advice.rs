@@ -13,7 +13,7 @@ const KEY_WORDS: [&str; 8] = [
 ];
 
 /// "unknown x `nme`: did you mean `name`?", or what there is.
-pub(super) fn unknown<'a>(
+pub(crate) fn unknown<'a>(
     what: &str,
     name: &str,
     known: impl IntoIterator<Item = &'a str>,

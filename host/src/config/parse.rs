@@ -11,8 +11,9 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
 use super::advice;
+use super::inside::inside;
 use super::problem::{Problem, Problems};
-use super::{Config, Source, validate};
+use super::{Config, Source, rule, validate};
 
 const SECTIONS: &[&str] = &[
     "gateway",
@@ -27,6 +28,7 @@ const SECTIONS: &[&str] = &[
     "policy",
     "limits",
     "on_finding",
+    "rule",
     "webhook",
     "people",
     "session",
@@ -118,6 +120,10 @@ impl Reader<'_> {
         config.policy = self.entries("policy").into_iter().collect();
         config.routes = self.rows("route");
         config.on_finding = self.rows("on_finding");
+        config.rules = self.rows("rule");
+        for (n, rule) in config.rules.iter_mut().enumerate() {
+            rule.number(n + 1);
+        }
 
         config.data.dir = absolute(base, &config.data.dir);
         config.policies.dir = absolute(base, &config.policies.dir);
@@ -135,6 +141,26 @@ impl Reader<'_> {
             let key = shown(&path);
             self.problems
                 .push(Problem::at(self.text, &span, &key, message));
+        }
+        // Places are counted: with a row that could not be read, those behind it would be blamed for each other.
+        let whole = matches!(self.root.get("rule").map(|rows| rows.get_ref()), Some(DeValue::Array(rows)) if rows.len() == config.rules.len());
+        let judged = if whole {
+            rule::judge(&config.rules)
+        } else {
+            Ok(())
+        };
+        for error in judged.err().unwrap_or_default() {
+            let mut path = vec!["rule".to_owned(), error.rule.to_string()];
+            path.extend((!error.key.is_empty()).then(|| error.key.to_owned()));
+            let span = self.span(&path);
+            let raw = self.text.get(span.clone()).unwrap_or_default();
+            let start = match error.offset {
+                0 => span.start,
+                offset => span.start + inside(raw, offset),
+            };
+            let at = start..span.end;
+            self.problems
+                .push(Problem::at(self.text, &at, &shown(&path), error.message));
         }
         Some(config)
     }

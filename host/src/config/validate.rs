@@ -224,23 +224,32 @@ impl Check<'_> {
 
     fn on_finding(&mut self) {
         for (n, row) in self.config.on_finding.iter().enumerate() {
-            let n = n.to_string();
-            match &row.reaction {
-                Reaction::Alert { webhook } => {
-                    self.webhook_exists(&["on_finding", &n, "webhook"], webhook)
-                }
-                Reaction::Route { upstream, model } => {
-                    if upstream.is_empty() && model.is_empty() {
-                        self.say(
-                            &["on_finding", &n],
-                            "a route needs an `upstream`, a `model`, or both",
-                        );
-                    } else if !upstream.is_empty() {
-                        self.upstream_exists(&["on_finding", &n, "upstream"], upstream);
-                    }
-                }
-                _ => {}
+            self.reaction("on_finding", n, &row.reaction);
+        }
+        for (n, row) in self.config.rules.iter().enumerate() {
+            self.reaction("rule", n, &row.reaction);
+        }
+    }
+
+    /// That what a row names exists.
+    fn reaction(&mut self, table: &str, row: usize, reaction: &Reaction) {
+        let row = row.to_string();
+        match reaction {
+            Reaction::Alert { webhook, .. } => {
+                self.webhook_exists(&[table, &row, "webhook"], webhook)
             }
+            Reaction::Route {
+                upstream, model, ..
+            } if upstream.is_empty() && model.is_empty() => {
+                let message = "a route needs an `upstream`, a `model`, or both";
+                self.say(&[table, &row], message);
+            }
+            Reaction::Route { upstream, .. } | Reaction::Retry { upstream, .. }
+                if !upstream.is_empty() =>
+            {
+                self.upstream_exists(&[table, &row, "upstream"], upstream);
+            }
+            _ => {}
         }
     }
 

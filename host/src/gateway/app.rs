@@ -14,6 +14,7 @@ use crate::observe::prices::PriceTable;
 use crate::people::{Approval, Desk};
 use crate::policy::{Mode, Policies};
 use crate::reason::plans::Plans;
+use crate::reason::rules::Rules;
 use crate::session::sessions::Sessions;
 use crate::upstream::webhook::{Alerts, Notice};
 use crate::upstream::{Gates, Routes, Upstreams};
@@ -51,6 +52,8 @@ pub struct Settings {
     pub upstreams: Arc<Upstreams>,
     /// Its routes.
     pub routes: Routes,
+    /// Its rules, compiled.
+    pub rules: Arc<Rules>,
     /// What tokens cost.
     pub prices: Arc<PriceTable>,
 }
@@ -77,6 +80,7 @@ impl Settings {
             upstreams: Arc::new(Upstreams::with_gates(&config, gates)?),
             routes: Routes::new(&config),
             prices: Arc::new(PriceTable::new(&config.prices)?),
+            rules: Arc::new(rules(&config)?),
             config,
         })
     }
@@ -89,6 +93,14 @@ impl Settings {
             prices: Arc::clone(&self.prices),
         }
     }
+}
+
+/// The configuration was judged before: what fails here was never read from a file.
+fn rules(config: &Config) -> anyhow::Result<Rules> {
+    Rules::compile(&config.rules).map_err(|errors| {
+        let told: Vec<_> = errors.into_iter().map(|error| error.message).collect();
+        anyhow::anyhow!("the rules do not compile: {}", told.join("; "))
+    })
 }
 
 impl App {
@@ -144,12 +156,13 @@ impl App {
         }
     }
 
-    /// Name of a policy whose word is law, if there is one: what Airlock cannot decode must then not pass unnoticed.
+    /// Name of a policy or rule whose word is law, if there is one: what Airlock cannot decode must then not pass unnoticed.
     pub fn enforcing(&self) -> Option<String> {
         let set = self.policies.current();
         set.entries
             .iter()
             .find(|policy| policy.mode == Mode::Enforce)
             .map(|policy| policy.name.to_string())
+            .or_else(|| self.settings.load().rules.enforcing().map(str::to_owned))
     }
 }

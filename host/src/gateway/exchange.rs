@@ -15,6 +15,7 @@ mod kept;
 mod measure;
 mod prepare;
 mod relay;
+mod rule;
 mod shape;
 mod stream;
 

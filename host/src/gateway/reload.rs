@@ -105,6 +105,7 @@ fn difference(now: &Config, next: &Config) -> Reloaded {
         ("ask", now.asks != next.asks),
         ("policy", now.policy != next.policy),
         ("on_finding", now.on_finding != next.on_finding),
+        ("rule", now.rules != next.rules),
         ("webhook", now.webhooks != next.webhooks),
         ("people", now.people != next.people),
         ("session", now.session != next.session),

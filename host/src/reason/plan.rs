@@ -1,8 +1,9 @@
-//! What a set of policies wants, compiled once per set and shared by all exchanges under it.
+//! What a set of policies wants, and which rules stand beside it, compiled once per set and shared by all exchanges under it.
 
 use std::sync::Arc;
 
 use super::patterns::{PatternError, PatternSet, PatternSpec, Syntax};
+use super::rules::Rules;
 use crate::contract::types::{EventKind, PatternSyntax, ReleaseMode, Subscription, Wake};
 use crate::observe::log::Kinds;
 use crate::policy::generation::Generation;
@@ -40,7 +41,9 @@ pub struct Plan {
     pub wants: Vec<Wants>,
     /// Patterns per channel; `None` where no policy looks for any.
     pub patterns: [Option<Arc<PatternSet>>; 5],
-    /// Whether any policy enforces.
+    /// The operator's rules.
+    pub rules: Arc<Rules>,
+    /// Whether any policy enforces, or any rule that may keep something from the client.
     pub enforcing: bool,
     /// Whether a tool call waits until it was judged whole.
     pub holds_tool_calls: bool,
@@ -51,7 +54,7 @@ impl Plan {
     ///
     /// # Errors
     /// A pattern that does not compile, alone or together with the others.
-    pub fn compile(entries: Vec<Arc<Generation>>) -> Result<Plan, PatternError> {
+    pub fn compile(entries: Vec<Arc<Generation>>, rules: Arc<Rules>) -> Result<Plan, PatternError> {
         let wants: Vec<Wants> = entries
             .iter()
             .map(|g| Wants::of(&g.subscription, |kind| g.sees(kind)))
@@ -70,23 +73,26 @@ impl Plan {
                 *slot = Some(Arc::new(PatternSet::compile(specs)?));
             }
         }
-        let enforcing = entries.iter().any(|g| g.enforces());
+        let enforcing = entries.iter().any(|g| g.enforces()) || rules.enforcing().is_some();
         let holds_tool_calls = entries
             .iter()
             .zip(&wants)
-            .any(|(g, w)| g.enforces() && g.reasons && w.wakes_on.has(EventKind::ToolCall));
+            .any(|(g, w)| g.enforces() && g.reasons && w.wakes_on.has(EventKind::ToolCall))
+            || rules.holds_tool_calls();
         Ok(Plan {
             entries,
             wants,
             patterns,
+            rules,
             enforcing,
             holds_tool_calls,
         })
     }
 
-    /// Whether this plan is of just these generations.
-    pub fn is_of(&self, entries: &[Arc<Generation>]) -> bool {
-        self.entries.len() == entries.len()
+    /// Whether this plan is of just these generations and rules.
+    pub fn is_of(&self, entries: &[Arc<Generation>], rules: &Arc<Rules>) -> bool {
+        Arc::ptr_eq(&self.rules, rules)
+            && self.entries.len() == entries.len()
             && self
                 .entries
                 .iter()

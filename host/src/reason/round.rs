@@ -8,13 +8,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use sha2::{Digest as _, Sha256};
 
 use super::plan::Plan;
+use super::rules::view::Told;
 use super::watch::Watcher;
-use crate::config::OnFinding;
+use crate::config::{Occasion, OnFinding};
 use crate::contract::types::{
-    Action, Assessment, Checkpoint, Decision, Finding, PatternMatch, Pending, ReportedFinding,
-    Severity, Situation,
+    Action, Assessment, Checkpoint, Decision, Detail, EventKind, Finding, Item, PatternMatch,
+    Pending, ReportedFinding, Severity, Situation,
 };
-use crate::observe::log::{Kinds, Log};
+use crate::observe::log::{Item as LogItem, Kinds, Log};
 use crate::policy::seat::{Fault, Seat};
 use crate::policy::spec::OnFailure;
 use crate::session::event::{Body, Micros};
@@ -30,6 +31,8 @@ pub enum By {
         /// Whether the finding came from a policy in `observe` mode.
         observed: bool,
     },
+    /// The rule with this index in the plan.
+    Rule(usize),
     /// The host itself, because a policy with this index failed and is closed.
     Failure(usize),
 }
@@ -52,6 +55,8 @@ pub struct Heard {
     pub closed: Vec<(usize, Fault)>,
     /// Policies that failed and are open: what they were to judge goes on without their word.
     pub excused: Vec<usize>,
+    /// What was found, for rules.
+    pub findings: Vec<Told>,
     /// Items that a policy wants to park, with the policy.
     pub pending: Vec<(usize, Pending)>,
     /// Tickets of the questions that were asked, with the policy.
@@ -102,6 +107,14 @@ impl Round<'_> {
             }
         }
         found.retain(|f| !f.findings.is_empty());
+        for f in &found {
+            let policy = self.plan.entries.get(f.entry).map(|g| g.name.to_string());
+            heard.findings.extend(f.findings.iter().map(|finding| Told {
+                policy: policy.clone().unwrap_or_default(),
+                observed: !self.enforces(f.entry),
+                finding: finding.clone(),
+            }));
+        }
         if !found.is_empty() {
             self.act(checkpoint, &found, &mut heard);
         }
@@ -272,16 +285,41 @@ impl Round<'_> {
         for f in found {
             let observed = !self.enforces(f.entry);
             for finding in &f.findings {
+                let (at_hand, tool) = self.at_hand(checkpoint);
+                let occasion = Occasion {
+                    title: &finding.kind,
+                    summary: &finding.summary,
+                    severity: finding.severity,
+                    at_hand,
+                    tool,
+                };
                 heard.orders.extend(
                     self.on_finding
                         .iter()
                         .filter(|row| row.matches(finding))
                         .map(|row| Order {
                             by: By::Operator { observed },
-                            action: row.reaction.action(finding),
+                            action: row.reaction.action(&occasion),
                         }),
                 );
             }
+        }
+    }
+
+    /// What an action of the operator's table without an id means: the newest call or result at the checkpoints for
+    /// those, else the request or the text.
+    fn at_hand(&self, checkpoint: Checkpoint) -> (Item, &str) {
+        let newest = |kind| self.log.since(0).iter().rfind(|item| item.kind == kind);
+        let detail = match checkpoint {
+            Checkpoint::ToolCall => newest(EventKind::ToolCall).and_then(LogItem::detail),
+            Checkpoint::ToolResult => newest(EventKind::ToolResult).and_then(LogItem::detail),
+            Checkpoint::Request => return (Item::Request, ""),
+            _ => None,
+        };
+        match detail {
+            Some(Detail::ToolCall(call)) => (Item::ToolCall(call.id.clone()), &call.name),
+            Some(Detail::ToolResult(result)) => (Item::ToolResult(result.id.clone()), &result.name),
+            _ => (Item::Text, ""),
         }
     }
 

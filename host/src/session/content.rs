@@ -34,6 +34,12 @@ impl Contents {
         }
     }
 
+    /// The whole text, for the host itself.
+    pub fn whole(&self, id: u64) -> Option<Arc<str>> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.by_id.get(&id).map(|(_, text)| Arc::clone(text))
+    }
+
     /// The exchange ended.
     pub fn forget(&self, exchange: u32) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);

@@ -248,6 +248,13 @@ impl Session {
         Some(Arc::clone(seat.generation()))
     }
 
+    /// Notes whether a condition of this name holds; whether it did not before.
+    pub fn rises(&self, name: &Arc<str>, holds: bool) -> bool {
+        let mut state = self.state();
+        let before = state.fired.insert(Arc::clone(name), vec![holds]);
+        holds && before != Some(vec![true])
+    }
+
     /// Which thresholds of a policy are crossed, as its last exchange left them.
     pub fn fired(&self, policy: &str, thresholds: usize) -> Vec<bool> {
         let mut fired = self.state().fired.get(policy).cloned().unwrap_or_default();

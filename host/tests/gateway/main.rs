@@ -12,6 +12,7 @@ mod failure;
 mod hibernation;
 mod keys;
 mod overlay;
+mod rules;
 mod sessions;
 mod support;
 mod upstreams;

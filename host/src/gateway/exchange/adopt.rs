@@ -24,10 +24,11 @@ impl Exchange {
         self.set_version = Some(set.version);
         let asker = self.app.asks.asker(&self.session);
         let entries = self.effective(&set, &asker);
-        if self.plan.is_of(&entries) {
+        let rules = Arc::clone(&self.settings.rules);
+        if self.plan.is_of(&entries, &rules) {
             return;
         }
-        let plan = match self.app.plans.get(&entries) {
+        let plan = match self.app.plans.get(&entries, &rules) {
             Ok(plan) => plan,
             Err(error) => {
                 // Each policy's patterns were tried when it was loaded; together they are too big. The former plan serves.

@@ -97,6 +97,7 @@ pub struct Exchange {
     pub(super) plan: Arc<Plan>,
     pub(super) seats: Vec<Arc<Mutex<Seat>>>,
     pub(super) watchers: Vec<Watcher>,
+    pub(super) rules: super::rule::Place,
     pub(super) log: Log,
     pub(super) vitals: Vitals,
     /// Since when the first token of the present attempt is waited for, until the outcome is measured.
@@ -185,6 +186,7 @@ impl Exchange {
             plan: Arc::new(Plan::default()),
             seats: Vec::new(),
             watchers: Vec::new(),
+            rules: super::rule::Place::default(),
             log: Log::default(),
             vitals,
             asked: None,
@@ -380,6 +382,7 @@ impl Exchange {
             .iter()
             .filter_map(|w| w.due(self.plan.wants.get(w.entry)?, &self.vitals, generating))
             .chain(self.deadline)
+            .chain(self.rules_due())
             .min()
     }
 
@@ -407,24 +410,19 @@ impl Exchange {
     /// Runs a checkpoint: whoever is due is asked, what is ordered is done, and what that causes is judged again.
     pub(super) fn checkpoint(&mut self, checkpoint: Checkpoint) {
         self.measure();
-        for _ in 0..MAX_DEPTH {
-            if !self.watchers.iter().any(|w| w.woken) {
+        for depth in 0..MAX_DEPTH {
+            let woken = self.watchers.iter().any(|w| w.woken);
+            if !woken && (depth > 0 || !self.plan.rules.due(checkpoint)) {
                 return;
             }
-            self.flush();
-            self.tell_vitals();
-            let settings = Arc::clone(&self.settings);
-            let heard = Round {
-                plan: &self.plan,
-                seats: &self.seats,
-                watchers: &mut self.watchers,
-                log: &self.log,
-                timeline: &self.session.timeline,
-                exchange: self.number,
-                on_finding: &settings.config.on_finding,
-            }
-            .run(checkpoint, now());
-            let orders = self.orders(heard);
+            let mut heard = if woken {
+                self.ask_policies(checkpoint)
+            } else {
+                Heard::default()
+            };
+            let findings = std::mem::take(&mut heard.findings);
+            let mut orders = self.orders(heard);
+            orders.extend(self.judge_rules(checkpoint, &findings));
             for (order, ruling) in rule(orders, &Arc::clone(&self.plan), self.phase) {
                 self.settle_order(&order, ruling);
             }
@@ -432,6 +430,23 @@ impl Exchange {
         if self.watchers.iter().any(|w| w.woken) {
             tracing::warn!(session = %self.session.id, exchange = self.number, "a cascade of interventions was cut off");
         }
+    }
+
+    /// Asks the policies that are due.
+    fn ask_policies(&mut self, checkpoint: Checkpoint) -> Heard {
+        self.flush();
+        self.tell_vitals();
+        let settings = Arc::clone(&self.settings);
+        Round {
+            plan: &self.plan,
+            seats: &self.seats,
+            watchers: &mut self.watchers,
+            log: &self.log,
+            timeline: &self.session.timeline,
+            exchange: self.number,
+            on_finding: &settings.config.on_finding,
+        }
+        .run(checkpoint, now())
     }
 
     /// Vitals are told when somebody who is asked wants to see them.
@@ -540,7 +555,7 @@ impl Exchange {
         let by = who(order.by, &self.plan);
         let entry = match order.by {
             By::Policy(entry) | By::Failure(entry) => entry,
-            By::Operator { .. } => usize::MAX,
+            By::Operator { .. } | By::Rule(_) => usize::MAX,
         };
         self.intervened(
             name(&order.action),
