@@ -78,6 +78,7 @@ mod tests {
         };
         assert_eq!(config.asks, [("summariser".to_owned(), asked)]);
         assert_eq!(config.on_finding.len(), 1);
+        assert_eq!(config.rules.len(), 1);
     }
 
     /// The keys that a section knows, as serde tells them to somebody who gets one wrong.

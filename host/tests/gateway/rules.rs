@@ -153,12 +153,12 @@ async fn a_rule_sees_results_of_tools_and_the_books_of_the_session() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rule_repeats_a_failed_call() {
-    let rules = "[[rule]]\nwhen = \"failure.status == 503 && failure.retryable\"\ndo = \"retry\"\nmodel = \"sim-other\"\n";
+    let rules = "[[rule]]\nwhen = \"failure.status == 503 && failure.retryable\"\ndo = \"retry\"\nmodel = \"sim-fast\"\n";
     let world = configured(rules, vec![]).await;
     let script = json!({"status": 503, "fail_times": 1, "text": "well"});
     let reply = world.call("s", &streamed(chat(&script))).await;
     assert_eq!(reply.status, 200, "{}", reply.text());
-    assert_eq!(world.received()[1]["model"], "sim-other");
+    assert_eq!(world.received()[1]["model"], "sim-fast");
     assert_eq!(world.outcome("s", "retry").0, Outcome::Applied);
 }
 

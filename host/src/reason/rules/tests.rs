@@ -371,7 +371,7 @@ fn size_depth_and_number_are_bounded() {
         assert!(!mistake(&deep).message.is_empty(), "{deep}");
     }
     // What a person would write on a long line is not deep.
-    let wide = vec!["vitals.elapsed > 1"; 100].join(" && ");
+    let wide = vec!["vitals.elapsed > 1"; 80].join(" && ");
     assert!(Rules::compile(&rows(&row(&wide, "do = \"annotate\""))).is_ok());
     let many = row("true", "do = \"annotate\"").repeat(65);
     let errors = Rules::compile(&rows(&many)).unwrap_err();
