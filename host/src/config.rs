@@ -26,6 +26,7 @@ pub mod parse;
 pub mod people;
 pub mod policies;
 pub mod problem;
+pub mod profile;
 pub mod reaction;
 pub mod rule;
 pub mod session;
@@ -46,6 +47,7 @@ pub use outward::{Credential, RouteConfig, UpstreamConfig, WebhookConfig};
 pub use people::PeopleConfig;
 pub use policies::PoliciesConfig;
 pub use problem::{Problem, Problems};
+pub use profile::ProfileConfig;
 pub use reaction::{Occasion, Reaction};
 pub use rule::RuleConfig;
 pub use session::{Price, SessionConfig};
@@ -81,6 +83,8 @@ pub struct Config {
     pub limits: Limits,
     /// The operator's own answer to findings, in the order of the file.
     pub on_finding: Vec<OnFinding>,
+    /// What is wanted of a run. What it becomes is in `policy` and `rules`.
+    pub profile: ProfileConfig,
     /// The operator's own conditions, in the order of the file.
     pub rules: Vec<RuleConfig>,
     /// Where alerts go, by name.
@@ -122,6 +126,7 @@ impl Config {
             policy: BTreeMap::new(),
             limits: Limits::default(),
             on_finding: Vec::new(),
+            profile: ProfileConfig::default(),
             rules: Vec::new(),
             webhooks: Vec::new(),
             people: PeopleConfig::default(),

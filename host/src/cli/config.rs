@@ -15,6 +15,9 @@ pub enum ConfigCommand {
     Check {
         /// File to judge; without it, the one that `airlock serve` would use.
         file: Option<PathBuf>,
+        /// Show the policies and rules that [profile] becomes.
+        #[arg(long)]
+        expanded: bool,
     },
 }
 
@@ -23,7 +26,7 @@ pub enum ConfigCommand {
 /// # Errors
 /// The configuration is wrong (64).
 pub async fn run(global: &Global, command: &ConfigCommand) -> Result<(), Failure> {
-    let ConfigCommand::Check { file } = command;
+    let ConfigCommand::Check { file, expanded } = command;
     let path = match file.as_deref().or(global.config.as_deref()) {
         Some(path) => path.to_owned(),
         None => locate::find(None)?.ok_or_else(|| {
@@ -32,7 +35,7 @@ pub async fn run(global: &Global, command: &ConfigCommand) -> Result<(), Failure
     };
     let judged = locate::read(&path);
     if global.output == Output::Json {
-        println!("{}", report(&judged));
+        println!("{}", report(&judged, *expanded));
     }
     let config = judged.map_err(|problems| match global.output {
         Output::Json => Failure::usage(anyhow!("{} problems", problems.problems.len())),
@@ -47,14 +50,26 @@ pub async fn run(global: &Global, command: &ConfigCommand) -> Result<(), Failure
         for warning in config.warnings().into_iter().chain(missing) {
             println!("warning: {warning}");
         }
+        if *expanded {
+            match config.profile.expanded() {
+                text if text.is_empty() => println!("# there is no [profile]"),
+                text => print!("{text}"),
+            }
+        }
         println!("{}: good", path.display());
     }
     Ok(())
 }
 
-fn report(judged: &Result<crate::config::Config, Problems>) -> serde_json::Value {
+fn report(judged: &Result<crate::config::Config, Problems>, expanded: bool) -> serde_json::Value {
     match judged {
-        Ok(config) => json!({"good": true, "warnings": config.warnings(), "problems": []}),
+        Ok(config) => {
+            let mut report = json!({"good": true, "warnings": config.warnings(), "problems": []});
+            if expanded {
+                report["expanded"] = config.profile.expanded().into();
+            }
+            report
+        }
         Err(problems) => {
             let rows: Vec<_> = problems
                 .problems

@@ -14,6 +14,7 @@ use super::advice;
 use super::inside::inside;
 use super::problem::{Problem, Problems};
 use super::{Config, Source, rule, validate};
+use crate::reason::rules::MAX_RULES;
 
 const SECTIONS: &[&str] = &[
     "gateway",
@@ -29,6 +30,7 @@ const SECTIONS: &[&str] = &[
     "limits",
     "on_finding",
     "rule",
+    "profile",
     "webhook",
     "people",
     "session",
@@ -120,6 +122,7 @@ impl Reader<'_> {
         config.policy = self.entries("policy").into_iter().collect();
         config.routes = self.rows("route");
         config.on_finding = self.rows("on_finding");
+        config.profile = self.section("profile").unwrap_or_default();
         config.rules = self.rows("rule");
         for (n, rule) in config.rules.iter_mut().enumerate() {
             rule.number(n + 1);
@@ -161,6 +164,22 @@ impl Reader<'_> {
             let at = start..span.end;
             self.problems
                 .push(Problem::at(self.text, &at, &shown(&path), error.message));
+        }
+        let profile = config.profile.clone();
+        if let Err(wrong) = profile.apply(&mut config) {
+            for (path, message) in wrong {
+                let span = self.span(&path);
+                self.problems
+                    .push(Problem::at(self.text, &span, &shown(&path), message));
+            }
+        } else if self.problems.is_empty() && config.rules.len() > MAX_RULES {
+            let span = self.span(&["profile".to_owned()]);
+            let message = format!(
+                "with those that this becomes there are {} rules: at most {MAX_RULES}",
+                config.rules.len()
+            );
+            self.problems
+                .push(Problem::at(self.text, &span, "profile", message));
         }
         Some(config)
     }

@@ -11,6 +11,9 @@ use crate::policy::Mode;
 use crate::policy::spec::{OnFailure, is_name};
 use crate::reason::rules::{RuleError, Rules};
 
+/// Names that begin so are given to the rules that `[profile]` becomes.
+pub(super) const PROFILE: &str = "profile-";
+
 /// One row.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(try_from = "Row")]
@@ -71,6 +74,10 @@ pub(super) fn judge(rows: &[RuleConfig]) -> Result<(), Vec<RuleError>> {
         };
         if !is_name(&row.name) {
             wrong("a rule's name is 1 to 64 of a-z, 0-9 and -".to_owned());
+        } else if row.name.starts_with(PROFILE) {
+            wrong(format!(
+                "names that begin with {PROFILE} are the profile's: choose another"
+            ));
         } else if rows.iter().take(n).any(|other| other.name == row.name) {
             wrong(format!(
                 "another rule is named `{}`: name one of them otherwise",

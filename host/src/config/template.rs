@@ -65,7 +65,6 @@ mod tests {
         upstream.credential = Some(Credential::Own);
         upstream.key = Some(KeyRef::Env("OPENAI_API_KEY".into()));
         assert_eq!(config.upstreams, [("openai".to_owned(), upstream)]);
-        assert_eq!(config.policy.len(), 1);
         assert_eq!(
             config.policy["blocklist"].ask_quota,
             crate::policy::AskQuota::default()
@@ -77,8 +76,11 @@ mod tests {
             ..AskConfig::default()
         };
         assert_eq!(config.asks, [("summariser".to_owned(), asked)]);
+        // One entry, and the four policies that the profile sets.
+        assert_eq!(config.policy.len(), 5);
         assert_eq!(config.on_finding.len(), 1);
-        assert_eq!(config.rules.len(), 1);
+        // One row, and those of the profile and its subtask.
+        assert_eq!(config.rules.len(), 3);
     }
 
     /// The keys that a section knows, as serde tells them to somebody who gets one wrong.
@@ -135,6 +137,7 @@ mod tests {
         has(&["limits"], keys::<crate::policy::Limits>());
         has(&["webhook", "ops"], keys::<WebhookConfig>());
         has(&["people"], keys::<PeopleConfig>());
+        has(&["profile"], keys::<ProfileConfig>());
         has(&["session"], keys::<SessionConfig>());
         has(&["price", "my-model"], keys::<Price>());
         // Of these only one can stand there at a time.

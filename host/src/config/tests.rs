@@ -272,7 +272,7 @@ fn each_mistake_is_told_with_its_place_and_what_to_do() {
         (
             "[[rule]]\nwhen = \"vitals.elapsd > 5\"\ndo = \"stop\"\n",
             2,
-            9,
+            15,
             &["rule[0].when", "did you mean `elapsed`"],
         ),
         (
@@ -284,7 +284,7 @@ fn each_mistake_is_told_with_its_place_and_what_to_do() {
         (
             "[[rule]]\nwhen = \"session.tenant == \\\"a\\\" && )\"\ndo = \"stop\"\n",
             2,
-            35,
+            36,
             &["this is no CEL"],
         ),
         (

@@ -106,6 +106,7 @@ fn difference(now: &Config, next: &Config) -> Reloaded {
         ("policy", now.policy != next.policy),
         ("on_finding", now.on_finding != next.on_finding),
         ("rule", now.rules != next.rules),
+        ("profile", now.profile != next.profile),
         ("webhook", now.webhooks != next.webhooks),
         ("people", now.people != next.people),
         ("session", now.session != next.session),
