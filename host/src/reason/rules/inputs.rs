@@ -272,8 +272,11 @@ pub static INPUTS: &[Input] = &[
     input("checkpoint", Source::Checkpoint, text, false, Exchange, Points::ALL),
 ];
 
+/// A field of a finding: its name and type.
+type Field = (&'static str, fn() -> Kind);
+
 /// What a finding has.
-pub static FINDING: &[(&str, fn() -> Kind)] = &[
+pub static FINDING: &[Field] = &[
     ("policy", text),
     ("kind", text),
     ("severity", text),
