@@ -175,11 +175,10 @@ impl Exchange {
                 _ => None,
             });
         let duration = arrived.unwrap_or_default();
-        let calls = self.view.messages.iter().flat_map(|m| &m.tool_calls);
+        let mut calls = self.view.messages.iter().flat_map(|m| &m.tool_calls);
         let name = calls
-            .filter(|made| made.id == call)
+            .rfind(|made| made.id == call)
             .map(|made| made.name.clone())
-            .last()
             .unwrap_or_default();
         let failed = states_failure(text);
         let content = self.session.contents.keep(self.number, text);
