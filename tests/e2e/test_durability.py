@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import shutil
 import sqlite3
+from typing import Any
 
 import httpx
 import openai
 import pytest
 
-from airlock import Airlock, SESSION_HEADER, exchange_texts, new_session, of
+from airlock import Airlock, SESSION_HEADER, exchange_texts, interventions, new_session, of
 from conftest import Makers
 from harness import ROOT, Simulator, body, frames, script, wait_for
-from policies import FORBIDDEN, blocklist
+from policies import FORBIDDEN, blocklist, tool_errors
 
 BUILT = ROOT / "target" / "policies"
 STREAMS = 200
@@ -154,3 +155,26 @@ def test_after_a_power_cut_the_timeline_is_whole(make: Makers, simulator: Simula
     assert airlock.post(body(text="again"), cut).status_code == 200
     later = airlock.ended(cut)
     assert len(later) > len(events) and len(of(later, "session-opened")) == 1
+
+
+def test_after_a_kill_a_session_and_its_policies_go_on(make: Makers, simulator: Simulator) -> None:
+    airlock = make.airlock(simulator, tool_errors(1))
+    session = new_session()
+
+    def failed(calls: int) -> dict[str, Any]:
+        """A conversation in which so many tool calls failed."""
+        messages: list[dict[str, Any]] = [{"role": "user", "content": "go on"}]
+        for n in range(calls):
+            made = {"id": f"c{n}", "type": "function", "function": {"name": "search", "arguments": "{}"}}
+            messages.append({"role": "assistant", "content": None, "tool_calls": [made]})
+            messages.append({"role": "tool", "tool_call_id": f"c{n}", "content": f"Error: refused {n}"})
+        return {"model": "sim-echo", "messages": messages}
+
+    assert airlock.post(failed(1), session).status_code == 200
+    assert interventions(airlock.ended(session)) == [], "one failure is accepted"
+    airlock.kill()
+    airlock.start()
+    assert airlock.post(failed(2), session).status_code == 200
+    events = airlock.ended(session, 2)
+    assert ("tool-errors", "inject", "applied") in interventions(events), "the first failure was not forgotten"
+    assert len(of(events, "tool-result")) == 2, "known messages are not told again"

@@ -18,8 +18,9 @@ use super::event::Usage;
 use super::key::SessionId;
 use crate::store::{LedgerRow, SavedSession, Store};
 
-/// Tokens of output that are made durable at a time, for each open exchange. At 100 tokens a second the next lease is asked for
-/// more than a second before it is needed; after a crash at most so many tokens an exchange are charged without having been used.
+/// Tokens of output that are made durable at a time, for each open exchange, while its answer is short. At 100 tokens a
+/// second the next lease is asked for more than a second before it is needed; after a crash at most so many tokens an
+/// exchange, or a quarter of its answer if that is more, are charged without having been used.
 pub const LEASE: u64 = 256;
 
 /// How long a stream with a limit waits for its lease to be durable before it gives up.
@@ -503,6 +504,12 @@ impl Open {
         }
     }
 
+    /// Tokens that it leases next. They grow with the answer, so that a long one asks the disk ever more rarely: 10,000
+    /// tokens some 30 times, not 80, and never with less time left for it.
+    fn lease(&self) -> u64 {
+        LEASE.max(self.output / 4)
+    }
+
     /// Cost in millionths of microdollars, so that cheap tokens are not rounded one by one.
     fn picos(&self) -> u128 {
         u128::from(self.input) * u128::from(self.prices.input)
@@ -573,13 +580,15 @@ impl Account {
 
     /// The mark to ask for when `needed` is about to be used: a lease more for every open exchange, at the price of this one.
     fn ahead(&self, needed: Spend, open: Open) -> Spend {
-        let mark = needed.plus(self.leases(LEASE, open)).capped(self.limits());
+        let mark = needed
+            .plus(self.leases(open.lease(), open))
+            .capped(self.limits());
         mark.max(needed).max(self.mark)
     }
 
     /// Whether half of what is leased is used when `needed` is.
     fn runs_low(&self, needed: Spend, open: Open) -> bool {
-        !self.is_durable(needed.plus(self.leases(LEASE / 2, open)))
+        !self.is_durable(needed.plus(self.leases(open.lease() / 2, open)))
     }
 
     fn leases(&self, tokens: u64, open: Open) -> Spend {

@@ -294,6 +294,27 @@ fn nothing_is_let_through_before_it_is_durable_and_renewal_runs_ahead() {
 }
 
 #[tokio::test]
+async fn a_long_answer_asks_the_disk_ever_more_rarely() {
+    let disk = Arc::new(Disk::default());
+    let ledger = ledger(&disk, tokens(1_000_000));
+    ledger.reserve_input(1, 100, FREE).await.unwrap();
+    let mut commits = Vec::new();
+    for half in 0..2 {
+        let before = disk.commits.load(Ordering::Relaxed);
+        for _ in 0..5_000 {
+            assert_eq!(ledger.lease(1, 1).await.unwrap(), 1);
+        }
+        commits.push(disk.commits.load(Ordering::Relaxed) - before);
+        // After a crash at most a quarter more than was used is charged, and what is asked for meanwhile.
+        let used = 5_000 * (half + 1);
+        let ahead = disk.row().reserved_tokens - 100 - used;
+        assert!(ahead <= used / 4 + LEASE, "{ahead} of {used}");
+    }
+    assert!(commits[1] * 2 <= commits[0], "{commits:?}");
+    assert!(commits[0] + commits[1] <= 40, "{commits:?}");
+}
+
+#[tokio::test]
 async fn a_disk_that_fails_stops_the_stream_and_recovery_resumes() {
     let disk = Arc::new(Disk::default());
     disk.fails.store(true, Ordering::Relaxed);

@@ -106,6 +106,9 @@ fn added(with: u64, without: u64) -> f64 {
 /// Prints both tables. The second one says what a policy costs by itself.
 pub fn print(rows: &[Row], costs: &Costs, idle: &Idle) {
     for load in Load::ALL {
+        if rows.iter().all(|row| row.load != load) {
+            continue;
+        }
         let what = match load {
             Load::Whole => "whole answers, one after the other (first = the whole answer)",
             Load::Full => "streams of 200 chunks at full speed, one after the other",
@@ -172,7 +175,9 @@ pub fn print(rows: &[Row], costs: &Costs, idle: &Idle) {
         "  file replaced to generation serving  {:>8.0} ms",
         costs.reload.p50 as f64 / 1e6
     );
-    println!("\nsessions with 8 policies that nobody uses");
+    println!(
+        "\nsessions with 8 policies that nobody uses (with the places for instances, which stay in memory)"
+    );
     for (count, rss) in SESSIONS.into_iter().zip(idle.rss_kib) {
         println!(
             "  memory at {count:>6} hibernating        {:>8.1} MiB, {:.1} KiB each",
