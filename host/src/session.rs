@@ -1,6 +1,7 @@
 //! One agent's run: its timeline, its conversation as the client tells it, its policies' seats, its ledger.
 //! Knows no HTTP.
 
+pub mod circuits;
 pub mod content;
 pub mod conversation;
 pub mod declared;

@@ -3,7 +3,7 @@
 //! In one slot the strongest wins; the order of the policies breaks ties; losers are recorded as superseded.
 
 use super::name::name;
-use crate::contract::types::{self as wit, Action, Scope};
+use crate::contract::types::{self as wit, Action, Item, Scope};
 use crate::reason::plan::Plan;
 use crate::reason::round::{By, Order};
 use crate::session::event::{Channel, Place};
@@ -46,6 +46,10 @@ enum Slot {
     /// The result of this tool call.
     Result(String),
     Range(Place, u32, u32),
+    /// A tool call, by its id.
+    Call(String),
+    /// The request, or held text.
+    Item(&'static str),
 }
 
 /// Rules on all orders of one checkpoint. Gives them back strongest first, so that carrying them out in this order is right.
@@ -169,10 +173,17 @@ fn impossible(action: &Action, phase: Phase) -> Option<String> {
             Some("`none` is not a channel".to_owned())
         }
         Action::ReplaceRange(_) => None,
-        Action::Retry(_) if phase != Phase::Failed => {
-            Some("only a call that failed can be repeated".to_owned())
+        Action::Retry(_) if phase == Phase::Request => {
+            Some("only a call that was sent can be repeated".to_owned())
         }
-        Action::Retry(_) => None,
+        Action::DenyToolCall(_) | Action::RewriteToolCall(_) if phase != Phase::Generating => {
+            Some("no generation is under way that could bear a tool call".to_owned())
+        }
+        Action::Retry(_)
+        | Action::DenyToolCall(_)
+        | Action::RewriteToolCall(_)
+        | Action::HoldForPerson(_)
+        | Action::OpenCircuit(_) => None,
         other => Some(format!(
             "`{}` is not available in this version of Airlock",
             name(other)
@@ -180,16 +191,19 @@ fn impossible(action: &Action, phase: Phase) -> Option<String> {
     }
 }
 
-/// Strongest first: block, stop, answer locally, replace, evict, rewrite, retry, reroute, set parameters; the rest contests
-/// nothing. Of changes to one message the one that leaves the model less of it wins.
+/// Strongest first: block, stop, hold, deny, answer locally, replace, evict, rewrite, retry, reroute, set parameters; the
+/// rest contests nothing. Of changes to one message the one that leaves the model less of it wins.
 fn strength(action: &Action) -> u8 {
     match action {
         Action::Block(_) => 100,
         Action::Stop(_) => 90,
+        Action::HoldForPerson(_) => 80,
+        Action::DenyToolCall(_) => 70,
         Action::AnswerLocally(_) => 60,
         Action::ReplaceRange(_) | Action::ReplaceMessages(_) => 50,
         Action::EvictMessage(_) => 48,
         Action::EditMessage(_) | Action::SubstituteToolResult(_) => 45,
+        Action::RewriteToolCall(_) => 40,
         Action::Retry(_) => 30,
         Action::Route(_) => 20,
         Action::SetParameters(_) => 10,
@@ -203,6 +217,14 @@ fn slot(action: &Action) -> Slot {
             Slot::Fate
         }
         Action::Route(_) => Slot::Route,
+        Action::DenyToolCall(x) => Slot::Call(x.id.clone()),
+        Action::RewriteToolCall(x) => Slot::Call(x.id.clone()),
+        Action::HoldForPerson(x) => match &x.item {
+            Item::ToolCall(id) => Slot::Call(id.clone()),
+            Item::Request => Slot::Item("request"),
+            Item::Text => Slot::Item("text"),
+            Item::ToolResult(_) | Item::Other(_) => Slot::Own,
+        },
         Action::SetParameters(x) => {
             Slot::Parameters(x.set.iter().map(|(name, _)| name.clone()).collect())
         }
@@ -414,14 +436,13 @@ mod tests {
         );
         assert!(
             refused(
-                Action::OpenCircuit(wit::Circuit {
-                    tool: "t".into(),
-                    cooldown_ms: 1,
-                    answer: String::new()
+                Action::Steer(wit::Steering {
+                    instruction: "x".into(),
+                    keep_held: false
                 }),
                 Phase::Request
             )
-            .contains("`open-circuit`")
+            .contains("`steer`")
         );
         assert!(
             refused(
@@ -430,9 +451,9 @@ mod tests {
                     model: String::new(),
                     after_ms: 0
                 }),
-                Phase::Generating
+                Phase::Request
             )
-            .contains("failed")
+            .contains("sent")
         );
     }
 

@@ -21,6 +21,9 @@ pub struct GatewayConfig {
     pub max_concurrent: u32,
     /// Longest request body in bytes.
     pub max_body_bytes: usize,
+    /// How often a client reads a comment while its answer is held for a person, in milliseconds: 100 to 60,000. Proxies
+    /// close connections that are silent for a minute.
+    pub keep_alive_ms: u64,
     /// How long open streams may go on after a signal to stop, in milliseconds.
     pub drain_timeout_ms: u64,
 }
@@ -36,6 +39,7 @@ impl Default for GatewayConfig {
             max_concurrent: 1024,
             // A conversation with a dozen inline images fits; a body that exhausts memory does not.
             max_body_bytes: 64 * 1024 * 1024,
+            keep_alive_ms: 15_000,
             drain_timeout_ms: 30_000,
         }
     }

@@ -86,6 +86,19 @@ pub trait Dialect: Send + Sync {
     /// As [`Dialect::edit_frame`].
     fn edit_body(&self, body: &[u8], edits: &[TextEdit]) -> Result<Vec<u8>, EditError>;
 
+    /// The frame as it stands in a stream that is put together from several rounds, or that lacks some of its calls.
+    /// `None` if nothing remains of it.
+    ///
+    /// # Errors
+    /// The frame cannot be decoded.
+    fn splice_frame(&self, frame: &[u8], splice: &Splice<'_>) -> Result<Option<Bytes>, EditError>;
+
+    /// As [`Dialect::splice_frame`], for a body.
+    ///
+    /// # Errors
+    /// As [`Dialect::splice_frame`].
+    fn splice_body(&self, body: &[u8], splice: &Splice<'_>) -> Result<Vec<u8>, EditError>;
+
     /// Whether the frame says nothing but the usage: it is not passed on to a client that did not ask for it.
     /// Worth calling only for frames that gave [`Piece::Usage`].
     fn is_usage_only(&self, frame: &Frame) -> bool;
@@ -191,6 +204,35 @@ pub struct TextEdit {
     pub place: Place,
     /// In place of all text that the frame or body has there; empty drops it.
     pub text: String,
+}
+
+/// What makes a frame or body of one round a part of what the client sees.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Splice<'a> {
+    /// Ids of the stream that the client reads, if the frame comes from another call than the one that began it. Who
+    /// speaks was said then, and is not said again.
+    pub identity: Option<&'a Identity>,
+    /// Calls that are to be left out, renumbered or rewritten.
+    pub calls: Vec<CallEdit>,
+    /// Text of earlier rounds, to stand before the body's own. Bodies only.
+    pub before: Vec<TextEdit>,
+    /// Usage of all rounds, in place of the round's own.
+    pub usage: Option<Usage>,
+    /// Whether the answer goes on after this frame: its finish reason is taken out.
+    pub goes_on: bool,
+}
+
+/// A change to one tool call of a frame or body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallEdit {
+    /// Index of the choice.
+    pub choice: u16,
+    /// Index that the upstream gave the call.
+    pub index: u16,
+    /// Index that the client sees; `None` leaves the call out.
+    pub to: Option<u16>,
+    /// Arguments in place of those in this frame or body.
+    pub arguments: Option<String>,
 }
 
 /// How Airlock ends a response.

@@ -13,11 +13,16 @@ mod deadline;
 mod hold;
 mod kept;
 mod measure;
+mod park;
 mod prepare;
 mod relay;
+mod round;
 mod rule;
 mod shape;
 mod stream;
+mod tools;
+mod waiting;
+mod whole;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,7 +42,7 @@ use super::resolve;
 use crate::session::event::{FailureKind, Status};
 use crate::session::ledger::Limits;
 use crate::session::timeline::now;
-use crate::upstream::{Attempt, Outgoing, Target, UpstreamError, headers};
+use crate::upstream::{Attempt, Full, Outgoing, Target, UpstreamError, headers};
 use arrival::Arrival;
 use conclude::{Form, error_response};
 use conduct::{Exchange, Fate};
@@ -118,7 +123,6 @@ pub async fn handle(State(app): State<Arc<App>>, request: Request<Body>) -> Resp
         }
     };
     session.ledger.allocate(arrival.allocation());
-    let retries = resolve::client_retries(&head.headers);
     let digest = resolve::body_digest(&body);
     let tokens = admission::estimate(&view);
     let mut exchange = Exchange::begin(
@@ -127,19 +131,20 @@ pub async fn handle(State(app): State<Arc<App>>, request: Request<Body>) -> Resp
         dialect,
         view,
         digest,
-        retries,
+        &head.headers,
         arrival.declared,
     );
     exchange.admitted(permit, arrival.deadline);
-    Call {
+    let call = Call {
         exchange,
         settings,
         body,
         head: head.headers,
         tokens,
-    }
-    .run()
-    .await
+        redirect: None,
+        retries: 0,
+    };
+    waiting::run(call).await
 }
 
 /// A call on its way.
@@ -150,6 +155,28 @@ struct Call {
     head: HeaderMap,
     /// Estimate of what it will use.
     tokens: u64,
+    /// Upstream and model to which a retry was ordered.
+    redirect: Option<(String, String)>,
+    /// Retries that policies ordered so far.
+    retries: u32,
+}
+
+/// What became of asking an upstream.
+enum Reached {
+    /// A good answer begins.
+    Answer(Box<crate::upstream::Response>),
+    /// The upstream's own error.
+    Error {
+        status: StatusCode,
+        headers: HeaderMap,
+        bytes: Bytes,
+    },
+    /// No upstream has room for it.
+    Full(Full),
+    /// Airlock has no answer.
+    Refused(ClientError),
+    /// Policies decided otherwise: see the exchange's fate.
+    Decided,
 }
 
 /// What waiting for an upstream brought.
@@ -162,108 +189,179 @@ enum Arrived {
 
 impl Call {
     async fn run(mut self) -> Response<Body> {
-        let mut redirect: Option<(String, String)> = None;
-        for _ in 0..=MAX_ORDERED_RETRIES {
-            let ordered = redirect.take();
-            let targets = match self.targets(ordered.clone()) {
-                Ok(targets) => targets,
-                Err(message) => {
-                    self.exchange.end(Status::Failed);
-                    return refuse(
-                        StatusCode::NOT_FOUND,
-                        FailureKind::Other,
-                        "airlock_no_route",
-                        message,
-                    );
-                }
-            };
-            if let Some(first) = targets.first() {
-                self.exchange.requested(&first.upstream, &first.model);
+        match self.reach().await {
+            Reached::Answer(answer) => self.answered(*answer).await,
+            Reached::Error {
+                status,
+                headers,
+                bytes,
+            } => {
+                self.exchange.end(Status::Failed);
+                let mut response = Response::new(Body::from(bytes));
+                *response.status_mut() = status;
+                *response.headers_mut() = self.headers(&headers);
+                response
             }
-            if self.exchange.fate.is_some() {
-                return self.exchange.conclude_unsent().await;
+            Reached::Full(full) => {
+                self.exchange.end(Status::Failed);
+                admission::refused(&full)
             }
-            // The checkpoint may have ordered another route. Where a retry was sent stays: retry is stronger than route.
-            let targets = match self.targets(ordered) {
-                Ok(ordered) if self.exchange.changes_route() => ordered,
-                _ => targets,
-            };
-            let room = match self.reserve(&targets).await {
-                Ok(room) => room,
-                Err(error) => {
-                    self.exchange.over_budget(&error);
-                    return self.exchange.conclude_unsent().await;
-                }
-            };
-            match self.send(&targets, room).await {
-                Arrived::Decided => return self.exchange.conclude_unsent().await,
-                Arrived::Answer(answer) if answer.status.is_success() => {
-                    return self.answered(*answer).await;
-                }
-                Arrived::Answer(answer) => {
-                    let (status, upstream_headers) = (answer.status, answer.headers.clone());
-                    let bytes = relay::collect(answer.body, MAX_ERROR_BYTES)
-                        .await
-                        .unwrap_or_default();
-                    let failure = self.exchange.read_error(status.as_u16(), &bytes);
-                    let retryable = status.as_u16() == 429 || status.is_server_error();
-                    self.exchange.failed(&failure, retryable);
-                    if self.exchange.fate.is_none() {
-                        self.exchange.end(Status::Failed);
-                        let mut response = Response::new(Body::from(bytes));
-                        *response.status_mut() = status;
-                        *response.headers_mut() = self.headers(&upstream_headers);
-                        return response;
-                    }
-                }
-                Arrived::Error(error) => {
-                    let failure = Failure {
-                        status: error.status().as_u16(),
-                        kind: error.kind(),
-                        message: error.to_string(),
-                    };
-                    self.exchange.failed(&failure, error.retryable());
-                    if self.exchange.fate.is_none() {
-                        self.exchange.end(Status::Failed);
-                        if let UpstreamError::Full(full) = &error {
-                            return admission::refused(full);
-                        }
-                        return refuse(
-                            error.status(),
-                            error.kind(),
-                            "airlock_upstream",
-                            error.to_string(),
-                        );
-                    }
-                }
+            Reached::Refused(error) => {
+                self.exchange.end(Status::Failed);
+                error_response(&DIALECT, &error, Form::Error)
             }
-            match self.exchange.fate.take() {
-                Some(Fate::Retry {
-                    upstream,
-                    model,
-                    after_ms,
-                }) => {
-                    tokio::time::sleep(Duration::from_millis(after_ms.min(10_000).into())).await;
-                    self.exchange.retrying();
-                    redirect = Some((upstream, model));
-                }
-                fate => {
-                    self.exchange.fate = fate;
-                    return self.exchange.conclude_unsent().await;
-                }
-            }
+            Reached::Decided => self.conclude_unsent().await,
         }
-        self.exchange.end(Status::Failed);
+    }
+
+    /// Asks an upstream for the present round, and again as often as policies order it.
+    async fn reach(&mut self) -> Reached {
+        loop {
+            let reached = self.try_once().await;
+            let Some(Fate::Retry {
+                upstream,
+                model,
+                after_ms,
+            }) = self.exchange.fate.clone()
+            else {
+                return reached;
+            };
+            self.exchange.fate = None;
+            if !self.may_retry() {
+                return Reached::Refused(self.too_many_retries());
+            }
+            self.again(upstream, model, after_ms).await;
+        }
+    }
+
+    /// Whether policies may order another retry of this call.
+    fn may_retry(&self) -> bool {
+        self.retries < MAX_ORDERED_RETRIES
+    }
+
+    fn too_many_retries(&self) -> ClientError {
         let message = format!(
             "the call failed {} times, each retry ordered by a policy",
-            MAX_ORDERED_RETRIES + 1
+            self.retries + 1
         );
-        refuse(
+        refusal(
             StatusCode::BAD_GATEWAY,
             FailureKind::Upstream,
             "airlock_upstream",
             message,
         )
+    }
+
+    /// A retry that a policy ordered.
+    async fn again(&mut self, upstream: String, model: String, after_ms: u32) {
+        tokio::time::sleep(Duration::from_millis(after_ms.min(10_000).into())).await;
+        self.retries += 1;
+        self.exchange.retrying();
+        self.redirect = Some((upstream, model));
+    }
+
+    async fn try_once(&mut self) -> Reached {
+        let ordered = self.redirect.take();
+        let targets = match self.targets(ordered.clone()) {
+            Ok(targets) => targets,
+            Err(message) => {
+                return Reached::Refused(refusal(
+                    StatusCode::NOT_FOUND,
+                    FailureKind::Other,
+                    "airlock_no_route",
+                    message,
+                ));
+            }
+        };
+        if let Some(first) = targets.first() {
+            self.exchange.requested(&first.upstream, &first.model);
+        }
+        self.exchange.wait_for_answers().await;
+        if self.exchange.fate.is_some() {
+            return Reached::Decided;
+        }
+        // The checkpoint may have ordered another route. Where a retry was sent stays: retry is stronger than route.
+        let targets = match self.targets(ordered) {
+            Ok(ordered) if self.exchange.changes_route() => ordered,
+            _ => targets,
+        };
+        let room = match self.reserve(&targets).await {
+            Ok(room) => room,
+            Err(error) => {
+                self.exchange.over_budget(&error);
+                return Reached::Decided;
+            }
+        };
+        match self.send(&targets, room).await {
+            Arrived::Decided => Reached::Decided,
+            Arrived::Answer(answer) if answer.status.is_success() => {
+                self.exchange.answered();
+                Reached::Answer(answer)
+            }
+            Arrived::Answer(answer) => {
+                let (status, headers) = (answer.status, answer.headers.clone());
+                let bytes = relay::collect(answer.body, MAX_ERROR_BYTES)
+                    .await
+                    .unwrap_or_default();
+                let failure = self.exchange.read_error(status.as_u16(), &bytes);
+                let retryable = status.as_u16() == 429 || status.is_server_error();
+                self.exchange.failed(&failure, retryable);
+                if self.exchange.fate.is_some() {
+                    return Reached::Decided;
+                }
+                Reached::Error {
+                    status,
+                    headers,
+                    bytes,
+                }
+            }
+            Arrived::Error(error) => {
+                let failure = Failure {
+                    status: error.status().as_u16(),
+                    kind: error.kind(),
+                    message: error.to_string(),
+                };
+                self.exchange.failed(&failure, error.retryable());
+                if self.exchange.fate.is_some() {
+                    return Reached::Decided;
+                }
+                let message = error.to_string();
+                match error {
+                    UpstreamError::Full(full) => Reached::Full(full),
+                    error => Reached::Refused(refusal(
+                        error.status(),
+                        error.kind(),
+                        "airlock_upstream",
+                        message,
+                    )),
+                }
+            }
+        }
+    }
+
+    /// Asks for the next round of an answer that has begun. `None` where that is not how it goes on: what the client is
+    /// told then is in the exchange's fate, or is the error.
+    async fn go_on(&mut self) -> Result<Option<crate::upstream::Body>, ClientError> {
+        match self.reach().await {
+            Reached::Answer(answer) => Ok(Some(answer.body)),
+            Reached::Decided => Ok(None),
+            Reached::Refused(error) => Err(error),
+            Reached::Full(full) => Err(refusal(
+                StatusCode::TOO_MANY_REQUESTS,
+                FailureKind::RateLimit,
+                "airlock_rate_limit",
+                full.to_string(),
+            )),
+            Reached::Error { status, bytes, .. } => {
+                let failure = self.exchange.read_error(status.as_u16(), &bytes);
+                Err(ClientError {
+                    status: status.as_u16(),
+                    kind: failure.kind,
+                    message: failure.message,
+                    code: "airlock_upstream".to_owned(),
+                })
+            }
+        }
     }
 
     /// Where the call goes: what was ordered for it or its session, else by the routes.
@@ -340,8 +438,7 @@ impl Call {
                         Ok(answer) => Arrived::Answer(Box::new(answer)),
                         Err(error) => Arrived::Error(error),
                     },
-                    () = until(self.exchange.next_due()) => {
-                        self.exchange.tick();
+                    () = self.exchange.stir() => {
                         if self.exchange.fate.is_some() {
                             break Arrived::Decided;
                         }
@@ -369,8 +466,7 @@ impl Call {
         arrived
     }
 
-    async fn answered(mut self, answer: crate::upstream::Response) -> Response<Body> {
-        self.exchange.answered();
+    async fn answered(self, answer: crate::upstream::Response) -> Response<Body> {
         let mut out = self.headers(&answer.headers);
         let is_stream = answer
             .headers
@@ -378,41 +474,26 @@ impl Call {
             .and_then(|v| v.to_str().ok())
             .is_some_and(|v| v.trim_start().starts_with("text/event-stream"));
         if is_stream {
-            let stream = relay::Relay::new(self.exchange, answer.body);
+            let stream = relay::Relay::new(self, answer.body);
             let mut response = Response::new(Body::from_stream(stream.into_stream()));
             *response.status_mut() = answer.status;
             *response.headers_mut() = out;
             return response;
         }
-        let collected =
-            relay::collect_ticking(&mut self.exchange, answer.body, MAX_ANSWER_BYTES).await;
-        match collected {
-            Ok(Some(body)) => {
-                let (status, body) = self.exchange.conclude_body(body, answer.status).await;
-                if status != answer.status {
-                    out.remove(header::CONTENT_TYPE);
-                    out.insert(
-                        header::CONTENT_TYPE,
-                        HeaderValue::from_static("application/json"),
-                    );
-                }
-                let mut response = Response::new(body);
-                *response.status_mut() = status;
-                *response.headers_mut() = out;
-                response
-            }
-            Ok(None) => self.exchange.conclude_unsent().await,
-            Err(message) => {
-                let failure = self.exchange.broke(message, FailureKind::Connection);
-                self.exchange.end(Status::Failed);
-                refuse(
-                    StatusCode::BAD_GATEWAY,
-                    failure.kind,
-                    "airlock_upstream",
-                    failure.message,
-                )
-            }
+        let upstream_status = answer.status;
+        let mut response = self.whole(answer).await;
+        if response.status() != upstream_status {
+            out.remove(header::CONTENT_TYPE);
+            out.insert(
+                header::CONTENT_TYPE,
+                HeaderValue::from_static("application/json"),
+            );
         }
+        for (name, value) in response.headers() {
+            out.insert(name, value.clone());
+        }
+        *response.headers_mut() = out;
+        response
     }
 
     fn headers(&self, upstream: &HeaderMap) -> HeaderMap {
@@ -429,16 +510,16 @@ async fn until(due: Option<u64>) {
 }
 
 fn refuse(status: StatusCode, kind: FailureKind, code: &str, message: String) -> Response<Body> {
-    error_response(
-        &DIALECT,
-        &ClientError {
-            status: status.as_u16(),
-            kind,
-            message,
-            code: code.to_owned(),
-        },
-        Form::Error,
-    )
+    error_response(&DIALECT, &refusal(status, kind, code, message), Form::Error)
+}
+
+fn refusal(status: StatusCode, kind: FailureKind, code: &str, message: String) -> ClientError {
+    ClientError {
+        status: status.as_u16(),
+        kind,
+        message,
+        code: code.to_owned(),
+    }
 }
 
 fn session_limits(settings: &Settings) -> Limits {

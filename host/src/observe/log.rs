@@ -53,6 +53,8 @@ pub struct Item {
     pub tokens: u32,
     /// Policy (index in the set) whose action caused this; it is not woken by it.
     pub cause: Option<usize>,
+    /// The only policy that is told, for what concerns no other.
+    only: Option<usize>,
     end: u32,
     detail: Option<Box<Detail>>,
 }
@@ -140,9 +142,25 @@ impl Log {
             offset: 0,
             tokens: 0,
             cause,
+            only: None,
             end: self.text.len() as u32,
             detail: detail.map(Box::new),
         });
+    }
+
+    /// Adds what concerns one policy alone, and is told to it whatever it wants to see.
+    pub fn push_for(
+        &mut self,
+        reader: usize,
+        seq: u64,
+        at: Micros,
+        kind: EventKind,
+        detail: Detail,
+    ) {
+        self.push(seq, at, kind, "", Some(detail), None);
+        if let Some(item) = self.items.last_mut() {
+            item.only = Some(reader);
+        }
     }
 
     /// Adds a complete tool call.
@@ -153,8 +171,9 @@ impl Log {
         place: Place,
         arguments: &str,
         detail: Detail,
+        cause: Option<usize>,
     ) {
-        self.push(seq, at, EventKind::ToolCall, arguments, Some(detail), None);
+        self.push(seq, at, EventKind::ToolCall, arguments, Some(detail), cause);
         if let Some(item) = self.items.last_mut() {
             item.place = Some(place);
         }
@@ -196,9 +215,10 @@ impl Log {
             .unwrap_or_default()
     }
 
-    /// Everything since `cursor` that a policy with these `kinds` is told.
+    /// Everything since `cursor` that the policy `reader`, with these `kinds`, is told.
     pub fn batch(
         &self,
+        reader: usize,
         cursor: usize,
         kinds: Kinds,
         checkpoint: Checkpoint,
@@ -218,12 +238,10 @@ impl Log {
         };
         let mut origins = Origins::default();
         let mut joins: Option<(Place, u32)> = None;
-        for (i, item) in self
-            .since(cursor)
-            .iter()
-            .enumerate()
-            .filter(|(_, item)| kinds.has(item.kind))
-        {
+        for (i, item) in self.since(cursor).iter().enumerate().filter(|(_, item)| {
+            item.only
+                .map_or(kinds.has(item.kind), |only| only == reader)
+        }) {
             let text = self.text_of(cursor + i);
             batch.text.push_str(text);
             let text_end = batch.text.len() as u32;
@@ -336,7 +354,7 @@ mod tests {
 
     #[test]
     fn consecutive_text_of_one_place_is_one_event() {
-        let (batch, origins) = sample().batch(0, Kinds::ALL, Checkpoint::Stream, 1, vec![]);
+        let (batch, origins) = sample().batch(0, 0, Kinds::ALL, Checkpoint::Stream, 1, vec![]);
         assert_eq!(batch.text, "first tryhmHéllom");
         assert_eq!(batch.text_bytes as usize, batch.text.len());
         assert_eq!(
@@ -358,6 +376,7 @@ mod tests {
     fn kinds_that_a_policy_does_not_see_take_no_room() {
         let log = sample();
         let (batch, _) = log.batch(
+            0,
             2,
             Kinds::of(&[EventKind::Text]),
             Checkpoint::Stream,
@@ -366,6 +385,7 @@ mod tests {
         );
         assert_eq!(batch.text, "Héllom");
         let (batch, origins) = log.batch(
+            0,
             0,
             Kinds::of(&[EventKind::Answer]),
             Checkpoint::Stream,

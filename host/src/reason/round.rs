@@ -132,9 +132,14 @@ impl Round<'_> {
         let (entry, cursor) = (watcher.entry, watcher.cursor);
         let (generation, wants) = (self.plan.entries.get(entry)?, self.plan.wants.get(entry)?);
         let matches = watcher.told(self.log.len(), now);
-        let (batch, origins) =
-            self.log
-                .batch(cursor, wants.sees, checkpoint, self.exchange, matches);
+        let (batch, origins) = self.log.batch(
+            entry,
+            cursor,
+            wants.sees,
+            checkpoint,
+            self.exchange,
+            matches,
+        );
         let batch = Arc::new(batch);
         let called = std::time::Instant::now();
         let answer = {
@@ -245,9 +250,9 @@ impl Round<'_> {
                 .iter()
                 .filter(|(kind, _)| sees.has(*kind) && generation.sees(*kind))
                 .fold(Kinds::default(), |set, (kind, _)| set.with(*kind));
-            let (batch, origins) = self
-                .log
-                .batch(cursor, sees, checkpoint, self.exchange, matches);
+            let (batch, origins) =
+                self.log
+                    .batch(entry, cursor, sees, checkpoint, self.exchange, matches);
             let situation = Situation { findings, batch };
             let called = std::time::Instant::now();
             let Some(seat) = self.seats.get(entry) else {

@@ -135,6 +135,14 @@ impl Watcher {
         std::mem::take(&mut self.matches)
     }
 
+    /// The generation begins anew: nothing of the former one counts.
+    pub fn start_over(&mut self) {
+        self.marks.clear();
+        self.matches.clear();
+        self.tokens = 0;
+        self.untold_since = None;
+    }
+
     /// Its marks move; never backwards.
     pub fn mark(&mut self, marks: &[ReleaseMark]) {
         for mark in marks {

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
+use super::circuits::Circuits;
 use super::content::Contents;
 use super::conversation::{Conversation, Digest};
 use super::event::{Body, Micros};
@@ -76,6 +77,8 @@ pub struct State {
     pub newest_tool: Option<Arc<Track>>,
     /// What policies changed for the rest of the session.
     pub overlay: Overlay,
+    /// Tools that are not called for a while.
+    pub circuits: Circuits,
     /// Thresholds that were crossed, by policy.
     pub fired: HashMap<Arc<str>, Vec<bool>>,
     /// Exchanges that are under way.
@@ -107,6 +110,8 @@ struct Saved {
     overlay: Overlay,
     #[serde(default)]
     fired: HashMap<String, Vec<bool>>,
+    #[serde(default)]
+    circuits: Circuits,
     opened: Micros,
     busy: u64,
     retries: u32,
@@ -377,6 +382,7 @@ impl State {
                 .iter()
                 .map(|(policy, fired)| (policy.to_string(), fired.clone()))
                 .collect(),
+            circuits: self.circuits.clone(),
             opened: self.opened,
             busy: self.busy,
             retries: self.retries,
@@ -405,6 +411,7 @@ impl State {
                     .into_iter()
                     .map(|(policy, fired)| (policy.into(), fired))
                     .collect();
+                self.circuits = state.circuits;
                 self.busy = state.busy;
                 self.retries = state.retries;
                 state.mailbox

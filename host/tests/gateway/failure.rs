@@ -193,6 +193,23 @@ async fn misbehaves(bad: &Misbehaviour, at: &At, on_failure: OnFailure, stream: 
             world.sent(),
             "{context}: unharmed, byte for byte"
         );
+    } else if at.name == "tool-call" {
+        // The call is denied, and the model told so.
+        let calls = reply
+            .said()
+            .0
+            .keys()
+            .any(|place| place.contains("tool_calls"));
+        assert!(!calls, "{context}: {}", reply.text());
+        assert_eq!(reply.finishes(), ["stop"], "{context}");
+        let told = world.received().pop().unwrap().to_string();
+        assert!(told.contains("could not be judged"), "{context}: {told}");
+    } else if at.name == "tool-result" {
+        // The result is withheld, and the model told so.
+        assert_eq!(reply.status, 200, "{context}: {}", reply.text());
+        let received = world.received().pop().unwrap().to_string();
+        assert!(!received.contains("bang!"), "{context}: {received}");
+        assert!(received.contains("withheld"), "{context}: {received}");
     } else {
         assert_eq!(
             reply.error_code(),
@@ -217,12 +234,12 @@ async fn misbehaves(bad: &Misbehaviour, at: &At, on_failure: OnFailure, stream: 
             "{context}: {}",
             reply.text()
         );
-        let begins = stream && !matches!(at.name, "request" | "tool-result");
+        let begins = stream && at.name != "request";
         assert_eq!(reply.status, if begins { 200 } else { 403 }, "{context}");
         if begins && at.name == "stream" {
             assert_eq!(reply.said().at("0/content"), "one two three", "{context}");
         }
-        if at.name == "request" || at.name == "tool-result" {
+        if at.name == "request" {
             assert!(
                 !world
                     .received()
@@ -271,11 +288,18 @@ async fn misbehaves(bad: &Misbehaviour, at: &At, on_failure: OnFailure, stream: 
             _ => None,
         })
         .collect();
-    let (status, done): (_, &[_]) = match on_failure {
-        OnFailure::Open => (Status::Complete, &[]),
-        OnFailure::Closed => (Status::Blocked, &[("block", "bad")]),
+    let (status, done): (_, &[_]) = match (on_failure, at.name) {
+        (OnFailure::Open, _) => (Status::Complete, &[]),
+        (OnFailure::Closed, "tool-call") => (Status::Complete, &[("deny-tool-call", "bad")]),
+        (OnFailure::Closed, "tool-result") => {
+            (Status::Complete, &[("substitute-tool-result", "bad")])
+        }
+        (OnFailure::Closed, _) => (Status::Blocked, &[("block", "bad")]),
     };
-    assert_eq!(applied, done, "{context}");
+    // The model may ask for the same again: each time it is denied.
+    let mut different = applied.clone();
+    different.dedup();
+    assert_eq!(different, done, "{context}");
     world
         .eventually("it ended", |w| w.statuses("s").len() == 3)
         .await;

@@ -60,10 +60,14 @@ pub async fn world(policies: Vec<Policy>) -> World {
 
 /// A configuration: listeners on free ports, and an upstream unless there is one.
 fn read(more: &str, simulator: &str) -> Config {
-    let mut text = format!(
-        "[gateway]\nlisten = \"127.0.0.1:0\"\n[admin]\nlisten = \"127.0.0.1:0\"\n{}",
-        more.replace("SIM", simulator)
-    );
+    // What the test says of the gateway stands in the table that names its address.
+    let gateway = "[gateway]\nlisten = \"127.0.0.1:0\"\n";
+    let more = more.replace("SIM", simulator);
+    let mut text = match more.strip_prefix("[gateway]\n") {
+        Some(rest) => format!("{gateway}{rest}"),
+        None => format!("{gateway}{more}"),
+    };
+    text.push_str("\n[admin]\nlisten = \"127.0.0.1:0\"\n");
     if !more.contains("[upstream.") {
         text.push_str(&format!(
             "\n[upstream.sim]\nbase_url = {simulator:?}\nretries = 0\n"

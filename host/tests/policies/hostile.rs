@@ -255,16 +255,22 @@ fn imports_what_was_not_granted() {
         grants: Some(Grants::default()),
         ..PolicySpec::default()
     };
-    let policies = with_policies(&[("reads", &reads, nothing.clone()), ("asks", &asks, nothing)]);
-    assert!(policies.current().entries.is_empty());
-    let (reads, asks) = (
-        last_error(&policies, "reads"),
-        last_error(&policies, "asks"),
-    );
+    // A built-in policy has `asking` linked, and each question without a grant refused; a file has not even that.
+    let policies = with_policies(&[
+        ("reads", &reads, nothing.clone()),
+        ("asks", &asks, nothing.clone()),
+    ]);
+    assert!(policies.current().get("reads").is_none() && policies.current().get("asks").is_some());
+    let reads = last_error(&policies, "reads");
     assert!(
         reads.contains("link") && reads.contains("content = true"),
         "{reads}"
     );
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("asks.wasm"), asks.build()).unwrap();
+    let policies = watching(dir.path(), [("asks".to_owned(), nothing)].into());
+    assert!(policies.current().entries.is_empty());
+    let asks = last_error(&policies, "asks");
     assert!(asks.contains("link") && asks.contains("asks"), "{asks}");
 }
 

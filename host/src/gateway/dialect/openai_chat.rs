@@ -6,6 +6,7 @@ mod fields;
 mod read;
 mod request;
 mod request_edit;
+mod round;
 mod say;
 mod splice;
 mod values;
@@ -14,7 +15,7 @@ use bytes::Bytes;
 
 use super::{
     ClientError, Closing, Dialect, EditError, Ending, Failure, Identity, Piece, RequestEdits,
-    RequestView, TextEdit, ToolCallView, Undecodable,
+    RequestView, Splice, TextEdit, ToolCallView, Undecodable,
 };
 use crate::gateway::sse::Frame;
 use crate::session::event::{Place, Usage};
@@ -77,6 +78,14 @@ impl Dialect for OpenAiChat {
 
     fn edit_body(&self, body: &[u8], edits: &[TextEdit]) -> Result<Vec<u8>, EditError> {
         splice::body(body, edits)
+    }
+
+    fn splice_frame(&self, frame: &[u8], splice: &Splice<'_>) -> Result<Option<Bytes>, EditError> {
+        round::frame(frame, splice)
+    }
+
+    fn splice_body(&self, body: &[u8], splice: &Splice<'_>) -> Result<Vec<u8>, EditError> {
+        round::body(body, splice)
     }
 
     fn is_usage_only(&self, frame: &Frame) -> bool {

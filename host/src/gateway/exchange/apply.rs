@@ -44,6 +44,10 @@ impl Exchange {
             Action::Route(route) => self.route(route),
             Action::Allocate(allocation) => self.allocate(allocation),
             Action::ReplaceRange(replacement) => self.replace(order.by, replacement),
+            Action::AnswerLocally(_) if !self.steps.is_empty() => (
+                Outcome::Refused,
+                "the model's own answer has begun: use `stop` or `block`".to_owned(),
+            ),
             Action::AnswerLocally(text) => self.decide(Fate::Answer(text.clone())),
             Action::Block(block) => self.decide(Fate::Block {
                 mode: block.mode,
@@ -60,12 +64,22 @@ impl Exchange {
                 if let Some(refusal) = self.unknown_upstream(&retry.upstream) {
                     return refusal;
                 }
+                if self.hold.begun {
+                    return (
+                        Outcome::TooLate,
+                        "the client has a part of the answer: use `stop`".to_owned(),
+                    );
+                }
                 self.decide(Fate::Retry {
                     upstream: retry.upstream.clone(),
                     model: retry.model.clone(),
                     after_ms: retry.after_ms,
                 })
             }
+            Action::DenyToolCall(denial) => self.deny(denial),
+            Action::RewriteToolCall(rewrite) => self.rewrite(order.by, rewrite),
+            Action::HoldForPerson(hold) => self.hold_for_person(order.by, hold),
+            Action::OpenCircuit(circuit) => self.open_circuit(order.by, circuit),
             other => (
                 Outcome::Refused,
                 format!(
@@ -231,7 +245,7 @@ impl Exchange {
     }
 
     /// Name of another enforcing policy whose pattern the text matches.
-    fn offends(&self, by: By, channel: Channel, text: &str) -> Option<String> {
+    pub(super) fn offends(&self, by: By, channel: Channel, text: &str) -> Option<String> {
         let patterns = self.plan.patterns.get(channel as usize)?.as_ref()?;
         let mut scanner = Scanner::new(Arc::clone(patterns));
         let mut found = Vec::new();
@@ -259,10 +273,11 @@ impl Exchange {
 impl Fate {
     fn strength(&self) -> u8 {
         match self {
-            Fate::Block { .. } => 4,
-            Fate::Stop { .. } => 3,
+            Fate::Block { .. } => 5,
+            Fate::Stop { .. } => 4,
+            Fate::Unanswered(_) => 3,
             Fate::Answer(_) => 2,
-            Fate::Retry { .. } => 1,
+            Fate::Retry { .. } | Fate::Explain(_) => 1,
         }
     }
 }

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::{Response, StatusCode};
 
+use super::Call;
 use super::conduct::{Exchange, Fate};
 use super::hold::Ready;
 use super::prepare;
@@ -12,7 +13,7 @@ use super::relay::Relay;
 use crate::act::slots::Phase;
 use crate::contract::types::BlockMode;
 use crate::gateway::dialect::{ClientError, Closing, Dialect, EditError, Ending, Failure, Partial};
-use crate::session::event::{FailureKind, Outcome, Status, Usage};
+use crate::session::event::{Channel, FailureKind, Outcome, Status, Usage};
 use crate::session::ledger::{LedgerError, Prices, Spend};
 use crate::upstream::{Attempt, Target, headers};
 
@@ -81,7 +82,8 @@ impl Exchange {
                     .max(1),
             );
         }
-        self.dialect.edit_request(body, &edits).map(Bytes::from)
+        let body = self.dialect.edit_request(body, &edits)?;
+        self.with_steps(body).map(Bytes::from)
     }
 
     /// Reserves the prompt; gives what the answer may have.
@@ -92,10 +94,10 @@ impl Exchange {
     /// # Errors
     /// The session's budget is used up.
     pub async fn reserve(&mut self, prices: Prices) -> Result<Option<u64>, LedgerError> {
+        // All rounds of an answer are one account: their prompts and outputs add up.
+        let prompts = u64::from(self.prior.input) + u64::from(self.prompt_tokens());
         let ledger = &self.session.ledger;
-        let room = ledger
-            .reserve_input(self.number, self.input_tokens.into(), prices)
-            .await?;
+        let room = ledger.reserve_input(self.number, prompts, prices).await?;
         let Some(room) = room.filter(|_| !self.view.streamed) else {
             return Ok(room);
         };
@@ -103,9 +105,11 @@ impl Exchange {
         let stated = self.view.max_output_tokens.map(|n| u64::from(n) * choices);
         let wanted = stated
             .unwrap_or((room / 8).max(UNSTATED_ANSWER))
+            .saturating_add(self.prior.output.into())
             .min(self.leased + room);
         self.lease(wanted.saturating_sub(self.leased)).await?;
-        if self.leased < choices {
+        let own = self.leased.saturating_sub(self.prior.output.into());
+        if own < choices {
             return Err(LedgerError::Exhausted {
                 spent: self.session.ledger.spent(),
                 needed: Spend {
@@ -115,7 +119,7 @@ impl Exchange {
                 limits: self.session.ledger.limits(),
             });
         }
-        Ok(Some(self.leased))
+        Ok(Some(own))
     }
 
     /// Takes tokens of output from the ledger.
@@ -214,6 +218,23 @@ impl Exchange {
         self.dialect.error_frame(error)
     }
 
+    /// A text that ends a turn in the model's place, as it is put after what the model said.
+    pub(super) fn explained(&mut self, text: &str) -> String {
+        let gap = if self.said().is_empty() { "" } else { "\n\n" };
+        self.epilogue = format!("{gap}{text}");
+        self.epilogue.clone()
+    }
+
+    /// Everything that the model said, as the client has it.
+    pub(super) fn said(&self) -> String {
+        self.hold
+            .stretches
+            .iter()
+            .find(|s| s.place.channel == Channel::Output && s.place.choice == 0)
+            .map(|s| s.seen())
+            .unwrap_or_default()
+    }
+
     /// Session and exchange, for `x-airlock-exchange`.
     pub fn label(&self) -> String {
         format!("{}/{}", self.session.id, self.number)
@@ -243,115 +264,9 @@ impl Exchange {
         self.hold.delivered(ready);
     }
 
-    /// Whether the upstream said its last word.
-    pub fn saw_end(&self) -> bool {
-        self.saw_end
-    }
-
-    /// Ends an exchange of which the client has seen nothing, not even headers.
-    pub async fn conclude_unsent(mut self) -> Response<Body> {
-        let dialect = self.dialect;
-        let label = self.label();
-        let streamed = self.view.streamed;
-        let mut response = match self.fate.take() {
-            Some(Fate::Stop { .. }) if self.expired => {
-                self.end(Status::Failed);
-                super::deadline::expired()
-            }
-            Some(Fate::Answer(text)) => {
-                self.answered();
-                return self.answer_locally(text).await;
-            }
-            Some(Fate::Block {
-                mode: BlockMode::Abort,
-                ..
-            }) => {
-                self.end(Status::Blocked);
-                let cut =
-                    std::io::Error::new(std::io::ErrorKind::ConnectionAborted, "cut by a policy");
-                Response::new(Body::from_stream(futures_util::stream::once(async {
-                    Err::<Bytes, _>(cut)
-                })))
-            }
-            Some(Fate::Block {
-                mode: BlockMode::Soft,
-                fallback,
-                ..
-            }) => {
-                self.end(Status::Blocked);
-                self.own_answer(&fallback, &Ending::Refused, streamed)
-            }
-            Some(Fate::Block { reason, .. }) => {
-                self.end(Status::Blocked);
-                error_response(dialect, &blocked(reason), Form::Error)
-            }
-            Some(Fate::Stop {
-                reason,
-                confidence,
-                by,
-                ..
-            }) => {
-                self.end(Status::Partial);
-                self.own_answer(
-                    "",
-                    &Ending::Partial(Partial {
-                        reason,
-                        confidence,
-                        policy: by,
-                    }),
-                    streamed,
-                )
-            }
-            Some(Fate::Retry { .. }) | None => {
-                self.end(Status::Failed);
-                let error = ClientError {
-                    status: 502,
-                    kind: FailureKind::Upstream,
-                    message: "the upstream failed".to_owned(),
-                    code: "airlock_upstream".to_owned(),
-                };
-                error_response(dialect, &error, Form::Error)
-            }
-        };
-        if let Ok(label) = HeaderValue::from_str(&label) {
-            response.headers_mut().insert(headers::EXCHANGE_ID, label);
-        }
-        response
-    }
-
-    /// An answer in the model's place goes the way of any other: the other policies judge it.
-    async fn answer_locally(mut self, text: String) -> Response<Body> {
-        self.usage = Some(Usage {
-            exact: true,
-            ..Usage::default()
-        });
-        if self.view.streamed {
-            let choices: Vec<u16> = (0..self.view.choices.max(1)).collect();
-            let frames = self.dialect.close_stream(
-                &self.identity,
-                &Closing {
-                    open: &choices,
-                    begun: false,
-                    text: &text,
-                    ending: &Ending::Complete,
-                    usage: self.stated_usage(),
-                },
-            );
-            let stream = Relay::local(self, frames).into_stream();
-            return shaped(Response::new(Body::from_stream(stream)), Form::Stream);
-        }
-        let body =
-            self.dialect
-                .answer_body(&self.identity, &text, &Ending::Complete, Usage::default());
-        let (status, body) = self.conclude_body(body.into(), StatusCode::OK).await;
-        let mut response = shaped(Response::new(body), Form::Body);
-        *response.status_mut() = status;
-        response
-    }
-
-    fn own_answer(&self, text: &str, ending: &Ending, streamed: bool) -> Response<Body> {
+    pub(super) fn own_answer(&self, text: &str, ending: &Ending) -> Response<Body> {
         let usage = self.usage_so_far();
-        if !streamed {
+        if !self.view.streamed {
             let body = self
                 .dialect
                 .answer_body(&self.identity, text, ending, usage);
@@ -413,6 +328,11 @@ impl Exchange {
                 }),
                 Status::Partial,
             ),
+            Fate::Explain(text) => (self.explained(&text), Ending::Complete, Status::Complete),
+            Fate::Unanswered(message) => {
+                self.end(Status::Blocked);
+                return (self.dialect.error_frame(&held(message)), false);
+            }
             // Refused while a generation runs: see `slots`.
             Fate::Answer(_) | Fate::Retry { .. } => {
                 (String::new(), Ending::Complete, Status::Failed)
@@ -429,103 +349,148 @@ impl Exchange {
         self.end(status);
         (bytes, false)
     }
+}
 
-    /// Judges a whole body and gives what the client gets.
-    pub async fn conclude_body(mut self, body: Bytes, status: StatusCode) -> (StatusCode, Body) {
-        self.body(body.clone());
-        if self.fate.is_none() {
-            self.finished();
-        }
-        let mut ready = Vec::new();
-        if !matches!(self.fate, Some(Fate::Block { .. })) {
-            self.ready(&mut ready);
-        }
-        let out: Vec<u8> = ready.iter().flat_map(|r| r.bytes.iter().copied()).collect();
-        let wanted: u64 = ready.iter().map(|r| u64::from(r.tokens)).sum();
-        // With a limit it was leased before the call; more only if the provider did not keep to what it was told.
-        let missing = wanted.saturating_sub(self.leased);
-        match self.lease(missing).await {
-            Ok(granted) if granted < missing => self.budget_ended(),
-            Ok(_) => {}
-            Err(error) => self.over_budget(&error),
-        }
-        // The account holds the lease: without the provider's numbers, what arrived counts and not all of that.
-        self.usage = Some(self.usage_so_far());
-        match self.fate.clone() {
-            None => {
-                self.end(Status::Complete);
-                (status, Body::from(out))
+impl Call {
+    /// Ends a call of which the client has seen nothing, not even headers.
+    pub(super) async fn conclude_unsent(mut self) -> Response<Body> {
+        let dialect = self.exchange.dialect;
+        let label = self.exchange.label();
+        let exchange = &mut self.exchange;
+        let mut response = match exchange.fate.take() {
+            Some(Fate::Stop { .. }) if exchange.expired => {
+                exchange.end(Status::Failed);
+                super::deadline::expired()
+            }
+            Some(Fate::Answer(text)) => {
+                exchange.answered();
+                return self.answer_locally(text).await;
             }
             Some(Fate::Block {
                 mode: BlockMode::Abort,
                 ..
             }) => {
-                self.end(Status::Blocked);
-                let cut =
-                    std::io::Error::new(std::io::ErrorKind::ConnectionAborted, "cut by a policy");
-                (
-                    status,
-                    Body::from_stream(futures_util::stream::once(async { Err::<Bytes, _>(cut) })),
-                )
+                exchange.end(Status::Blocked);
+                cut(StatusCode::OK)
             }
             Some(Fate::Block {
                 mode: BlockMode::Soft,
                 fallback,
                 ..
             }) => {
-                let usage = self.usage_so_far();
-                self.end(Status::Blocked);
-                (
-                    status,
-                    Body::from(self.dialect.answer_body(
-                        &self.identity,
-                        &fallback,
-                        &Ending::Refused,
-                        usage,
-                    )),
-                )
+                exchange.end(Status::Blocked);
+                exchange.own_answer(&fallback, &Ending::Refused)
             }
             Some(Fate::Block { reason, .. }) => {
-                self.end(Status::Blocked);
-                let error = blocked(reason);
-                (
-                    StatusCode::FORBIDDEN,
-                    Body::from(self.dialect.error_body(&error)),
-                )
+                exchange.end(Status::Blocked);
+                error_response(dialect, &blocked(reason), Form::Error)
+            }
+            Some(Fate::Unanswered(message)) => {
+                exchange.end(Status::Blocked);
+                unanswered(dialect, message)
             }
             Some(Fate::Stop {
                 reason,
                 confidence,
-                keep_held,
                 by,
+                ..
             }) => {
-                let ending = Ending::Partial(Partial {
+                exchange.end(Status::Partial);
+                let partial = Partial {
                     reason,
                     confidence,
                     policy: by,
-                });
-                let usage = self.usage_so_far();
-                self.end(Status::Partial);
-                let kept = if keep_held && !out.is_empty() {
-                    self.dialect.end_body(&out, &ending).ok()
-                } else {
-                    None
                 };
-                let body = kept.unwrap_or_else(|| {
-                    self.dialect.answer_body(&self.identity, "", &ending, usage)
-                });
-                (status, Body::from(body))
+                exchange.own_answer("", &Ending::Partial(partial))
             }
-            Some(Fate::Answer(_) | Fate::Retry { .. }) => {
-                self.end(Status::Failed);
-                (StatusCode::BAD_GATEWAY, Body::empty())
+            Some(Fate::Explain(text)) => {
+                exchange.end(Status::Complete);
+                exchange.own_answer(&text, &Ending::Complete)
             }
+            Some(Fate::Retry { .. }) | None => {
+                exchange.end(Status::Failed);
+                let error = ClientError {
+                    status: 502,
+                    kind: FailureKind::Upstream,
+                    message: "the upstream failed".to_owned(),
+                    code: "airlock_upstream".to_owned(),
+                };
+                error_response(dialect, &error, Form::Error)
+            }
+        };
+        if let Ok(label) = HeaderValue::from_str(&label) {
+            response.headers_mut().insert(headers::EXCHANGE_ID, label);
         }
+        response
+    }
+
+    /// An answer in the model's place goes the way of any other: the other policies judge it.
+    async fn answer_locally(mut self, text: String) -> Response<Body> {
+        let exchange = &mut self.exchange;
+        exchange.usage = Some(Usage {
+            exact: true,
+            ..Usage::default()
+        });
+        if exchange.view.streamed {
+            let choices: Vec<u16> = (0..exchange.view.choices.max(1)).collect();
+            let frames = exchange.dialect.close_stream(
+                &exchange.identity,
+                &Closing {
+                    open: &choices,
+                    begun: false,
+                    text: &text,
+                    ending: &Ending::Complete,
+                    usage: exchange.stated_usage(),
+                },
+            );
+            let stream = Relay::local(self, frames).into_stream();
+            return shaped(Response::new(Body::from_stream(stream)), Form::Stream);
+        }
+        let body = exchange.dialect.answer_body(
+            &exchange.identity,
+            &text,
+            &Ending::Complete,
+            Usage::default(),
+        );
+        exchange.body(body.into());
+        if exchange.fate.is_none() {
+            exchange.finished();
+        }
+        exchange.wait_for_answers().await;
+        self.exchange.conclude_whole(StatusCode::OK).await
     }
 }
 
+/// A connection that ends without a word.
+pub(super) fn cut(status: StatusCode) -> Response<Body> {
+    let cut = std::io::Error::new(std::io::ErrorKind::ConnectionAborted, "cut by a policy");
+    let stream = futures_util::stream::once(async { Err::<Bytes, _>(cut) });
+    let mut response = Response::new(Body::from_stream(stream));
+    *response.status_mut() = status;
+    response
+}
+
+/// Nobody has decided yet, and the client cannot wait any longer. A repetition waits for the same decision.
+fn held(message: String) -> ClientError {
+    ClientError {
+        status: 503,
+        kind: FailureKind::Policy,
+        message,
+        code: "airlock_held".to_owned(),
+    }
+}
+
+/// As [`held`], in an answer that has not begun: SDKs repeat it by themselves.
+pub(super) fn unanswered(dialect: &dyn Dialect, message: String) -> Response<Body> {
+    let mut response = error_response(dialect, &held(message), Form::Error);
+    let headers = response.headers_mut();
+    headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    headers.insert("x-should-retry", HeaderValue::from_static("true"));
+    response
+}
+
 /// What the client is told of a hard block. 403, because SDKs do not repeat it.
-fn blocked(reason: String) -> ClientError {
+pub(super) fn blocked(reason: String) -> ClientError {
     ClientError {
         status: 403,
         kind: FailureKind::Policy,
@@ -550,7 +515,7 @@ pub(super) fn error_response(
     response
 }
 
-fn shaped(mut response: Response<Body>, form: Form) -> Response<Body> {
+pub(super) fn shaped(mut response: Response<Body>, form: Form) -> Response<Body> {
     let kind = match form {
         Form::Stream => "text/event-stream; charset=utf-8",
         Form::Error | Form::Body => "application/json",

@@ -5,8 +5,14 @@
 
 use std::sync::{Arc, Mutex};
 
+use http::HeaderMap;
+use tokio::sync::Notify;
+
 use super::hold::Hold;
+use super::park::Parked;
 use super::prepare::{self, Changes};
+use super::round::Step;
+use super::tools::AtHand;
 use crate::act::name::{arguments, name};
 use crate::act::slots::{Phase, Ruling, rule, who};
 use crate::contract::types::{
@@ -15,6 +21,7 @@ use crate::contract::types::{
 use crate::gateway::admission::Permit;
 use crate::gateway::app::{App, Settings};
 use crate::gateway::dialect::{Dialect, Failure, Identity, RequestView};
+use crate::gateway::resolve;
 use crate::observe::log::{Log, inline};
 use crate::observe::tokens::TokenCounter;
 use crate::observe::vitals::{Vitals, id};
@@ -57,6 +64,10 @@ pub enum Fate {
     },
     /// It is answered in the model's place.
     Answer(String),
+    /// The turn ends with a text that says which tool calls were denied, and why.
+    Explain(String),
+    /// Somebody was asked, and the client cannot wait any longer: it may come again.
+    Unanswered(String),
     /// The failed call is repeated.
     Retry {
         /// Upstream; empty: the same.
@@ -86,6 +97,7 @@ pub struct Exchange {
     pub(super) deadline: Option<Micros>,
     /// Its deadline has passed.
     pub(super) expired: bool,
+    pub(super) body_digest: Digest,
     pub(super) digests: Vec<Digest>,
     pub(super) ids: Vec<u64>,
     pub(super) retry: u32,
@@ -109,6 +121,29 @@ pub struct Exchange {
     // The generation.
     pub(super) hold: Hold,
     pub(super) identity: Identity,
+    /// Rounds with an upstream that ended in calls which the client never sees.
+    pub(super) steps: Vec<Step>,
+    /// Usage of those rounds, and tokens of output counted until the present one began.
+    pub(super) prior: Usage,
+    pub(super) prior_output: u32,
+    /// Offset of the output at which the present round began.
+    pub(super) said_from: u32,
+    /// What the checkpoint that runs now is about.
+    pub(super) at_hand: AtHand,
+    /// Whether a tool of the session has a circuit that is not closed.
+    pub(super) circuits_open: bool,
+    /// What Airlock said after the model.
+    pub(super) epilogue: String,
+    /// What waits for an answer.
+    pub(super) parked: Vec<Parked>,
+    /// Rung when the request itself begins to wait.
+    pub(super) held: Arc<Notify>,
+    /// Until when a client waits that cannot be told that it waits.
+    pub(super) patience: Micros,
+    /// Items about which people decided in this exchange, by digest: they are not asked about them again.
+    pub(super) settled: Vec<Digest>,
+    /// Rung when an answer is there.
+    pub(super) bell: Arc<Notify>,
     pub(super) upstream: String,
     pub(super) model: String,
     pub(super) finish: Option<String>,
@@ -145,10 +180,12 @@ impl Exchange {
         dialect: &'static dyn Dialect,
         view: RequestView,
         body: Digest,
-        client_retries: u32,
+        headers: &HeaderMap,
         declared: Declared,
     ) -> Exchange {
         let at = now();
+        let client_retries = resolve::client_retries(headers);
+        let patience = Exchange::patience(headers, at);
         let settings = app.settings.load_full();
         let digests: Vec<Digest> = view.messages.iter().map(|m| m.digest()).collect();
         let (number, retry, (told, draft)) = {
@@ -160,6 +197,7 @@ impl Exchange {
         let mut vitals = Vitals::new(at, session.vitals());
         vitals.around.machine = Arc::clone(&app.machine);
         vitals.around.tool = session.state().newest_tool.clone();
+        let circuits_open = session.state().circuits.any();
         let mut exchange = Exchange {
             model: view.model.clone(),
             identity: Identity {
@@ -176,6 +214,7 @@ impl Exchange {
             permit: Permit::default(),
             deadline: None,
             expired: false,
+            body_digest: body,
             digests,
             ids: told.ids.clone(),
             retry,
@@ -194,6 +233,18 @@ impl Exchange {
             changes: Changes::default(),
             fate: None,
             hold: Hold::default(),
+            steps: Vec::new(),
+            prior: Usage::default(),
+            prior_output: 0,
+            said_from: 0,
+            at_hand: AtHand::default(),
+            circuits_open,
+            epilogue: String::new(),
+            parked: Vec::new(),
+            settled: Vec::new(),
+            held: Arc::new(Notify::new()),
+            patience,
+            bell: Arc::new(Notify::new()),
             upstream: String::new(),
             finish: None,
             usage: None,
@@ -210,8 +261,11 @@ impl Exchange {
             app,
             session,
         };
+        // Answers that came while nobody listened are heard first.
+        exchange.session.mailbox.adopt(&exchange.bell);
         exchange.adopt();
         exchange.take_kept();
+        exchange.hear();
         if number == 1 && retry == 0 {
             exchange.log.push(
                 1,
@@ -246,7 +300,9 @@ impl Exchange {
         exchange.measure_results(from);
         exchange.tell_kept();
         if results {
+            exchange.at_hand.results = prepare::results(&exchange.view, &told);
             exchange.checkpoint(Checkpoint::ToolResult);
+            exchange.at_hand.results.clear();
         }
         exchange
     }
@@ -383,6 +439,7 @@ impl Exchange {
             .filter_map(|w| w.due(self.plan.wants.get(w.entry)?, &self.vitals, generating))
             .chain(self.deadline)
             .chain(self.rules_due())
+            .chain(self.parked_until())
             .min()
     }
 
@@ -421,7 +478,7 @@ impl Exchange {
                 Heard::default()
             };
             let findings = std::mem::take(&mut heard.findings);
-            let mut orders = self.orders(heard);
+            let mut orders = self.orders(checkpoint, heard);
             orders.extend(self.judge_rules(checkpoint, &findings));
             for (order, ruling) in rule(orders, &Arc::clone(&self.plan), self.phase) {
                 self.settle_order(&order, ruling);
@@ -481,50 +538,86 @@ impl Exchange {
         );
     }
 
-    /// What was heard, as orders: a closed policy that failed orders a block.
-    fn orders(&mut self, heard: Heard) -> Vec<Order> {
+    /// What was heard, as orders. A closed policy that failed orders that what it was to judge does not pass: a tool call is
+    /// denied, a tool's result withheld, anything else blocked.
+    fn orders(&mut self, checkpoint: Checkpoint, heard: Heard) -> Vec<Order> {
+        let tickets: Vec<u64> = heard.tickets.iter().map(|(_, ticket)| *ticket).collect();
+        if !tickets.is_empty() {
+            self.session.mailbox.claim(&tickets, &self.bell);
+        }
         let mut orders = heard.orders;
         for (entry, fault) in heard.closed {
             let name = who(By::Failure(entry), &self.plan);
-            orders.push(Order {
+            let reason = format!(
+                "the policy `{name}` failed ({}) and is configured to fail closed",
+                fault.kind.as_str()
+            );
+            let actions = self.refusal_of(checkpoint, &reason);
+            orders.extend(actions.into_iter().map(|action| Order {
                 by: By::Failure(entry),
-                action: Action::Block(wit::Block {
-                    mode: BlockMode::Hard,
-                    reason: format!(
-                        "the policy `{name}` failed ({}) and is configured to fail closed",
-                        fault.kind.as_str()
-                    ),
-                    fallback: String::new(),
-                }),
-            });
+                action,
+            }));
         }
         for entry in heard.excused {
             self.excuse(entry);
         }
         for (entry, pending) in heard.pending {
-            // No target can be asked in this version, so no ticket will ever be answered: the deadline is now.
             let name = who(By::Policy(entry), &self.plan);
             let enforces = self.plan.entries.get(entry).is_some_and(|g| g.enforces());
+            let (outcome, reason) = if enforces {
+                self.pending(entry, &pending)
+            } else {
+                (Outcome::WouldApply, "the policy only observes".to_owned())
+            };
             self.intervened(
                 "pending",
                 &name,
                 entry,
-                Outcome::Refused,
-                "no target can be asked in this version of Airlock",
+                outcome,
+                &reason,
                 serde_json::to_value(&pending).unwrap_or_default(),
             );
-            if pending.on_timeout == OnTimeout::Block && enforces {
-                orders.push(Order {
+            // No answer will ever come: the deadline is now.
+            if outcome == Outcome::Refused && pending.on_timeout == OnTimeout::Block {
+                let reason = format!("the policy `{name}` waits for an answer that cannot come");
+                let actions = self.refusal_of(checkpoint, &reason);
+                orders.extend(actions.into_iter().map(|action| Order {
                     by: By::Failure(entry),
-                    action: Action::Block(wit::Block {
-                        mode: BlockMode::Hard,
-                        reason: format!("the policy `{name}` waits for an answer that cannot come"),
-                        fallback: String::new(),
-                    }),
-                });
+                    action,
+                }));
             }
         }
         orders
+    }
+
+    /// What keeps that which is judged now from passing.
+    fn refusal_of(&self, checkpoint: Checkpoint, reason: &str) -> Vec<Action> {
+        let hand = &self.at_hand;
+        if checkpoint == Checkpoint::ToolCall && !hand.calls.is_empty() {
+            let calls = hand.calls.iter().filter_map(|index| {
+                let call = self.hold.stretches.get(*index)?.call.as_ref()?;
+                Some(Action::DenyToolCall(wit::ToolDenial {
+                    id: call.id.clone(),
+                    reason: format!("The call could not be judged: {reason}."),
+                }))
+            });
+            return calls.collect();
+        }
+        if checkpoint == Checkpoint::ToolResult && !hand.results.is_empty() {
+            let results = hand.results.iter().map(|id| {
+                Action::SubstituteToolResult(wit::ResultSubstitution {
+                    id: id.clone(),
+                    text: format!("The result was withheld: {reason}."),
+                    scope: wit::Scope::Session,
+                })
+            });
+            return results.collect();
+        }
+        vec![Action::Block(wit::Block {
+            mode: BlockMode::Hard,
+            reason: reason.to_owned(),
+            fallback: String::new(),
+        })]
     }
 
     /// The policy's word is not waited for any longer, for what has arrived.
@@ -643,14 +736,15 @@ impl Exchange {
         self.permit
             .settle(u64::from(usage.input) + u64::from(usage.output));
         let ledger = &self.session.ledger;
-        let settled = match (self.usage, self.phase) {
-            (Some(_), _) => ledger.settle(self.number, usage, cost),
+        let known = self.usage.is_some() || self.prior != Usage::default();
+        let settled = match (known, self.phase) {
+            (true, _) => ledger.settle(self.number, usage, cost),
             // Nothing was sent, or the upstream refused before it generated anything: nothing was spent.
-            (None, Phase::Request | Phase::Failed) => {
+            (false, Phase::Request | Phase::Failed) => {
                 ledger.release(self.number);
                 Settlement::default()
             }
-            (None, Phase::Waiting | Phase::Generating) => ledger.abandon(self.number),
+            (false, Phase::Waiting | Phase::Generating) => ledger.abandon(self.number),
         };
         let elapsed = at.saturating_sub(self.started);
         self.session.timeline.append(
@@ -683,6 +777,7 @@ impl Exchange {
                 },
             );
         }
+        self.session.mailbox.unclaim(&self.bell);
         self.keep_fired();
         self.keep_changes(false);
         self.remember(status);
@@ -724,15 +819,34 @@ impl Exchange {
         }
     }
 
-    /// Tokens as the provider stated them, else as they were counted.
+    /// Tokens of all rounds, as the provider stated them, else as they were counted.
     pub(super) fn usage_so_far(&self) -> Usage {
+        let prior = self.prior;
+        let now = self.round_usage();
+        if prior == Usage::default() {
+            return now;
+        }
+        Usage {
+            input: prior.input.saturating_add(now.input),
+            output: prior.output.saturating_add(now.output),
+            cached: prior.cached.saturating_add(now.cached),
+            reasoning: prior.reasoning.saturating_add(now.reasoning),
+            exact: prior.exact && now.exact,
+        }
+    }
+
+    /// Tokens of the present round.
+    pub(super) fn round_usage(&self) -> Usage {
         self.usage.unwrap_or(Usage {
             input: match self.phase {
                 Phase::Request | Phase::Failed => 0,
-                Phase::Waiting | Phase::Generating => self.input_tokens,
+                Phase::Waiting | Phase::Generating => self.prompt_tokens(),
             },
             // The token at which a budget ends was generated and is withheld: the account does not hold it.
-            output: self.cut_at.unwrap_or(self.vitals.output_tokens),
+            output: self
+                .cut_at
+                .unwrap_or(self.vitals.output_tokens)
+                .saturating_sub(self.prior_output),
             exact: false,
             ..Usage::default()
         })

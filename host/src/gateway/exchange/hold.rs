@@ -8,11 +8,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::gateway::dialect::{Dialect, EditError, TextEdit};
+use crate::gateway::dialect::{CallEdit, Dialect, EditError, Identity, Splice, TextEdit};
 use crate::gateway::sse::Frame;
 use crate::observe::tokens::{StreamCounter, TokenCounter};
 use crate::reason::patterns::{Match, PatternSet, Scanner};
-use crate::session::event::{Channel, Micros, Place};
+use crate::session::event::{Channel, Micros, Place, Usage};
 
 /// All text at one place of a generation.
 pub struct Stretch {
@@ -40,8 +40,30 @@ pub struct Call {
     pub name: String,
     /// No more arguments come.
     pub complete: bool,
-    /// The policies have seen it whole.
-    pub judged: bool,
+    /// What policies said of it.
+    pub verdict: Verdict,
+    /// Arguments with which it goes out instead of the model's own.
+    pub rewritten: Option<String>,
+    /// How often its arguments were replaced.
+    pub rewrites: u8,
+    /// The client has a part of it.
+    pub left: bool,
+    /// The call to the upstream that brought it, from 0.
+    pub round: u32,
+}
+
+/// What is to become of a tool call.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is not complete, or not judged.
+    #[default]
+    Open,
+    /// Somebody was asked, and has not answered.
+    Parked,
+    /// It goes to the client.
+    Permitted,
+    /// It does not; the model is given this as its result.
+    Denied(String),
 }
 
 #[derive(Debug)]
@@ -57,6 +79,25 @@ pub enum Payload {
     Frame(Frame),
     /// A whole body.
     Body(Bytes),
+}
+
+/// What a frame or body says, besides its bytes.
+#[derive(Default)]
+pub struct Said {
+    /// Parts of stretches that it bears.
+    pub spans: Vec<Span>,
+    /// Stretches of tool calls that it begins or names.
+    pub calls: Vec<usize>,
+    /// Tokens of its text.
+    pub tokens: u32,
+    /// Choices that it ends.
+    pub finishes: Vec<u16>,
+    /// The usage of all rounds so far, if it states that of its own and there were others.
+    pub usage: Option<Usage>,
+    /// It states usage.
+    pub states_usage: bool,
+    /// Nothing follows it.
+    pub ends: bool,
 }
 
 /// Whether and when a held frame leaves, apart from its text.
@@ -83,13 +124,15 @@ pub struct Span {
 
 struct Held {
     payload: Payload,
-    spans: Vec<Span>,
-    /// Stretches of tool calls that the frame begins or names.
-    calls: Vec<usize>,
-    tokens: u32,
+    said: Said,
     duty: Duty,
-    finishes: Vec<u16>,
     since: Micros,
+    /// The answer goes on after it in another round.
+    goes_on: bool,
+    /// It comes from a later round than the first.
+    foreign: bool,
+    /// What is added to the upstream's own index of a call.
+    base: u16,
 }
 
 /// A frame that may leave.
@@ -123,8 +166,14 @@ pub struct Hold {
     pub finished: Vec<u16>,
     /// Whether the client has seen anything of the generation.
     pub begun: bool,
+    /// What is added to the upstream's own index of a call: those of later rounds go on counting.
+    pub base: u16,
     frames: VecDeque<Held>,
     bytes: usize,
+    /// Ids that the client reads, once a second round has begun.
+    identity: Option<Identity>,
+    /// Text of earlier rounds that a body has to begin with.
+    before: Vec<TextEdit>,
 }
 
 impl Hold {
@@ -217,30 +266,82 @@ impl Hold {
     }
 
     /// Puts a frame at the end of the queue.
-    #[allow(
-        clippy::too_many_arguments,
-        reason = "the parts of one record, named where they are made"
-    )]
-    pub fn push(
-        &mut self,
-        payload: Payload,
-        spans: Vec<Span>,
-        calls: Vec<usize>,
-        tokens: u32,
-        duty: Duty,
-        finishes: Vec<u16>,
-        since: Micros,
-    ) {
+    pub fn push(&mut self, payload: Payload, said: Said, duty: Duty, since: Micros) {
         self.bytes += payload.len();
         self.frames.push_back(Held {
             payload,
-            spans,
-            calls,
-            tokens,
+            said,
             duty,
-            finishes,
             since,
+            goes_on: false,
+            foreign: self.identity.is_some(),
+            base: self.base,
         });
+    }
+
+    /// The answer goes on with another call to an upstream: what would end it is taken out, and what comes is made a part
+    /// of it. `identity` is that of the round that ends.
+    pub fn next_round(&mut self, identity: &Identity) {
+        self.identity.get_or_insert_with(|| identity.clone());
+        let calls = self
+            .stretches
+            .iter()
+            .filter(|s| s.place.channel == Channel::ToolArguments);
+        self.base = calls.map(|s| s.place.block + 1).max().unwrap_or_default();
+        for held in &mut self.frames {
+            let bears = !held.said.spans.is_empty() || !held.said.calls.is_empty();
+            held.goes_on = true;
+            let ends = held.said.states_usage || !held.said.finishes.is_empty();
+            held.duty = if held.said.ends || (ends && !bears) {
+                Duty::Strip
+            } else {
+                Duty::Pass
+            };
+            held.said.finishes.clear();
+        }
+        let (bodies, frames): (VecDeque<Held>, VecDeque<Held>) = std::mem::take(&mut self.frames)
+            .into_iter()
+            .partition(|held| matches!(held.payload, Payload::Body(_)));
+        self.frames = frames;
+        for body in bodies {
+            self.bytes -= body.payload.len();
+            self.carry(&body.said.spans);
+        }
+    }
+
+    /// Keeps the text of a body whose round is over, for the body that the client gets.
+    fn carry(&mut self, spans: &[Span]) {
+        for span in spans {
+            let Some(stretch) = self.stretches.get_mut(span.stretch) else {
+                continue;
+            };
+            stretch.released = stretch.released.max(span.end);
+            if stretch.place.channel == Channel::ToolArguments {
+                continue;
+            }
+            let mut text = String::new();
+            stretch.render(span.start, span.end, &mut text);
+            match self.before.iter_mut().find(|e| e.place == stretch.place) {
+                Some(edit) => edit.text.push_str(&text),
+                None => self.before.push(TextEdit {
+                    place: stretch.place,
+                    text,
+                }),
+            }
+        }
+    }
+
+    /// Another attempt at the whole answer: nothing of this one has reached the client.
+    pub fn start_over(&mut self) {
+        *self = Hold::default();
+    }
+
+    /// The stretch of a call.
+    pub fn call(&mut self, id: &str) -> Option<&mut Stretch> {
+        self.stretches
+            .iter_mut()
+            .rev()
+            .find(|s| s.call.as_ref().is_some_and(|call| call.id == id))
     }
 
     /// Bytes held.
@@ -318,15 +419,16 @@ impl Hold {
                 self.stretches.get(*index).is_none_or(may)
             };
             let due = front.duty != Duty::Terminal || end;
-            if !(due && front.spans.iter().all(may) && front.calls.iter().all(named)) {
+            if !(due && front.said.spans.iter().all(may) && front.said.calls.iter().all(named)) {
                 break;
             }
             let Some(held) = self.frames.pop_front() else {
                 break;
             };
             self.bytes -= held.payload.len();
-            let edits = self.edits(&held.spans);
-            for span in &held.spans {
+            let edits = self.edits(&held);
+            let calls = self.call_edits(&held);
+            for span in &held.said.spans {
                 if let Some(stretch) = self.stretches.get_mut(span.stretch) {
                     stretch.released = stretch.released.max(span.end);
                 }
@@ -334,19 +436,22 @@ impl Hold {
             if held.duty == Duty::Strip {
                 continue;
             }
-            let bytes = match (held.payload, edits.as_slice()) {
-                (Payload::Frame(frame), []) => frame.raw,
-                (Payload::Frame(frame), edits) => dialect.edit_frame(&frame, edits)?,
-                (Payload::Body(body), []) => body,
-                (Payload::Body(body), edits) => dialect.edit_body(&body, edits)?.into(),
+            let splice = Splice {
+                identity: self.identity.as_ref().filter(|_| held.foreign),
+                calls,
+                before: std::mem::take(&mut self.before),
+                usage: held.said.usage,
+                goes_on: held.goes_on,
             };
+            let bytes = written(dialect, held.payload, &edits, &splice)?;
             out.push(Ready {
+                begins: !bytes.is_empty()
+                    && (!held.said.spans.is_empty()
+                        || !held.said.calls.is_empty()
+                        || !held.said.finishes.is_empty()),
                 bytes,
-                tokens: held.tokens,
-                begins: !held.spans.is_empty()
-                    || !held.calls.is_empty()
-                    || !held.finishes.is_empty(),
-                finishes: held.finishes,
+                tokens: held.said.tokens,
+                finishes: held.said.finishes,
             });
         }
         Ok(())
@@ -364,33 +469,103 @@ impl Hold {
         self.bytes = 0;
     }
 
-    /// The new text of each place of a frame that a replacement touches.
-    fn edits(&self, spans: &[Span]) -> Vec<TextEdit> {
+    /// The new text of each place of a frame that a replacement touches, by the upstream's own indexes.
+    fn edits(&self, held: &Held) -> Vec<TextEdit> {
+        let spans = &held.said.spans;
         let mut edits: Vec<TextEdit> = Vec::new();
-        for place in spans
-            .iter()
-            .filter_map(|s| self.stretches.get(s.stretch))
-            .map(|s| s.place)
-        {
-            if edits.iter().any(|e| e.place == place) {
+        let mut done: Vec<usize> = Vec::new();
+        for span in spans {
+            if done.contains(&span.stretch) {
                 continue;
             }
+            done.push(span.stretch);
+            let Some(stretch) = self.stretches.get(span.stretch) else {
+                continue;
+            };
             let (mut text, mut touched) = (String::new(), false);
-            for span in spans.iter().filter(|s| {
-                self.stretches
-                    .get(s.stretch)
-                    .is_some_and(|x| x.place == place)
-            }) {
-                if let Some(stretch) = self.stretches.get(span.stretch) {
-                    touched |= stretch.render(span.start, span.end, &mut text);
-                }
+            for span in spans.iter().filter(|s| s.stretch == span.stretch) {
+                touched |= stretch.render(span.start, span.end, &mut text);
             }
             if touched {
+                let mut place = stretch.place;
+                if place.channel == Channel::ToolArguments {
+                    place.block = place.block.saturating_sub(held.base);
+                }
                 edits.push(TextEdit { place, text });
             }
         }
         edits
     }
+
+    /// What becomes of the calls in a frame: those that are denied are left out, and the client counts the others.
+    fn call_edits(&mut self, held: &Held) -> Vec<CallEdit> {
+        let mut touched: Vec<usize> = held.said.calls.clone();
+        touched.extend(held.said.spans.iter().map(|span| span.stretch));
+        touched.sort_unstable();
+        touched.dedup();
+        let mut edits = Vec::new();
+        for index in touched {
+            let Some(Stretch {
+                place,
+                call: Some(call),
+                ..
+            }) = self.stretches.get(index)
+            else {
+                continue;
+            };
+            let own = place.block.saturating_sub(held.base);
+            let denied = matches!(call.verdict, Verdict::Denied(_));
+            let counted = self.stretches.iter().take(index).filter(|s| {
+                s.place.choice == place.choice
+                    && s.call
+                        .as_ref()
+                        .is_some_and(|c| !matches!(c.verdict, Verdict::Denied(_)))
+            });
+            let to = (!denied).then_some(counted.count() as u16);
+            // The whole of the new arguments stands in the first frame of the call.
+            let arguments = call.rewritten.as_ref().map(|text| {
+                if call.left {
+                    String::new()
+                } else {
+                    text.clone()
+                }
+            });
+            if to != Some(own) || arguments.is_some() {
+                edits.push(CallEdit {
+                    choice: place.choice,
+                    index: own,
+                    to,
+                    arguments,
+                });
+            }
+            if let Some(call) = self.stretches.get_mut(index).and_then(|s| s.call.as_mut()) {
+                call.left |= !denied;
+            }
+        }
+        edits
+    }
+}
+
+/// The bytes of a frame or body as the client gets them: its own, unless something concerns it.
+fn written(
+    dialect: &dyn Dialect,
+    payload: Payload,
+    edits: &[TextEdit],
+    splice: &Splice<'_>,
+) -> Result<Bytes, EditError> {
+    let (bytes, is_frame) = match (payload, edits) {
+        (Payload::Frame(frame), []) => (frame.raw, true),
+        (Payload::Frame(frame), edits) => (dialect.edit_frame(&frame, edits)?, true),
+        (Payload::Body(body), []) => (body, false),
+        (Payload::Body(body), edits) => (dialect.edit_body(&body, edits)?.into(), false),
+    };
+    if *splice == Splice::default() {
+        return Ok(bytes);
+    }
+    if is_frame {
+        return Ok(dialect.splice_frame(&bytes, splice)?.unwrap_or_default());
+    }
+    Ok(dialect.splice_body(&bytes, splice)?.into())
 }
 
 impl Stretch {
@@ -403,13 +578,24 @@ impl Stretch {
 
     /// Whether it is a call that policies have seen whole, and that has no arguments: there is no text to wait for.
     fn is_judged_without_text(&self) -> bool {
-        self.text.is_empty() && self.call.as_ref().is_some_and(|call| call.judged)
+        let judged = |call: &Call| matches!(call.verdict, Verdict::Permitted | Verdict::Denied(_));
+        self.text.is_empty() && self.call.as_ref().is_some_and(judged)
     }
 
     /// The whole text as the client gets it.
     pub fn seen(&self) -> String {
+        if let Some(text) = self.call.as_ref().and_then(|call| call.rewritten.clone()) {
+            return text;
+        }
         let mut text = String::with_capacity(self.text.len());
         self.render(0, self.text.len() as u32, &mut text);
+        text
+    }
+
+    /// The same from an offset on.
+    pub fn seen_from(&self, start: u32) -> String {
+        let mut text = String::new();
+        self.render(start, self.text.len() as u32, &mut text);
         text
     }
 
@@ -514,15 +700,12 @@ mod tests {
                     spans.push(hold.append(index, &text, &mut found).0);
                 }
             }
-            hold.push(
-                Payload::Frame(frame),
+            let said = Said {
                 spans,
-                vec![],
-                1,
-                Duty::Pass,
-                vec![],
-                0,
-            );
+                tokens: 1,
+                ..Said::default()
+            };
+            hold.push(Payload::Frame(frame), said, Duty::Pass, 0);
         }
         (hold, found, raw)
     }

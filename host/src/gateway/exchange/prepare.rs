@@ -5,6 +5,7 @@ use crate::contract::types::{self as wit, Detail, EventKind, Position};
 use crate::gateway::dialect::{RequestEdits, RequestView};
 use crate::observe::log::{Log, inline};
 use crate::observe::tools::states_failure;
+use crate::session::circuits::Change;
 use crate::session::conversation::Told;
 use crate::session::event::{Body, Micros};
 use crate::session::overlay::{Edit, Kept, Overlay};
@@ -123,6 +124,7 @@ pub fn tell(
                 .failed
                 .unwrap_or_else(|| states_failure(&result.text));
             let (name, duration) = session.state().tools.result(&result.id, failed, at);
+            tell_circuit(session, exchange, &result.id, failed, &result.text, at);
             let content = session.contents.keep(exchange, &result.text);
             let seq = session.timeline.append(
                 exchange,
@@ -155,6 +157,40 @@ pub fn tell(
         }
     }
     results
+}
+
+/// Ids of the calls whose results are new in a request.
+pub fn results(view: &RequestView, told: &Told) -> Vec<String> {
+    told.new
+        .iter()
+        .filter_map(|index| view.messages.get(*index))
+        .flat_map(|message| message.tool_results.iter().map(|result| result.id.clone()))
+        .collect()
+}
+
+/// A result may close the circuit of its tool, or open it again.
+fn tell_circuit(
+    session: &Session,
+    exchange: u32,
+    call: &str,
+    failed: bool,
+    text: &str,
+    at: Micros,
+) {
+    let change = session.state().circuits.result(call, failed, text, at);
+    let Some((tool, change)) = change else { return };
+    let value = match change {
+        Change::Closed => format!("closed: the call of `{tool}` that probed it succeeded"),
+        Change::Reopened => format!("open again: the call of `{tool}` that probed it failed"),
+    };
+    session.timeline.append(
+        exchange,
+        Body::Annotation {
+            policy: "circuit".to_owned(),
+            name: tool,
+            value,
+        },
+    );
 }
 
 /// The edits that turn the client's body into what goes upstream: what the session keeps first, then the exchange's own.

@@ -11,43 +11,50 @@ use futures_util::{Stream, StreamExt};
 
 use super::conduct::{Exchange, Fate};
 use super::hold::Ready;
-use super::until;
+use super::round::Turn;
+use super::waiting::COMMENT;
+use super::{Call, until};
 use crate::contract::types::BlockMode;
 use crate::gateway::dialect::ClientError;
 use crate::gateway::sse::Framer;
-use crate::session::event::{FailureKind, Status};
+use crate::session::event::{FailureKind, Micros, Status};
+use crate::session::timeline::now;
 use crate::upstream::Body;
 
 /// A stream on its way.
 pub(super) struct Relay {
-    exchange: Exchange,
+    call: Call,
     upstream: Option<Body>,
     framer: Framer,
     out: VecDeque<Bytes>,
+    /// An upstream is to be asked for what comes next.
+    asks: bool,
     /// The connection is to be cut once `out` is empty.
     abort: bool,
+    /// When the client last read something.
+    quiet_since: Micros,
 }
 
 impl Relay {
-    pub(super) fn new(exchange: Exchange, upstream: Body) -> Relay {
+    pub(super) fn new(call: Call, upstream: Body) -> Relay {
+        Relay::with(call, Some(upstream))
+    }
+
+    fn with(call: Call, upstream: Option<Body>) -> Relay {
         Relay {
-            exchange,
-            upstream: Some(upstream),
+            call,
+            upstream,
             framer: Framer::default(),
             out: VecDeque::new(),
+            asks: false,
             abort: false,
+            quiet_since: now(),
         }
     }
 
     /// A relay without an upstream, for bytes that Airlock itself made.
-    pub(super) fn local(exchange: Exchange, frames: Bytes) -> Relay {
-        let mut relay = Relay {
-            exchange,
-            upstream: None,
-            framer: Framer::default(),
-            out: VecDeque::new(),
-            abort: false,
-        };
+    pub(super) fn local(call: Call, frames: Bytes) -> Relay {
+        let mut relay = Relay::with(call, None);
         relay.take(frames);
         relay
     }
@@ -62,6 +69,7 @@ impl Relay {
     async fn next(&mut self) -> Option<io::Result<Bytes>> {
         loop {
             if let Some(bytes) = self.out.pop_front() {
+                self.quiet_since = now();
                 return Some(Ok(bytes));
             }
             if std::mem::take(&mut self.abort) {
@@ -70,17 +78,34 @@ impl Relay {
                     "cut by a policy",
                 )));
             }
+            if std::mem::take(&mut self.asks) {
+                self.ask().await;
+                continue;
+            }
+            let waits = self.call.exchange.waits();
+            let comment = self.comment_due().filter(|_| waits);
             let Some(upstream) = &mut self.upstream else {
-                if self.exchange.is_over() {
+                if self.call.exchange.is_over() {
                     return None;
                 }
-                // Only for a local answer, which arrived whole.
-                self.finish().await;
+                if waits {
+                    tokio::select! {
+                        biased;
+                        () = self.call.exchange.stir() => {}
+                        () = until(comment) => {
+                            self.out.push_back(COMMENT);
+                            continue;
+                        }
+                    }
+                    self.pass().await;
+                } else {
+                    self.finish().await;
+                }
                 continue;
             };
             tokio::select! {
                 biased;
-                chunk = upstream.next() => match chunk {
+                chunk = upstream.next(), if !self.call.exchange.is_full() => match chunk {
                     Some(Ok(bytes)) => self.take(bytes),
                     Some(Err(error)) => {
                         self.broke(error.to_string(), error.kind());
@@ -91,10 +116,20 @@ impl Relay {
                         continue;
                     }
                 },
-                () = until(self.exchange.next_due()) => self.exchange.tick(),
+                () = self.call.exchange.stir() => {}
+                () = until(comment), if waits => {
+                    self.out.push_back(COMMENT);
+                    continue;
+                }
             }
             self.pass().await;
         }
+    }
+
+    /// When a client that waits is given something to read.
+    fn comment_due(&self) -> Option<Micros> {
+        let every = self.call.settings.config.gateway.keep_alive_ms;
+        Some(self.quiet_since + every * 1_000)
     }
 
     /// Bytes arrived: every frame that they complete is judged.
@@ -102,8 +137,8 @@ impl Relay {
         let mut frames = Vec::new();
         let framed = self.framer.push(bytes, &mut frames);
         for frame in frames {
-            self.exchange.frame(frame);
-            if self.exchange.fate.is_some() {
+            self.call.exchange.frame(frame);
+            if self.call.exchange.fate.is_some() {
                 return;
             }
         }
@@ -116,55 +151,108 @@ impl Relay {
     async fn finish(&mut self) {
         self.upstream = None;
         if let Some(rest) = self.framer.finish() {
-            self.exchange.frame(rest);
+            self.call.exchange.frame(rest);
         }
-        if self.exchange.fate.is_none() && !self.exchange.is_whole() && self.exchange.told_error() {
+        let exchange = &mut self.call.exchange;
+        if exchange.fate.is_none() && !exchange.is_whole() && exchange.told_error() {
             // The upstream said itself what went wrong, and the client has it.
-            self.exchange.finished();
-            return self.exchange.end(Status::Failed);
+            exchange.finished();
+            return exchange.end(Status::Failed);
         }
-        if self.exchange.fate.is_none() && !self.exchange.is_whole() {
+        if exchange.fate.is_none() && !exchange.is_whole() {
             let message = "the upstream ended the stream before its last frame".to_owned();
             return self.broke(message, FailureKind::Connection);
         }
-        if self.exchange.fate.is_none() {
-            self.exchange.finished();
-        }
+        exchange.saw_end = true;
         self.pass().await;
-        if !self.exchange.is_over() {
-            let status = self.exchange.own_status();
-            self.exchange.end(status);
-        }
     }
 
     /// Lets go what may leave, as far as the session's budget reaches, and carries out what was decided.
     async fn pass(&mut self) {
-        if self.exchange.is_over() {
+        let exchange = &mut self.call.exchange;
+        if exchange.is_over() {
             return;
         }
         // At the last frame the response is judged without waiting for the connection to end.
-        if self.exchange.fate.is_none() && self.exchange.saw_end() {
-            self.exchange.finished();
+        if exchange.saw_end {
+            match exchange.turn() {
+                Turn::Ended if exchange.fate.is_none() => exchange.finished(),
+                Turn::Ended | Turn::Waits => {}
+                Turn::Again => {
+                    exchange.next_round();
+                    self.upstream = None;
+                    self.asks = true;
+                }
+            }
         }
-        let blocked = matches!(self.exchange.fate, Some(Fate::Block { .. }));
-        let discards = matches!(
-            self.exchange.fate,
-            Some(Fate::Stop {
-                keep_held: false,
-                ..
-            })
-        );
-        if !blocked && !discards {
+        let exchange = &mut self.call.exchange;
+        let keeps = match &exchange.fate {
+            None | Some(Fate::Explain(_)) => true,
+            Some(Fate::Stop { keep_held, .. }) => *keep_held,
+            Some(_) => false,
+        };
+        if keeps {
             let mut ready = Vec::new();
-            self.exchange.ready(&mut ready);
+            exchange.ready(&mut ready);
             self.lease(ready).await;
         }
-        if self.exchange.fate.is_some() {
-            self.upstream = None;
-            let (bytes, abort) = self.exchange.conclude_stream();
-            self.out.extend(Some(bytes).filter(|b| !b.is_empty()));
-            self.abort = abort;
+        if self.call.exchange.fate.is_some() {
+            self.conclude().await;
+        } else if self.upstream.is_none() && !self.asks {
+            self.end_of_upstream();
         }
+    }
+
+    /// Everything arrived, and nothing is asked for any more.
+    fn end_of_upstream(&mut self) {
+        let exchange = &mut self.call.exchange;
+        if exchange.judged_response && !exchange.waits() && !exchange.is_over() {
+            let status = exchange.own_status();
+            exchange.end(status);
+        }
+    }
+
+    /// Carries out the exchange's fate.
+    async fn conclude(&mut self) {
+        self.upstream = None;
+        self.asks = false;
+        if let Some(Fate::Retry {
+            upstream,
+            model,
+            after_ms,
+        }) = self.call.exchange.fate.clone()
+        {
+            if !self.call.may_retry() {
+                let error = self.call.too_many_retries();
+                return self.refuse(&error);
+            }
+            self.call.exchange.fate = None;
+            self.call.exchange.start_over();
+            self.call.again(upstream, model, after_ms).await;
+            self.asks = true;
+            return;
+        }
+        let (bytes, abort) = self.call.exchange.conclude_stream();
+        self.out.extend(Some(bytes).filter(|b| !b.is_empty()));
+        self.abort = abort;
+    }
+
+    /// Asks an upstream for the next part of the answer.
+    async fn ask(&mut self) {
+        match self.call.go_on().await {
+            Ok(Some(body)) => {
+                self.framer = Framer::default();
+                self.upstream = Some(body);
+            }
+            Ok(None) => self.conclude().await,
+            Err(error) => self.refuse(&error),
+        }
+    }
+
+    /// Ends the stream with an error that the client's SDK raises at.
+    fn refuse(&mut self, error: &ClientError) {
+        self.out.push_back(self.call.exchange.error_frame(error));
+        self.call.exchange.end(Status::Failed);
     }
 
     /// Takes the tokens of what is ready from the session's ledger; where it ends, the generation ends.
@@ -173,10 +261,10 @@ impl Relay {
             return;
         }
         let wanted: u64 = ready.iter().map(|r| u64::from(r.tokens)).sum();
-        let mut granted = match self.exchange.lease(wanted).await {
+        let mut granted = match self.call.exchange.lease(wanted).await {
             Ok(granted) => granted,
             Err(error) => {
-                self.exchange.over_budget(&error);
+                self.call.exchange.over_budget(&error);
                 0
             }
         };
@@ -189,41 +277,39 @@ impl Relay {
                 break;
             }
             granted -= tokens;
-            self.exchange.delivered(&frame);
-            if single {
-                self.out.push_back(frame.bytes);
-            } else {
+            self.call.exchange.delivered(&frame);
+            if !single {
                 joined.extend_from_slice(&frame.bytes);
+            } else if !frame.bytes.is_empty() {
+                self.out.push_back(frame.bytes);
             }
         }
         if !joined.is_empty() {
             self.out.push_back(joined.freeze());
         }
         if !enough {
-            self.exchange.budget_ended();
+            self.call.exchange.budget_ended();
         }
     }
 
     /// The upstream's stream cannot go on: the client is told in a frame that its SDK raises at.
     fn broke(&mut self, message: String, kind: FailureKind) {
         self.upstream = None;
-        let failure = self.exchange.broke(message, kind);
+        let failure = self.call.exchange.broke(message, kind);
         if let Some(Fate::Block {
             mode: BlockMode::Abort,
             ..
-        }) = self.exchange.fate
+        }) = self.call.exchange.fate
         {
             self.abort = true;
-        } else {
-            let error = ClientError {
-                status: 502,
-                kind: failure.kind,
-                message: failure.message,
-                code: "airlock_upstream".to_owned(),
-            };
-            self.out.push_back(self.exchange.error_frame(&error));
+            return self.call.exchange.end(Status::Failed);
         }
-        self.exchange.end(Status::Failed);
+        self.refuse(&ClientError {
+            status: 502,
+            kind: failure.kind,
+            message: failure.message,
+            code: "airlock_upstream".to_owned(),
+        });
     }
 }
 
@@ -253,8 +339,7 @@ pub(super) async fn collect_ticking(
                 Some(chunk) => append(&mut bytes, &chunk.map_err(|e| e.to_string())?, limit)?,
                 None => return Ok(Some(bytes.freeze())),
             },
-            () = until(exchange.next_due()) => {
-                exchange.tick();
+            () = exchange.stir() => {
                 if exchange.fate.is_some() {
                     return Ok(None);
                 }

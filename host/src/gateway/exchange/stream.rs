@@ -4,12 +4,11 @@ use bytes::Bytes;
 
 use super::conduct::Fate;
 use super::conduct::{Exchange, Unflushed};
-use super::hold::{Call, Duty, Payload, Ready, Stretch};
+use super::hold::{Call, Duty, Payload, Ready, Said, Stretch, Verdict};
 use crate::act::slots::Phase;
 use crate::contract::types::{self as wit, BlockMode, Checkpoint, Detail, EventKind};
-use crate::gateway::dialect::{Failure, MessageView, Piece, ToolCallView, Undecodable};
+use crate::gateway::dialect::{Failure, Identity, MessageView, Piece, ToolCallView, Undecodable};
 use crate::gateway::sse::Frame;
-use crate::observe::log::inline;
 use crate::policy::spec::OnFailure;
 use crate::reason::patterns::Match;
 use crate::session::conversation::Digest;
@@ -36,13 +35,14 @@ impl Exchange {
     /// The next frame of a stream.
     pub fn frame(&mut self, frame: Frame) {
         // What comes after the last word was never judged, and no client waits for it.
-        if self.saw_end && self.plan.enforcing {
+        if self.saw_end && self.guards() {
             return;
         }
         let mut pieces = Vec::new();
+        let mut others = Identity::default();
         let read = self
             .dialect
-            .read_frame(&frame, &mut self.identity, &mut pieces);
+            .read_frame(&frame, self.identity_of(&mut others), &mut pieces);
         let usage_only = pieces.iter().any(|p| matches!(p, Piece::Usage(_)))
             && !self.view.include_usage
             && self.dialect.is_usage_only(&frame);
@@ -52,10 +52,20 @@ impl Exchange {
     /// A whole body: everything that a stream would have said, at once.
     pub fn body(&mut self, body: Bytes) {
         let mut pieces = Vec::new();
+        let mut others = Identity::default();
         let read = self
             .dialect
-            .read_body(&body, &mut self.identity, &mut pieces);
+            .read_body(&body, self.identity_of(&mut others), &mut pieces);
         self.arrived(Payload::Body(body), pieces, read, false);
+    }
+
+    /// The client reads the ids of the first round; those of later ones are nobody's concern.
+    fn identity_of<'a>(&'a mut self, others: &'a mut Identity) -> &'a mut Identity {
+        if self.steps.is_empty() {
+            &mut self.identity
+        } else {
+            others
+        }
     }
 
     fn arrived(
@@ -70,17 +80,19 @@ impl Exchange {
         if let Err(error) = read {
             self.undecodable(&error);
         }
-        let (mut spans, mut calls, mut finishes, mut tokens) =
-            (Vec::new(), Vec::new(), Vec::new(), 0);
+        let mut said = Said::default();
         let mut duty = if usage_only { Duty::Strip } else { Duty::Pass };
         let mut terminal = false;
         for piece in pieces {
             match piece {
-                Piece::Text { place, text } => {
+                Piece::Text { mut place, text } => {
+                    if place.channel == Channel::ToolArguments {
+                        place.block = place.block.saturating_add(self.hold.base);
+                    }
                     self.complete_calls_before(place);
                     let (span, count) = self.text(place, &text, at);
-                    tokens += count;
-                    spans.push(span);
+                    said.tokens += count;
+                    said.spans.push(span);
                 }
                 Piece::ToolCall {
                     choice,
@@ -91,13 +103,17 @@ impl Exchange {
                     let place = Place {
                         channel: Channel::ToolArguments,
                         choice,
-                        block,
+                        block: block.saturating_add(self.hold.base),
                     };
                     self.complete_calls_before(place);
                     let index = self.hold.stretch(place, &self.plan.patterns, &self.tokens);
-                    calls.push(index);
+                    said.calls.push(index);
+                    let round = self.steps.len() as u32;
                     if let Some(stretch) = self.hold.stretches.get_mut(index) {
-                        let call = stretch.call.get_or_insert_with(Call::default);
+                        let call = stretch.call.get_or_insert_with(|| Call {
+                            round,
+                            ..Call::default()
+                        });
                         if let Some(id) = id {
                             call.id = id;
                         }
@@ -108,7 +124,7 @@ impl Exchange {
                 }
                 Piece::Finish { choice, reason } => {
                     terminal = true;
-                    finishes.push(choice);
+                    said.finishes.push(choice);
                     if choice == 0 {
                         self.finish = Some(reason);
                     }
@@ -116,6 +132,8 @@ impl Exchange {
                 Piece::Usage(usage) => {
                     self.usage = Some(usage);
                     self.vitals.exact = usage.exact;
+                    said.states_usage = true;
+                    said.usage = (self.prior != Usage::default()).then(|| self.usage_so_far());
                 }
                 Piece::Error(failure) => {
                     let retryable = failure.status >= 500 || failure.status == 429;
@@ -127,17 +145,22 @@ impl Exchange {
                 }
                 Piece::End => {
                     terminal = true;
+                    said.ends = true;
                     self.saw_end = true;
                 }
             }
         }
         // With nobody to judge the response, its end need not wait. A body leaves at its end anyway.
         let is_frame = matches!(payload, Payload::Frame(_));
-        if is_frame && terminal && duty == Duty::Pass && self.plan.enforcing {
+        if is_frame && terminal && duty == Duty::Pass && self.guards() {
             duty = Duty::Terminal;
         }
-        self.hold
-            .push(payload, spans, calls, tokens, duty, finishes, at);
+        let (finished, all) = (said.finishes.clone(), self.saw_end);
+        self.hold.push(payload, said, duty, at);
+        self.complete_calls(|s| {
+            s.call.as_ref().is_some_and(|c| !c.complete)
+                && (all || finished.contains(&s.place.choice))
+        });
         self.measure();
         if !self.saw_end {
             self.checkpoint(Checkpoint::Stream);
@@ -184,7 +207,7 @@ impl Exchange {
         (span, tokens)
     }
 
-    fn matched(&mut self, place: Place, found: &[Match]) {
+    pub(super) fn matched(&mut self, place: Place, found: &[Match]) {
         for m in found {
             if let Some(watcher) = self
                 .watchers
@@ -192,78 +215,6 @@ impl Exchange {
                 .find(|w| w.entry == m.owner as usize)
             {
                 watcher.matched(place, m);
-            }
-        }
-    }
-
-    /// A call is complete when its choice goes on with something else.
-    fn complete_calls_before(&mut self, next: Place) {
-        let done = |s: &Stretch| {
-            s.place.choice == next.choice
-                && s.place != next
-                && s.call.as_ref().is_some_and(|c| !c.complete)
-        };
-        if next.channel == Channel::ToolArguments && self.hold.stretches.iter().any(done) {
-            self.complete_calls(done);
-        }
-    }
-
-    /// Completed calls are told whole, and judged.
-    fn complete_calls(&mut self, which: impl Fn(&Stretch) -> bool) {
-        self.flush();
-        let complete: Vec<usize> = (0..self.hold.stretches.len())
-            .filter(|i| self.hold.stretches.get(*i).is_some_and(&which))
-            .collect();
-        for index in &complete {
-            let mut found = Vec::new();
-            self.hold.finish(*index, &mut found);
-            let Some(stretch) = self.hold.stretches.get_mut(*index) else {
-                continue;
-            };
-            let place = stretch.place;
-            let Some(call) = &mut stretch.call else {
-                continue;
-            };
-            call.complete = true;
-            let (call, arguments) = (call.clone(), stretch.text.clone());
-            self.matched(place, &found);
-            let at = now();
-            let content = self.session.contents.keep(self.number, &arguments);
-            let seq = self.session.timeline.append(
-                self.number,
-                Body::ToolCall {
-                    id: call.id.clone(),
-                    name: call.name.clone(),
-                    choice: place.choice,
-                    block: place.block,
-                    bytes: arguments.len() as u64,
-                    arguments: arguments.clone(),
-                },
-            );
-            self.session
-                .state()
-                .tools
-                .released(&call.id, &call.name, at);
-            let detail = Detail::ToolCall(wit::ToolCall {
-                id: call.id,
-                name: call.name,
-                arguments: content,
-            });
-            self.log
-                .push_tool_call(seq, at, place, inline(&arguments), detail);
-            self.wake(EventKind::ToolCall, None);
-        }
-        if !complete.is_empty() {
-            self.checkpoint(Checkpoint::ToolCall);
-        }
-        for index in complete {
-            if let Some(call) = self
-                .hold
-                .stretches
-                .get_mut(index)
-                .and_then(|s| s.call.as_mut())
-            {
-                call.judged = true;
             }
         }
     }
@@ -320,12 +271,19 @@ impl Exchange {
 
     /// Everything that may leave now.
     pub fn ready(&mut self, out: &mut Vec<Ready>) {
+        let (holds, text_waits) = (self.holds_tool_calls(), self.text_is_parked());
         let (plan, watchers) = (&self.plan, &self.watchers);
         // A generation that is stopped gets another end than its own.
-        let finished = self.judged_response && self.fate.is_none();
+        let finished = self.judged_response && self.fate.is_none() && self.parked.is_empty();
         let limit = |s: &Stretch| {
-            if plan.holds_tool_calls && s.call.as_ref().is_some_and(|c| !c.judged) {
-                return 0;
+            match s.call.as_ref().map(|call| &call.verdict) {
+                Some(Verdict::Denied(_)) => return u32::MAX,
+                Some(Verdict::Parked) => return 0,
+                Some(Verdict::Open) if holds => return 0,
+                _ => {}
+            }
+            if text_waits && s.place.channel != Channel::ToolArguments {
+                return s.released;
             }
             watchers
                 .iter()
@@ -370,7 +328,7 @@ impl Exchange {
     }
 
     fn undecodable(&mut self, error: &Undecodable) {
-        if self.plan.enforcing {
+        if self.guards() {
             self.fate = Some(Fate::Block {
                 mode: BlockMode::Hard,
                 reason: format!("the upstream's answer cannot be judged: {error}"),
@@ -388,13 +346,19 @@ impl Exchange {
         }
     }
 
+    /// Whether so much is held, for an answer that somebody else gives, that no more is read from the upstream meanwhile.
+    pub(super) fn is_full(&self) -> bool {
+        self.waits() && self.hold.bytes() > MAX_HELD_BYTES
+    }
+
     /// Held text is bounded in bytes and time.
     fn bound_hold(&mut self) {
         let waits = self
             .hold
             .waiting_since()
             .is_some_and(|since| now().saturating_sub(since) > MAX_HELD_US);
-        if (waits || self.hold.bytes() > MAX_HELD_BYTES) && !self.judged_response {
+        let late = waits || self.hold.bytes() > MAX_HELD_BYTES;
+        if late && !self.judged_response && self.parked.is_empty() {
             self.overdue("held the stream beyond the host's bounds");
         }
     }
@@ -472,7 +436,7 @@ impl Exchange {
         };
         let turn = MessageView {
             role: Role::Assistant,
-            text: text_of(Channel::Output),
+            text: text_of(Channel::Output) + &self.epilogue,
             tool_calls: self
                 .hold
                 .stretches
@@ -480,7 +444,8 @@ impl Exchange {
                 .filter(|s| s.place.choice == 0)
                 .filter_map(|s| {
                     let call = s.call.as_ref()?;
-                    Some(ToolCallView {
+                    let reaches = !matches!(call.verdict, Verdict::Denied(_));
+                    reaches.then(|| ToolCallView {
                         id: call.id.clone(),
                         name: call.name.clone(),
                         arguments: s.seen(),
@@ -494,7 +459,8 @@ impl Exchange {
             media_digest: Digest::default(),
         };
         let digest = turn.digest();
-        self.session.state().conversation.answered(digest);
+        let message = self.session.state().conversation.answered(digest);
+        self.restore_denied(message);
         self.app.sessions.remember(
             &self.session.key,
             self.digests.iter().copied().chain(std::iter::once(digest)),

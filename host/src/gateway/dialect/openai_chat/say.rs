@@ -141,11 +141,11 @@ fn choice(index: u16, delta: Value, finish_reason: Option<&str>) -> Value {
     json!({ "index": index, "delta": delta, "logprobs": null, "finish_reason": finish_reason })
 }
 
-fn frame(data: &Value) -> String {
+pub(super) fn frame(data: &Value) -> String {
     format!("data: {data}\n\n")
 }
 
-fn usage(usage: Usage) -> Value {
+pub(super) fn usage(usage: Usage) -> Value {
     json!({
         "prompt_tokens": usage.input,
         "completion_tokens": usage.output,

@@ -120,7 +120,11 @@ impl Exchange {
         )
     }
 
-    pub(super) fn substitute_result(&mut self, by: By, order: &wit::ResultSubstitution) -> Done {
+    pub(in super::super) fn substitute_result(
+        &mut self,
+        by: By,
+        order: &wit::ResultSubstitution,
+    ) -> Done {
         let carries = |message: &MessageView| message.tool_results.iter().any(|r| r.id == order.id);
         // Some servers count their ids from 0 in each answer: the newest result is meant.
         let index = self.view.messages.iter().rposition(carries);

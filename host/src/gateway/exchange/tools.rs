@@ -1,0 +1,372 @@
+//! Tool calls of the generation: told when they are complete, judged, and then permitted, rewritten or denied.
+//!
+//! Guarantees: with anybody to object, no byte of a call reaches the client before it was judged whole. A denied call never
+//! does; the model is given the reason as its result. What a rewritten call says is judged again by the others; a call that
+//! is rewritten a third time is denied, because policies that disagree for ever must not decide by exhaustion.
+
+use crate::act::slots::who;
+use crate::contract::types::{self as wit, Checkpoint, Detail, EventKind};
+use crate::gateway::dialect::ToolCallView;
+use crate::observe::log::inline;
+use crate::reason::round::By;
+use crate::session::circuits::Admission;
+use crate::session::event::{Body, Channel, Outcome, Place};
+use crate::session::overlay::{self, DeniedCall, Restored};
+use crate::session::timeline::now;
+
+use super::conduct::Exchange;
+use super::hold::{Stretch, Verdict};
+use super::round::Step;
+
+/// How often the arguments of one call may be replaced.
+const MAX_REWRITES: u8 = 2;
+
+/// What became of an order, and why.
+type Done = (Outcome, String);
+
+/// What the checkpoint that runs now is about.
+#[derive(Clone, Debug, Default)]
+pub(super) struct AtHand {
+    /// Stretches of calls that are judged now.
+    pub(super) calls: Vec<usize>,
+    /// Ids of calls whose results are judged now.
+    pub(super) results: Vec<String>,
+}
+
+impl Exchange {
+    /// Whether somebody could object to what is generated, so that it may not pass unread.
+    pub(super) fn guards(&self) -> bool {
+        self.plan.enforcing || self.holds_tool_calls()
+    }
+
+    /// Whether a tool call waits until it was judged whole.
+    pub(super) fn holds_tool_calls(&self) -> bool {
+        self.plan.holds_tool_calls || self.circuits_open
+    }
+
+    /// A call is complete when its choice goes on with something else.
+    pub(super) fn complete_calls_before(&mut self, next: Place) {
+        let done = |s: &Stretch| {
+            s.place.choice == next.choice
+                && s.place != next
+                && s.call.as_ref().is_some_and(|c| !c.complete)
+        };
+        if next.channel == Channel::ToolArguments {
+            self.complete_calls(done);
+        }
+    }
+
+    /// Completed calls are told whole, and judged.
+    pub(super) fn complete_calls(&mut self, which: impl Fn(&Stretch) -> bool) {
+        let complete: Vec<usize> = (0..self.hold.stretches.len())
+            .filter(|i| self.hold.stretches.get(*i).is_some_and(&which))
+            .collect();
+        if complete.is_empty() {
+            return;
+        }
+        self.flush();
+        for index in &complete {
+            let mut found = Vec::new();
+            self.hold.finish(*index, &mut found);
+            let Some(stretch) = self.hold.stretches.get_mut(*index) else {
+                continue;
+            };
+            let place = stretch.place;
+            if let Some(call) = &mut stretch.call {
+                call.complete = true;
+            }
+            self.matched(place, &found);
+            self.tell_call(*index, None);
+            self.ask_circuit(*index);
+        }
+        self.at_hand.calls.clone_from(&complete);
+        self.checkpoint(Checkpoint::ToolCall);
+        self.at_hand.calls.clear();
+        for index in complete {
+            self.permit(index);
+        }
+    }
+
+    /// A call to which nobody objected goes out. One that is denied does not, and probes no circuit.
+    pub(super) fn permit(&mut self, index: usize) {
+        let Some(stretch) = self.hold.stretches.get_mut(index) else {
+            return;
+        };
+        let arguments = stretch.seen();
+        let Some(call) = &mut stretch.call else {
+            return;
+        };
+        let mut state = self.session.state();
+        match call.verdict {
+            Verdict::Open => {
+                call.verdict = Verdict::Permitted;
+                state.tools.released(&call.id, &call.name, now());
+                state.circuits.released(&call.id, &call.name, &arguments);
+            }
+            Verdict::Denied(_) => state.circuits.not_sent(&call.id),
+            Verdict::Parked | Verdict::Permitted => {}
+        }
+    }
+
+    /// A call with its present arguments, on the timeline and to the policies; `cause` is not told by it.
+    fn tell_call(&mut self, index: usize, cause: Option<usize>) {
+        let Some(stretch) = self.hold.stretches.get(index) else {
+            return;
+        };
+        let (place, arguments) = (stretch.place, stretch.seen());
+        let Some(call) = stretch.call.clone() else {
+            return;
+        };
+        let content = self.session.contents.keep(self.number, &arguments);
+        let seq = self.session.timeline.append(
+            self.number,
+            Body::ToolCall {
+                id: call.id.clone(),
+                name: call.name.clone(),
+                choice: place.choice,
+                block: place.block,
+                bytes: arguments.len() as u64,
+                arguments: arguments.clone(),
+            },
+        );
+        let detail = Detail::ToolCall(wit::ToolCall {
+            id: call.id,
+            name: call.name,
+            arguments: content,
+        });
+        self.log
+            .push_tool_call(seq, now(), place, inline(&arguments), detail, cause);
+        self.wake(EventKind::ToolCall, cause);
+    }
+
+    /// An open circuit answers in the tool's place.
+    fn ask_circuit(&mut self, index: usize) {
+        let Some(stretch) = self.hold.stretches.get_mut(index) else {
+            return;
+        };
+        let arguments = stretch.seen();
+        let Some(call) = stretch.call.as_mut() else {
+            return;
+        };
+        let admission =
+            self.session
+                .state()
+                .circuits
+                .admit(&call.id, &call.name, &arguments, now());
+        let (by, answer) = match admission {
+            Admission::Pass => return,
+            Admission::Probe { by } => {
+                let reason = format!(
+                    "the circuit of `{}` is half open: this call probes it",
+                    call.name
+                );
+                let (tool, by) = (call.name.clone(), by);
+                self.circuit_intervened(&by, &tool, &reason);
+                return;
+            }
+            Admission::Refuse { by, answer } => (by, answer),
+        };
+        call.verdict = Verdict::Denied(answer);
+        let tool = call.name.clone();
+        let reason = format!("the circuit of `{tool}` is open: the call was answered in its place");
+        self.circuit_intervened(&by, &tool, &reason);
+    }
+
+    fn circuit_intervened(&mut self, by: &str, tool: &str, reason: &str) {
+        let arguments = serde_json::json!({ "tool": tool });
+        self.intervened(
+            "open-circuit",
+            by,
+            usize::MAX,
+            Outcome::Applied,
+            reason,
+            arguments,
+        );
+    }
+
+    /// Keeps a call from the client: every one of that id, since some servers number the calls of each choice anew.
+    pub(super) fn deny(&mut self, denial: &wit::ToolDenial) -> Done {
+        let mut outcome = unknown_call(&denial.id);
+        for stretch in &mut self.hold.stretches {
+            let Some(call) = stretch.call.as_mut().filter(|call| call.id == denial.id) else {
+                continue;
+            };
+            if call.left {
+                outcome = (
+                    Outcome::TooLate,
+                    "the client has a part of the call".to_owned(),
+                );
+            } else if let Verdict::Denied(_) = call.verdict {
+                if outcome.0 == Outcome::Refused {
+                    outcome = (Outcome::Superseded, "the call was denied before".to_owned());
+                }
+            } else {
+                call.verdict = Verdict::Denied(if denial.reason.is_empty() {
+                    format!("The call of `{}` was not permitted.", call.name)
+                } else {
+                    denial.reason.clone()
+                });
+                outcome = done();
+            }
+        }
+        outcome
+    }
+
+    /// Gives a call other arguments. The others judge them like those that the model wrote.
+    pub(super) fn rewrite(&mut self, by: By, rewrite: &wit::ToolRewrite) -> Done {
+        if serde_json::from_str::<&serde_json::value::RawValue>(&rewrite.arguments).is_err() {
+            return (
+                Outcome::Refused,
+                format!("the new arguments are not JSON: {}", rewrite.arguments),
+            );
+        }
+        let offender = self.offends(by, Channel::ToolArguments, &rewrite.arguments);
+        let Some(index) = self
+            .hold
+            .stretches
+            .iter()
+            .rposition(|s| s.call.as_ref().is_some_and(|call| call.id == rewrite.id))
+        else {
+            return unknown_call(&rewrite.id);
+        };
+        let Some(call) = self
+            .hold
+            .stretches
+            .get_mut(index)
+            .and_then(|s| s.call.as_mut())
+        else {
+            return unknown_call(&rewrite.id);
+        };
+        if !call.complete {
+            return (
+                Outcome::Refused,
+                "the call is not complete: rewrite it at the tool-call checkpoint".to_owned(),
+            );
+        }
+        if call.left {
+            return (
+                Outcome::TooLate,
+                "the client has a part of the call".to_owned(),
+            );
+        }
+        if let Verdict::Denied(_) = call.verdict {
+            return (Outcome::Superseded, "the call was denied".to_owned());
+        }
+        let why = match offender {
+            Some(policy) => Some(format!(
+                "the new arguments match a pattern of `{policy}`: the call is denied"
+            )),
+            None if call.rewrites >= MAX_REWRITES => Some(format!(
+                "the call was rewritten {MAX_REWRITES} times already: it is denied"
+            )),
+            None => None,
+        };
+        if let Some(why) = why {
+            call.verdict =
+                Verdict::Denied(format!("The call of `{}` was not permitted.", call.name));
+            return (Outcome::Failed, why);
+        }
+        call.rewrites += 1;
+        call.rewritten = Some(rewrite.arguments.clone());
+        let cause = match by {
+            By::Policy(entry) => Some(entry),
+            _ => None,
+        };
+        self.tell_call(index, cause);
+        done()
+    }
+
+    /// Keeps a tool from being called for a while.
+    pub(super) fn open_circuit(&mut self, by: By, circuit: &wit::Circuit) -> Done {
+        if circuit.tool.is_empty() {
+            return (Outcome::Refused, "no tool is named".to_owned());
+        }
+        let by = who(by, &self.plan);
+        self.session.state().circuits.open(
+            &circuit.tool,
+            &by,
+            u64::from(circuit.cooldown_ms) * 1_000,
+            &circuit.answer,
+            now(),
+        );
+        self.circuits_open = true;
+        // The calls that are judged right now are the first that it concerns.
+        for index in self.at_hand.calls.clone() {
+            let concerns = self
+                .hold
+                .stretches
+                .get(index)
+                .and_then(|s| s.call.as_ref())
+                .is_some_and(|call| call.name == circuit.tool && call.verdict == Verdict::Open);
+            if concerns {
+                self.ask_circuit(index);
+            }
+        }
+        done()
+    }
+
+    /// Denied calls of this turn, which the client does not know, are put back into its later requests: the model must
+    /// see what it tried and why it could not.
+    pub(super) fn restore_denied(&mut self, message: u64) {
+        let within = Step {
+            said: String::new(),
+            calls: self.denied_now(),
+        };
+        let before = std::mem::take(&mut self.steps);
+        let steps = before
+            .into_iter()
+            .map(|step| (overlay::Place::Before, step))
+            .chain(std::iter::once((overlay::Place::Within, within)));
+        let mut ids = self.ids.clone();
+        ids.push(message);
+        for (place, step) in steps.filter(|(_, step)| !step.calls.is_empty()) {
+            let calls = step.calls.into_iter().map(|(call, result)| DeniedCall {
+                id: call.id,
+                name: call.name,
+                arguments: call.arguments,
+                result,
+            });
+            let restored = Restored {
+                message,
+                place,
+                said: step.said,
+                calls: calls.collect(),
+            };
+            if let Err(full) = self.session.state().overlay.restore(restored, &ids) {
+                tracing::warn!(session = %self.session.id, %full, "denied calls are not put back into later requests");
+            }
+        }
+    }
+
+    /// The denied calls of this round, with the results that the model is given.
+    pub(super) fn denied_now(&self) -> Vec<(ToolCallView, String)> {
+        let round = self.steps.len() as u32;
+        self.hold
+            .stretches
+            .iter()
+            .filter_map(|s| {
+                let call = s.call.as_ref().filter(|call| call.round == round)?;
+                let Verdict::Denied(reason) = &call.verdict else {
+                    return None;
+                };
+                let view = ToolCallView {
+                    id: call.id.clone(),
+                    name: call.name.clone(),
+                    arguments: s.seen(),
+                };
+                Some((view, reason.clone()))
+            })
+            .collect()
+    }
+}
+
+fn unknown_call(id: &str) -> Done {
+    (
+        Outcome::Refused,
+        format!("there is no tool call `{id}` in this generation"),
+    )
+}
+
+fn done() -> Done {
+    (Outcome::Applied, String::new())
+}
