@@ -81,12 +81,12 @@ pub async fn play(options: Options) -> Result<bool, Failure> {
     } else {
         stage
             .screen
-            .plain("\n   4 and 5 are left out: they need models that misbehave on cue.");
+            .plain("\n   4 to 9 are left out: they need models that misbehave on cue.");
     }
 
     stage.turn_on(&Act::budgets(&stage)).await?;
     stage.scene(
-        "6",
+        "10",
         "A slow model",
         "latency-budget gives a session so much time to wait for models. At 80 % the session goes to the fast model for good; \
          at 100 % the answer is cut and says that it is partial.",
@@ -95,7 +95,7 @@ pub async fn play(options: Options) -> Result<bool, Failure> {
     stage.report(outcomes.last());
 
     stage.scene(
-        "7",
+        "11",
         "A runaway budget",
         "Two calls of one session talk without end, at once. The ledger hands out tokens in small leases, so that together they \
          cannot pass the session's budget.",
@@ -117,6 +117,30 @@ async fn second_act(stage: &Stage) -> Result<Vec<Outcome>, Failure> {
 
     stage.scene(
         "4",
+        "A tool that is down",
+        "Every call of inventory fails. After two of them tool-breaker opens its circuit: further calls are answered by Airlock, \
+         and the model reads that it must do without.",
+    );
+    played(scenes::tools::broken_tool(stage).await?);
+
+    stage.scene(
+        "5",
+        "A tool call that must not be",
+        "The model calls delete_account. tool-guard denies it: the agent never sees the call, the model is told why, and what it \
+         says then goes on in the same stream.",
+    );
+    played(scenes::tools::denied_call(stage).await?);
+
+    stage.scene(
+        "6",
+        "A tool call that a person must allow",
+        "Transfers wait for a person. Nobody is here, so the demo itself approves this one, through the admin API, as \
+         `airlock approvals approve` does.",
+    );
+    played(scenes::tools::held_call(stage).await?);
+
+    stage.scene(
+        "7",
         "An agent that repeats itself",
         "The same call with the same arguments and the same result, again and again. loop tells the model so at the third; one \
          that goes on all the same is stopped.",
@@ -124,7 +148,14 @@ async fn second_act(stage: &Stage) -> Result<Vec<Outcome>, Failure> {
     played(scenes::tools::endless_loop(stage).await?);
 
     stage.scene(
-        "5",
+        "8",
+        "A model that says nothing",
+        "stall gives a model so long until its first token; then the call goes to another one. The client sees one answer.",
+    );
+    played(scenes::models::silent_model(stage).await?);
+
+    stage.scene(
+        "9",
         "A conversation longer than the model's window",
         "context-pressure leaves out the oldest turns at 85 % of the window, down to 60 % at once: each step breaks the \
          provider's prompt cache, so there must be few.",

@@ -1,15 +1,20 @@
-"""loop, stall and context-pressure on real traffic."""
+"""tool-guard, tool-breaker, loop, stall and context-pressure on real traffic."""
 
 from __future__ import annotations
 
 import json
+import socketserver
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import openai
+import pytest
 
-from airlock import interventions, new_session, of, policy
+from airlock import Airlock, interventions, new_session, of, policy
 from conftest import Makers
-from harness import Simulator, body, frames
+from harness import Simulator, body, frames, wait_for
 
 TOOLS = [
     {"type": "function", "function": {"name": name, "parameters": {"type": "object"}}}
@@ -61,6 +66,96 @@ class Agent:
         return [name for name, _ in self.called]
 
 
+# tool-guard
+
+RULES = [
+    {"tools": ["search"], "do": "allow"},
+    {"tools": ["transfer"], "when": [{"pointer": "/amount", "max": 100}], "do": "allow"},
+    {"tools": ["transfer"], "do": "ask", "reason": "more than 100"},
+]
+
+
+def tool_guard(**settings: Any) -> str:
+    return policy("tool-guard", {"default": "deny", "rules": RULES} | settings)
+
+
+def test_a_denied_call_never_reaches_the_client_and_the_model_learns_why(make: Makers, simulator: Simulator) -> None:
+    airlock = make.airlock(simulator, tool_guard())
+    session = new_session()
+    agent = Agent(airlock.sdk(session), [call("search"), call("delete_user", id=7), {"text": "I may not delete."}])
+    assert agent.run() == "I may not delete."
+    assert agent.tools_called == ["search"]
+    told = [m for m in simulator.chats()[-1]["json"]["messages"] if m["role"] == "tool"][-1]["content"]
+    assert "`delete_user` was not called" in told and "`search`" in told, told
+    assert ("tool-guard", "deny-tool-call", "applied") in interventions(airlock.ended(session, 2))
+
+
+def test_arguments_decide_also_far_behind_the_first_4096_bytes(make: Makers, simulator: Simulator) -> None:
+    airlock = make.airlock(simulator, tool_guard(rules=RULES[:2]))
+    note = "x" * 10_000
+    turns = [call("transfer", note=note, amount=50), call("transfer", note=note, amount=500), {"text": "done"}]
+    agent = Agent(airlock.sdk(new_session()), turns)
+    agent.run()
+    assert [arguments["amount"] for _, arguments in agent.called] == [50]
+
+
+def approvals(airlock: Airlock) -> list[dict[str, Any]]:
+    found = airlock.admin("/v1/approvals?state=open").json()
+    return found if isinstance(found, list) else found["approvals"]
+
+
+def held(airlock: Airlock) -> str:
+    """Id of the one call that waits for a person."""
+    found = wait_for(lambda: approvals(airlock), "a call to be put before a person")
+    assert len(found) == 1 and "transfer" in found[0]["title"], found
+    return found[0]["id"]
+
+
+def test_a_held_call_goes_out_when_a_person_approves_it(make: Makers, simulator: Simulator) -> None:
+    airlock = make.airlock(simulator, tool_guard())
+    session = new_session()
+    agent = Agent(airlock.sdk(session), [call("transfer", amount=500), {"text": "sent"}])
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(agent.run)
+        approval = held(airlock)
+        assert agent.called == []
+        airlock.cli("approvals", "approve", approval)
+        assert answer.result(30) == "sent"
+    assert agent.called == [("transfer", {"amount": 500})]
+
+
+def test_a_held_call_that_a_person_denies_is_not_made(make: Makers, simulator: Simulator) -> None:
+    airlock = make.airlock(simulator, tool_guard())
+    agent = Agent(airlock.sdk(new_session()), [call("transfer", amount=500), {"text": "not sent"}])
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(agent.run)
+        airlock.cli("approvals", "deny", held(airlock))
+        assert answer.result(30) == "not sent"
+    assert agent.called == []
+
+
+def test_a_held_call_that_nobody_decides_is_not_made(make: Makers, simulator: Simulator) -> None:
+    airlock = make.airlock(simulator, tool_guard(wait_seconds=1))
+    agent = Agent(airlock.sdk(new_session()), [call("transfer", amount=500), {"text": "not sent"}])
+    assert (agent.run(), agent.called) == ("not sent", [])
+
+
+# tool-breaker
+
+
+def test_a_failing_tool_is_taken_out_of_service(make: Makers, simulator: Simulator) -> None:
+    settings = {"min_calls": 2, "cooldown_seconds": 60, "alert": False}
+    airlock = make.airlock(simulator, policy("tool-breaker", settings))
+    session = new_session()
+    turns = [call("search", q=1), call("search", q=2), call("search", q=3), {"text": "without it"}]
+    agent = Agent(airlock.sdk(session), turns, {"search": "Error: connection refused"})
+    assert agent.run() == "without it"
+    assert agent.called == [("search", {"q": 1}), ("search", {"q": 2})]
+    told = [m for m in simulator.chats()[-1]["json"]["messages"] if m["role"] == "tool"][-1]["content"]
+    assert "`search` is out of service for 60 s: 2 of its last 2 calls" in told, told
+    assert ("tool-breaker", "open-circuit", "applied") in interventions(airlock.ended(session, 3))
+
+
 # loop
 
 
@@ -91,6 +186,46 @@ def test_an_agent_that_makes_progress_is_left_alone(make: Makers, simulator: Sim
 
 
 # stall
+
+
+HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+
+
+@pytest.fixture(params=["before its head", "after its head"])
+def silent(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A model server that takes a request and then says nothing. Its address."""
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(65536)
+            if request.param == "after its head":
+                self.request.sendall(HEAD)
+            while self.request.recv(65536):
+                pass
+
+    class Server(socketserver.ThreadingTCPServer):
+        daemon_threads = True
+        block_on_close = False
+
+    with Server(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}/v1"
+        server.shutdown()
+
+
+def test_a_silent_model_is_left_for_the_fallback(make: Makers, simulator: Simulator, silent: str) -> None:
+    routes = (
+        f'[upstream.silent]\nbase_url = "{silent}"\n[upstream.spare]\nbase_url = "{simulator.base_url}"\n'
+        '[[route]]\nmodel = "*"\nupstream = "silent"\n'
+    )
+    stall = policy("stall", {"first_token_ms": 300, "fallback_upstream": "spare", "fallback_model": "sim-fast"})
+    airlock = make.airlock(simulator, stall, routes=routes)
+    session = new_session()
+    raw = airlock.post({"model": "big", "stream": True, "messages": [{"role": "user", "content": "hello"}]}, session).content
+    text, _ = heard(raw)
+    assert "fast model" in text and raw.endswith(b"data: [DONE]\n\n"), raw
+    assert [c["json"]["model"] for c in simulator.chats()] == ["sim-fast"]
+    assert ("stall", "retry", "applied") in interventions(airlock.ended(session))
 
 
 def test_a_model_that_falls_silent_is_stopped_with_what_it_said(make: Makers, simulator: Simulator) -> None:

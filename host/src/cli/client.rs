@@ -1,5 +1,8 @@
 //! Asks the admin API of the running Airlock.
 
+use std::net::SocketAddr;
+use std::path::Path;
+
 use anyhow::{Context as _, anyhow};
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
@@ -32,6 +35,17 @@ impl AdminClient {
         Ok(Self {
             base: format!("http://{}", config.admin.listen),
             token,
+        })
+    }
+
+    /// For an Airlock of this process, whose address no configuration names.
+    ///
+    /// # Errors
+    /// There is no token in its data directory.
+    pub fn at(admin: SocketAddr, data: &Path) -> Result<Self, Failure> {
+        Ok(Self {
+            base: format!("http://{admin}"),
+            token: Token::read(data).map_err(Failure::unavailable)?,
         })
     }
 

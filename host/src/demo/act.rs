@@ -1,6 +1,6 @@
 //! The policies that the operator adds between the scenes, as sections of `airlock.toml`.
 
-use super::scenes::models::WINDOW;
+use super::scenes::models::{SILENCE_MS, WINDOW};
 use super::scenes::{LATENCY_BUDGET_MS, TOKEN_BUDGET};
 use super::stage::Stage;
 
@@ -22,14 +22,35 @@ pub struct Act {
 }
 
 impl Act {
-    /// Repetitions, and a full window.
+    /// Tools, repetitions, silences, and a full window.
     pub fn guards() -> Self {
         Self {
-            policies: &["loop", "context-pressure"],
+            policies: &[
+                "tool-breaker",
+                "tool-guard",
+                "loop",
+                "stall",
+                "context-pressure",
+            ],
             sections: format!(
                 r#"
+[policy.tool-breaker.settings]
+min_calls = 2
+alert = false
+
+[policy.tool-guard.settings]
+default = "allow"
+rules = [
+  {{ tools = ["delete_*"], do = "deny", reason = "accounts are deleted by the support team only" }},
+  {{ tools = ["transfer"], do = "ask", reason = "money leaves the house" }},
+]
+
 [policy.loop.settings]
 stop_at = 5
+
+[policy.stall.settings]
+first_token_ms = {SILENCE_MS}
+fallback_model = "sim-fast"
 
 [policy.context-pressure.settings]
 

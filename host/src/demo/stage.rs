@@ -1,5 +1,6 @@
 //! The stage: a simulated or real upstream, Airlock in front of it with a configuration of its own, and the audience.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -16,6 +17,7 @@ use super::watch::{PATIENCE, Watch};
 use super::workshop::{POLICY, Workshop};
 use super::{Options, Real};
 use crate::cli::Failure;
+use crate::cli::client::AdminClient;
 use crate::cli::render::style::Paint;
 use crate::cli::serve::Airlock;
 use crate::config::locate;
@@ -34,6 +36,7 @@ pub struct Stage {
     real: Option<Real>,
     folder: PathBuf,
     base_url: String,
+    admin: SocketAddr,
     policies: Arc<Policies>,
     stop: CancellationToken,
     serving: JoinHandle<Result<(), Failure>>,
@@ -61,7 +64,7 @@ impl Stage {
         )?;
         let airlock = Airlock::prepare(locate::read(&config)?, Some(config)).await?;
         let watch = Watch::follow(airlock.feed.subscribe(), Arc::clone(&screen));
-        let gateway = airlock.gateway;
+        let (gateway, admin) = (airlock.gateway, airlock.admin);
         let policies = Arc::clone(&airlock.app.policies);
         let serving = tokio::spawn(airlock.serve(stop.clone()));
         Ok(Self {
@@ -71,6 +74,7 @@ impl Stage {
             real: options.real.clone(),
             folder,
             base_url: format!("http://{gateway}/v1"),
+            admin,
             policies,
             stop,
             serving,
@@ -146,6 +150,16 @@ impl Stage {
                 PATIENCE.as_secs()
             ),
         }
+    }
+
+    /// The operator approves what waits, over the admin API.
+    pub async fn approve(&self, approval: &str) -> Result<(), Failure> {
+        let path = format!("/v1/approvals/{approval}/approve");
+        self.screen
+            .line(Who::Operator, &format!("is the demo itself: POST {path}"));
+        let admin = AdminClient::at(self.admin, &self.folder.join("data"))?;
+        admin.post_json(&path, &json!({"by": "demo"})).await?;
+        Ok(())
     }
 
     /// A new agent with a session of its own.

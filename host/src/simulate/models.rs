@@ -44,6 +44,10 @@ pub const MODELS: &[Model] = &[
         name: "sim-flaky",
         behaviour: "fails twice with 503 and retry-after-ms, then answers",
     },
+    Model {
+        name: "sim-silent",
+        behaviour: "takes a request and says nothing for ten minutes",
+    },
 ];
 
 /// What `sim-leak` must not say. Nothing real.
@@ -97,6 +101,10 @@ pub fn behaviour(request: &ChatRequest) -> Result<Script, ScriptedError> {
                 .map(|(k, v)| (k.to_owned(), v.to_owned()))
                 .into(),
             ..says("It works now.")
+        },
+        "sim-silent" => Script {
+            first_delay_ms: Some(600_000),
+            ..says("Sorry, I was thinking.")
         },
         other => return Err(unknown(other)),
     };

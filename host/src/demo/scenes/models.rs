@@ -1,15 +1,47 @@
-//! A scene about what lies between an agent and its model: a full window. It plays with a simulated model only, whose window
-//! is small.
+//! Scenes about what lies between an agent and its model: silence, and a full window. They play with simulated models only:
+//! no real one falls silent when it is asked to.
+
+use std::time::Instant;
 
 use serde_json::json;
 
-use super::{Outcome, user};
+use super::{Outcome, ask, user};
 use crate::demo::screen::Who;
 use crate::demo::stage::Stage;
 
 /// Questions of the long conversation, and words in each: together twice the window.
 const QUESTIONS: usize = 10;
 const WORDS: usize = 100;
+
+/// A model says nothing; the call goes to another one.
+pub async fn silent_model(stage: &Stage) -> anyhow::Result<Outcome> {
+    let agent = stage.agent("silent-model")?;
+    stage.screen.line(
+        Who::Agent,
+        "asks sim-silent, which takes the request and says nothing",
+    );
+    let began = Instant::now();
+    let question = [user("Is anybody there?")];
+    let heard = ask(stage, &agent, "sim-silent", &question, json!({})).await?;
+    let retried = stage.watch.applied("stall", "retry").await;
+    stage.watch.ended(1).await;
+    Ok(Outcome {
+        problem: "a model that falls silent",
+        policy: "stall",
+        done: format!("left after {SILENCE_MS} ms; sim-fast answered"),
+        saved: format!(
+            "ten minutes of waiting, for {:.1} s",
+            began.elapsed().as_secs_f64()
+        ),
+        good: retried
+            && heard.error.is_none()
+            && !heard.text.is_empty()
+            && heard.model != "sim-silent",
+    })
+}
+
+/// How long a model may say nothing, in milliseconds.
+pub const SILENCE_MS: u64 = 1_000;
 
 /// The window of the model of the long conversation, in tokens.
 pub const WINDOW: u64 = 800;

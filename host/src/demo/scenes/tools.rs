@@ -1,12 +1,14 @@
-//! Scenes about tools: one that is called for ever. Its model is scripted turn by turn, so it plays with simulated models
-//! only.
+//! Scenes about tools: one that is down, one that is forbidden, one that a person must allow, and one that is called for
+//! ever. Their models are scripted turn by turn, so they play with simulated models only.
 
 use serde_json::{Value, json};
 
 use super::{Outcome, ask, user};
+use crate::cli::Failure;
 use crate::demo::agent::{Agent, Call, Heard};
 use crate::demo::screen::Who;
 use crate::demo::stage::Stage;
+use crate::session::event::Body;
 
 /// Steps after which the scripted model gives up by itself.
 const LOOP_STEPS: usize = 12;
@@ -51,11 +53,105 @@ async fn run(
 
 fn tools() -> Value {
     let tool = |name| json!({"type": "function", "function": {"name": name, "parameters": {"type": "object"}}});
-    [tool("find_order")].into_iter().collect()
+    ["inventory", "delete_account", "transfer", "find_order"]
+        .map(tool)
+        .into()
 }
 
 fn turn(tool: &str, arguments: Value) -> Value {
     json!({"tool_calls": [{"name": tool, "arguments": arguments}]})
+}
+
+/// A tool is down. Its circuit opens, and the model goes on without it.
+pub async fn broken_tool(stage: &Stage) -> anyhow::Result<Outcome> {
+    let agent = stage.agent("broken-tool")?;
+    let mut turns: Vec<Value> = (1..=4)
+        .map(|item| turn("inventory", json!({"item": item})))
+        .collect();
+    turns.push(
+        json!({"text": "The inventory is out of service, so I cannot say what is in stock."}),
+    );
+    let asked = turns.len() - 1;
+    let ran = run(
+        stage,
+        &agent,
+        turns,
+        |_| "Error: connection to inventory:5432 refused",
+    )
+    .await?;
+    let opened = stage.watch.applied("tool-breaker", "open-circuit").await;
+    let reached = ran.calls.len();
+    Ok(Outcome {
+        problem: "a tool that is down",
+        policy: "tool-breaker",
+        done: format!(
+            "its circuit opened after {reached} failures; the model was told and went on without it"
+        ),
+        saved: format!(
+            "{} of {asked} calls to a tool that cannot answer",
+            asked.saturating_sub(reached)
+        ),
+        good: opened && reached == 2 && ran.last.text.contains("out of service"),
+    })
+}
+
+/// A call that the rules forbid never reaches the agent.
+pub async fn denied_call(stage: &Stage) -> anyhow::Result<Outcome> {
+    let agent = stage.agent("denied-call")?;
+    let turns = vec![
+        turn("delete_account", json!({"id": 7731})),
+        json!({"text": "I am not allowed to delete accounts. Please ask the support team."}),
+    ];
+    let ran = run(stage, &agent, turns, |_| "deleted").await?;
+    let denied = stage.watch.applied("tool-guard", "deny-tool-call").await;
+    Ok(Outcome {
+        problem: "a tool call that must not be",
+        policy: "tool-guard",
+        done: "denied; the model was told what is allowed and answered in the same stream".into(),
+        saved: "the account: the agent never saw the call".into(),
+        good: denied && ran.calls.is_empty() && !ran.last.text.is_empty(),
+    })
+}
+
+/// A risky call waits for a person, here the demo itself.
+pub async fn held_call(stage: &Stage) -> Result<Outcome, Failure> {
+    let agent = stage.agent("held-call")?;
+    let turns = vec![
+        turn("transfer", json!({"to": "CH93 0076", "amount": 900})),
+        json!({"text": "The 900 francs are on their way."}),
+    ];
+    let person = async {
+        if !stage
+            .watch
+            .wait(|events| events.iter().any(|e| held(&e.body).is_some()))
+            .await
+        {
+            return Ok(false);
+        }
+        let approval = stage
+            .watch
+            .read(|events| events.iter().find_map(|e| held(&e.body)));
+        stage.approve(&approval.unwrap_or_default()).await?;
+        Ok(true)
+    };
+    let (asked, ran) = tokio::try_join!(person, async {
+        Ok::<_, Failure>(run(stage, &agent, turns, |_| "transferred").await?)
+    })?;
+    let held = stage.watch.applied("tool-guard", "hold-for-person").await;
+    Ok(Outcome {
+        problem: "a tool call that a person must allow",
+        policy: "tool-guard",
+        done: "held while the client waited; it went out when it was approved".into(),
+        saved: "900 francs from going without anybody's word".into(),
+        good: asked && held && ran.calls.len() == 1 && !ran.last.text.is_empty(),
+    })
+}
+
+fn held(body: &Body) -> Option<String> {
+    match body {
+        Body::Held { approval, .. } => Some(approval.clone()),
+        _ => None,
+    }
 }
 
 /// The same call for ever: first the model is told, then the run ends.
