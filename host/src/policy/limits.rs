@@ -35,8 +35,8 @@ pub struct Limits {
     pub state_kib: u32,
     /// Size of a component file, MiB.
     pub file_mib: u32,
-    /// Live instances of all policies together. Each costs about 29 KiB and 8 memory mappings, of which Linux allows a
-    /// process 65,530 by default.
+    /// Live instances of all policies together; when all are taken, the longest idle session's give way. Each costs about
+    /// 29 KiB and 8 memory mappings, of which Linux allows a process 65,530 by default.
     pub instances: u32,
 }
 
