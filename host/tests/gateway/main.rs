@@ -13,6 +13,7 @@ mod hibernation;
 mod holds;
 mod keys;
 mod overlay;
+mod pending;
 mod rules;
 mod sessions;
 mod support;
