@@ -113,7 +113,10 @@ async fn an_action_about_the_call_at_hand_names_it() {
     let rules = "[[rule]]\nname = \"web\"\nwhen = \"tool.name == 'web'\"\ndo = \"deny-tool-call\"\nmessage = \"offline\"\n";
     let world = configured(rules, vec![]).await;
     let script = json!({"tool_calls": [{"id": "c-1", "name": "clock", "arguments": {}}, {"id": "c-2", "name": "web", "arguments": {"u": 1}}]});
-    world.call("s", &chat(&script)).await;
+    let reply = world.call("s", &chat(&script)).await;
+    let calls = reply.json()["choices"][0]["message"]["tool_calls"].clone();
+    assert_eq!(calls.as_array().unwrap().len(), 1, "{calls}");
+    assert_eq!(calls[0]["id"], "c-1", "the other call goes out");
     let denials: Vec<Value> = world
         .timeline("s")
         .iter()
