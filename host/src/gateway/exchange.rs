@@ -3,6 +3,7 @@
 //! A body becomes a view, the view finds its session, the session begins an exchange, policies rule on the request, the
 //! call goes upstream, and what comes back passes through the exchange on its way to the client.
 
+mod accounts;
 mod adopt;
 mod apply;
 mod arrival;
@@ -11,6 +12,7 @@ mod conclude;
 mod conduct;
 mod deadline;
 mod hold;
+mod judge;
 mod kept;
 mod measure;
 mod park;

@@ -3,16 +3,19 @@
 //! Guarantees: frames leave in the order in which they came, whole, and byte for byte unless a replacement touches them; a
 //! frame leaves only when every byte of text that it bears may leave.
 
+mod write;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::gateway::dialect::{CallEdit, Dialect, EditError, Identity, Splice, TextEdit};
+use crate::gateway::dialect::{Dialect, EditError, Identity, Splice, TextEdit};
 use crate::gateway::sse::Frame;
 use crate::observe::tokens::{StreamCounter, TokenCounter};
 use crate::reason::patterns::{Match, PatternSet, Scanner};
 use crate::session::event::{Channel, Micros, Place, Usage};
+use write::written;
 
 /// All text at one place of a generation.
 pub struct Stretch {
@@ -468,104 +471,6 @@ impl Hold {
         self.frames.clear();
         self.bytes = 0;
     }
-
-    /// The new text of each place of a frame that a replacement touches, by the upstream's own indexes.
-    fn edits(&self, held: &Held) -> Vec<TextEdit> {
-        let spans = &held.said.spans;
-        let mut edits: Vec<TextEdit> = Vec::new();
-        let mut done: Vec<usize> = Vec::new();
-        for span in spans {
-            if done.contains(&span.stretch) {
-                continue;
-            }
-            done.push(span.stretch);
-            let Some(stretch) = self.stretches.get(span.stretch) else {
-                continue;
-            };
-            let (mut text, mut touched) = (String::new(), false);
-            for span in spans.iter().filter(|s| s.stretch == span.stretch) {
-                touched |= stretch.render(span.start, span.end, &mut text);
-            }
-            if touched {
-                let mut place = stretch.place;
-                if place.channel == Channel::ToolArguments {
-                    place.block = place.block.saturating_sub(held.base);
-                }
-                edits.push(TextEdit { place, text });
-            }
-        }
-        edits
-    }
-
-    /// What becomes of the calls in a frame: those that are denied are left out, and the client counts the others.
-    fn call_edits(&mut self, held: &Held) -> Vec<CallEdit> {
-        let mut touched: Vec<usize> = held.said.calls.clone();
-        touched.extend(held.said.spans.iter().map(|span| span.stretch));
-        touched.sort_unstable();
-        touched.dedup();
-        let mut edits = Vec::new();
-        for index in touched {
-            let Some(Stretch {
-                place,
-                call: Some(call),
-                ..
-            }) = self.stretches.get(index)
-            else {
-                continue;
-            };
-            let own = place.block.saturating_sub(held.base);
-            let denied = matches!(call.verdict, Verdict::Denied(_));
-            let counted = self.stretches.iter().take(index).filter(|s| {
-                s.place.choice == place.choice
-                    && s.call
-                        .as_ref()
-                        .is_some_and(|c| !matches!(c.verdict, Verdict::Denied(_)))
-            });
-            let to = (!denied).then_some(counted.count() as u16);
-            // The whole of the new arguments stands in the first frame of the call.
-            let arguments = call.rewritten.as_ref().map(|text| {
-                if call.left {
-                    String::new()
-                } else {
-                    text.clone()
-                }
-            });
-            if to != Some(own) || arguments.is_some() {
-                edits.push(CallEdit {
-                    choice: place.choice,
-                    index: own,
-                    to,
-                    arguments,
-                });
-            }
-            if let Some(call) = self.stretches.get_mut(index).and_then(|s| s.call.as_mut()) {
-                call.left |= !denied;
-            }
-        }
-        edits
-    }
-}
-
-/// The bytes of a frame or body as the client gets them: its own, unless something concerns it.
-fn written(
-    dialect: &dyn Dialect,
-    payload: Payload,
-    edits: &[TextEdit],
-    splice: &Splice<'_>,
-) -> Result<Bytes, EditError> {
-    let (bytes, is_frame) = match (payload, edits) {
-        (Payload::Frame(frame), []) => (frame.raw, true),
-        (Payload::Frame(frame), edits) => (dialect.edit_frame(&frame, edits)?, true),
-        (Payload::Body(body), []) => (body, false),
-        (Payload::Body(body), edits) => (dialect.edit_body(&body, edits)?.into(), false),
-    };
-    if *splice == Splice::default() {
-        return Ok(bytes);
-    }
-    if is_frame {
-        return Ok(dialect.splice_frame(&bytes, splice)?.unwrap_or_default());
-    }
-    Ok(dialect.splice_body(&bytes, splice)?.into())
 }
 
 impl Stretch {
@@ -646,158 +551,4 @@ fn shift(found: &mut [Match], from: usize, base: u32) {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-    use super::*;
-    use crate::gateway::dialect::openai_chat::OpenAiChat;
-    use crate::gateway::dialect::{Identity, Piece};
-    use crate::gateway::sse::Framer;
-    use crate::reason::patterns::{PatternSpec, Syntax};
-
-    const OUT: Place = Place {
-        channel: Channel::Output,
-        choice: 0,
-        block: 0,
-    };
-
-    fn patterns(text: &str) -> [Option<Arc<PatternSet>>; 5] {
-        let spec = PatternSpec {
-            owner: 0,
-            index: 0,
-            syntax: Syntax::Literal,
-            text: text.to_owned(),
-            ignore_case: false,
-            holds: true,
-        };
-        let mut patterns = [const { None }; 5];
-        patterns[Channel::Output as usize] =
-            Some(Arc::new(PatternSet::compile(vec![spec]).unwrap()));
-        patterns
-    }
-
-    /// Feeds chunks of output as frames; gives the hold and the raw bytes of all frames.
-    fn fed(chunks: &[&str], patterns: &[Option<Arc<PatternSet>>; 5]) -> (Hold, Vec<Match>, String) {
-        let (mut hold, mut found, mut raw) = (Hold::default(), Vec::new(), String::new());
-        let tokens = TokenCounter::for_model("gpt-4o");
-        for chunk in chunks {
-            let json = serde_json::json!({"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m",
-                "choices": [{"index": 0, "delta": {"content": chunk}, "finish_reason": null}]});
-            let line = format!("data: {json}\n\n");
-            raw.push_str(&line);
-            let mut frames = Vec::new();
-            Framer::default()
-                .push(Bytes::from(line), &mut frames)
-                .unwrap();
-            let frame = frames.remove(0);
-            let mut pieces = Vec::new();
-            OpenAiChat
-                .read_frame(&frame, &mut Identity::default(), &mut pieces)
-                .unwrap();
-            let mut spans = Vec::new();
-            for piece in pieces {
-                if let Piece::Text { place, text } = piece {
-                    let index = hold.stretch(place, patterns, &tokens);
-                    spans.push(hold.append(index, &text, &mut found).0);
-                }
-            }
-            let said = Said {
-                spans,
-                tokens: 1,
-                ..Said::default()
-            };
-            hold.push(Payload::Frame(frame), said, Duty::Pass, 0);
-        }
-        (hold, found, raw)
-    }
-
-    fn release(hold: &mut Hold) -> String {
-        let mut ready = Vec::new();
-        hold.release(&OpenAiChat, Stretch::safe, true, &mut ready)
-            .unwrap();
-        for frame in &ready {
-            hold.delivered(frame);
-        }
-        ready
-            .iter()
-            .map(|r| String::from_utf8(r.bytes.to_vec()).unwrap())
-            .collect()
-    }
-
-    fn text_of(frames: &str) -> String {
-        let mut out = String::new();
-        for data in frames.lines().filter_map(|l| l.strip_prefix("data: ")) {
-            let v: serde_json::Value = serde_json::from_str(data).unwrap();
-            out.push_str(
-                v["choices"][0]["delta"]["content"]
-                    .as_str()
-                    .unwrap_or_default(),
-            );
-        }
-        out
-    }
-
-    #[test]
-    fn untouched_frames_leave_byte_for_byte() {
-        let (mut hold, _, raw) = fed(&["Hel", "lo", " wörld"], &[const { None }; 5]);
-        assert_eq!(release(&mut hold), raw);
-        assert!(hold.begun && hold.bytes() == 0);
-    }
-
-    #[test]
-    fn what_may_begin_a_match_waits_and_leaves_when_it_was_none() {
-        let set = patterns("secret");
-        let (mut hold, found, _) = fed(&["my ", "sec"], &set);
-        assert!(found.is_empty());
-        assert_eq!(text_of(&release(&mut hold)), "my ");
-        let (mut hold, _, raw) = fed(&["my ", "sec", "ond"], &set);
-        assert_eq!(release(&mut hold), raw);
-    }
-
-    #[test]
-    fn a_replacement_over_several_frames_leaves_none_of_the_old_text() {
-        let set = patterns("secret");
-        let (mut hold, found, _) = fed(&["my s", "ecr", "et word"], &set);
-        assert_eq!((found[0].offset, found[0].len), (3, 6));
-        hold.replace(OUT, 3, 6, "[gone]".to_owned()).unwrap();
-        let out = release(&mut hold);
-        assert_eq!(text_of(&out), "my [gone] word");
-        assert_eq!(hold.stretches[0].seen(), "my [gone] word");
-    }
-
-    #[test]
-    fn a_replacement_of_what_has_left_is_too_late_and_changes_nothing() {
-        let (mut hold, _, raw) = fed(&["Hello"], &[const { None }; 5]);
-        assert_eq!(release(&mut hold), raw);
-        assert_eq!(
-            hold.replace(OUT, 2, 2, String::new()),
-            Err(Unreplaced::TooLate)
-        );
-        assert!(matches!(
-            hold.replace(OUT, 3, 9, String::new()),
-            Err(Unreplaced::TooLate)
-        ));
-        let (mut hold, _, _) = fed(&["é"], &[const { None }; 5]);
-        assert!(matches!(
-            hold.replace(OUT, 1, 1, String::new()),
-            Err(Unreplaced::Impossible(_))
-        ));
-        assert!(matches!(
-            hold.replace(OUT, 0, 3, String::new()),
-            Err(Unreplaced::Impossible(_))
-        ));
-    }
-
-    #[test]
-    fn new_patterns_search_what_has_not_left() {
-        let (mut hold, _, _) = fed(&["a secret"], &[const { None }; 5]);
-        let mut found = Vec::new();
-        hold.rescan(&patterns("secret"), &mut found);
-        assert_eq!(
-            found
-                .iter()
-                .map(|(_, m)| (m.offset, m.len))
-                .collect::<Vec<_>>(),
-            [(2, 6)]
-        );
-    }
-}
+mod tests;
