@@ -307,6 +307,7 @@ async fn a_client_that_waits_for_a_stream_reads_comments() {
         let request = streamed(calling());
         let mut response = world.open(&[("x-airlock-session-id", "s")], &request).await;
         assert_eq!(response.status(), 200);
+        assert!(response.headers().contains_key("x-airlock-exchange"));
         let mut text = String::new();
         use http_body_util::BodyExt as _;
         while !text.contains(": held by airlock\n\n: held by airlock\n\n") {

@@ -12,7 +12,7 @@ use std::time::Duration;
 use axum::body::{Body, BodyDataStream};
 use bytes::Bytes;
 use futures_util::StreamExt;
-use http::{HeaderMap, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 
 use super::conclude::{Form, shaped};
 use super::conduct::Exchange;
@@ -20,6 +20,7 @@ use super::{Call, DIALECT, MAX_ERROR_BYTES, until};
 use crate::gateway::dialect::{ClientError, Dialect as _};
 use crate::session::event::Micros;
 use crate::session::timeline::now;
+use crate::upstream::headers;
 
 /// What a client reads while it waits.
 pub(super) const COMMENT: Bytes = Bytes::from_static(b": held by airlock\n\n");
@@ -36,6 +37,7 @@ pub(super) async fn run(call: Call) -> Response<Body> {
         return call.run().await;
     }
     let held = call.exchange.held.clone();
+    let label = call.exchange.label();
     let every = Duration::from_millis(call.settings.config.gateway.keep_alive_ms);
     let mut running: Pin<Box<dyn Future<Output = Response<Body>> + Send>> = Box::pin(call.run());
     tokio::select! {
@@ -53,10 +55,14 @@ pub(super) async fn run(call: Call) -> Response<Body> {
         Some((item, held))
     });
     let first = futures_util::stream::once(async { Ok(COMMENT) });
-    shaped(
+    let mut response = shaped(
         Response::new(Body::from_stream(first.chain(stream))),
         Form::Stream,
-    )
+    );
+    if let Ok(label) = HeaderValue::from_str(&label) {
+        response.headers_mut().insert(headers::EXCHANGE_ID, label);
+    }
+    response
 }
 
 enum Held {
