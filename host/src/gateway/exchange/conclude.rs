@@ -5,7 +5,7 @@ use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::{Response, StatusCode};
 
-use super::Call;
+use super::call::Call;
 use super::conduct::{Exchange, Fate};
 use super::hold::Ready;
 use super::prepare;

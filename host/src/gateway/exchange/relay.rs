@@ -9,11 +9,12 @@ use std::io;
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
 
+use super::call::Call;
 use super::conduct::{Exchange, Fate};
 use super::hold::Ready;
 use super::round::Turn;
+use super::until;
 use super::waiting::COMMENT;
-use super::{Call, until};
 use crate::contract::types::BlockMode;
 use crate::gateway::dialect::ClientError;
 use crate::gateway::sse::Framer;

@@ -14,9 +14,10 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 
+use super::call::Call;
 use super::conclude::{Form, shaped};
 use super::conduct::Exchange;
-use super::{Call, DIALECT, MAX_ERROR_BYTES, until};
+use super::{DIALECT, MAX_ERROR_BYTES, until};
 use crate::gateway::dialect::{ClientError, Dialect as _};
 use crate::session::event::Micros;
 use crate::session::timeline::now;

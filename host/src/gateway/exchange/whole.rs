@@ -4,10 +4,11 @@ use axum::body::Body;
 use bytes::Bytes;
 use http::{Response, StatusCode};
 
+use super::call::{Call, Reached};
 use super::conclude::{Form, blocked, cut, error_response, shaped};
 use super::conduct::{Exchange, Fate};
 use super::round::Turn;
-use super::{Call, DIALECT, MAX_ANSWER_BYTES, Reached, relay};
+use super::{DIALECT, MAX_ANSWER_BYTES, relay};
 use crate::contract::types::BlockMode;
 use crate::gateway::admission;
 use crate::gateway::dialect::{ClientError, Ending, Partial};
