@@ -1,5 +1,7 @@
 //! `airlock openapi`: the description of the admin API, without a running Airlock.
 
+use std::io::Write as _;
+
 use anyhow::Context as _;
 
 use super::Failure;
@@ -8,11 +10,12 @@ use crate::admin::openapi;
 /// Prints it.
 ///
 /// # Errors
-/// Never in practice: the document is data of this program.
+/// When it cannot be printed.
 pub fn run() -> Result<(), Failure> {
     let document = openapi::document()
         .to_pretty_json()
         .context("the description cannot be written as JSON")?;
-    println!("{document}");
+    // A reader such as `head` may close the pipe: an error, where `println!` would panic.
+    writeln!(std::io::stdout(), "{document}").context("the description cannot be printed")?;
     Ok(())
 }

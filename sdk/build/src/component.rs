@@ -52,7 +52,7 @@ pub(crate) fn golden_cases(directory: &Path) -> Result<Vec<Case>, Error> {
         .into_iter()
         .map(|path| {
             let text = fs::read(&path).map_err(|source| Error::file(&path, source))?;
-            serde_json::from_slice(&text).map_err(|source| Error::Golden { path, source })
+            serde_json::from_slice(&text).map_err(|why| Error::Golden { path, why })
         })
         .collect()
 }

@@ -40,20 +40,20 @@ pub enum Error {
         why: String,
     },
     /// A golden case is not one.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {why}", path.display())]
     Golden {
         /// The file.
         path: PathBuf,
         /// What is wrong.
-        source: serde_json::Error,
+        why: serde_json::Error,
     },
     /// A file could not be read or written.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {why}", path.display())]
     File {
         /// The file.
         path: PathBuf,
         /// What the system says.
-        source: io::Error,
+        why: io::Error,
     },
 }
 
@@ -61,7 +61,7 @@ impl Error {
     pub(crate) fn file(path: &Path, source: io::Error) -> Self {
         Self::File {
             path: path.into(),
-            source,
+            why: source,
         }
     }
 }

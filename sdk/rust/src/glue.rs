@@ -139,7 +139,7 @@ fn parse<T: Policy>(settings: &str) -> Result<T::Settings, String> {
     } else {
         settings
     };
-    serde_json::from_str(settings).map_err(|error| format!("settings: {error}"))
+    serde_json::from_str(settings).map_err(|error| error.to_string())
 }
 
 /// A panic becomes a trap, which carries no message: so the message goes to the log first.

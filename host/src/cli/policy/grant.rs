@@ -21,8 +21,7 @@ use crate::policy::spec::{ACTIONS, is_name};
 pub struct GrantArgs {
     /// Name of the policy.
     name: String,
-    /// Actions it may order from now on, such as `block`.
-    #[arg(required_unless_present = "all_requested")]
+    /// Actions it may order from now on, such as `block`; or --all-requested.
     actions: Vec<String>,
     /// Everything that it asks for; needs a running Airlock.
     #[arg(long)]
@@ -55,6 +54,12 @@ pub async fn run(global: &Global, args: &GrantArgs) -> Result<(), Failure> {
         return Err(Failure::usage(anyhow!(
             "there is no action {unknown}: there is {}",
             ACTIONS.join(", ")
+        )));
+    }
+    if args.actions.is_empty() && !args.all_requested {
+        return Err(Failure::usage(anyhow!(
+            "name the actions to grant, or say --all-requested for all that {} asks for",
+            args.name
         )));
     }
     let config = configuration(global)?;
