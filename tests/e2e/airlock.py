@@ -38,7 +38,9 @@ def policy(name: str, settings: dict[str, Any] | None = None, **entry: Any) -> s
 class Airlock:
     """`airlock serve` with a configuration of its own, in front of a simulator."""
 
-    def __init__(self, folder: Path, simulator: Simulator, *sections: str, routes: str = "", env: dict[str, str] | None = None):
+    def __init__(
+        self, folder: Path, simulator: Simulator, *sections: str, routes: str = "", gateway: str = "", env: dict[str, str] | None = None
+    ):
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self.policies = folder / "policies"
@@ -50,7 +52,7 @@ class Airlock:
         self.env = env
         upstream = "" if "[upstream." in routes else f'[upstream.sim]\nbase_url = "{simulator.base_url}"\n'
         self.head = (
-            f'[gateway]\nlisten = "127.0.0.1:{self.port}"\n'
+            f'[gateway]\nlisten = "127.0.0.1:{self.port}"\n{gateway}\n'
             f'[admin]\nlisten = "127.0.0.1:{self.admin_port}"\n'
             f'[data]\ndir = "{self.data}"\n'
             f'[policies]\ndir = "{self.policies}"\n{upstream}{routes}\n'
@@ -107,6 +109,16 @@ class Airlock:
         token = (self.data / "admin-token").read_text().strip()
         headers = {"authorization": f"Bearer {token}"}
         return httpx.request(method, f"http://127.0.0.1:{self.admin_port}{path}", headers=headers, timeout=30, **options)
+
+    def approvals(self, state: str = "open") -> list[dict[str, Any]]:
+        """What waits for people (`open`), what they decided (`decided`), or both (`all`), newest first."""
+        return self.admin(f"/v1/approvals?state={state}").json()
+
+    def held(self) -> dict[str, Any]:
+        """The one item that waits for a person, once it does."""
+        found = wait_for(self.approvals, "something to be put before a person")
+        assert len(found) == 1, found
+        return found[0]
 
     def sessions(self) -> list[dict[str, Any]]:
         return lines(self.cli("sessions", "--limit", "1000", "--output", "json"))

@@ -12,14 +12,10 @@ from typing import Any
 import openai
 import pytest
 
+from agent import Agent, call
 from airlock import Airlock, interventions, new_session, of, policy
 from conftest import Makers
-from harness import Simulator, body, frames, wait_for
-
-TOOLS = [
-    {"type": "function", "function": {"name": name, "parameters": {"type": "object"}}}
-    for name in ("search", "transfer", "delete_user")
-]
+from harness import Simulator, body, frames
 
 
 def heard(raw: bytes) -> tuple[str, dict[str, Any]]:
@@ -27,43 +23,6 @@ def heard(raw: bytes) -> tuple[str, dict[str, Any]]:
     chunks = [json.loads(f) for f in frames(raw) if f != b"[DONE]"]
     chunks = [c for c in chunks if c.get("choices")]
     return "".join(c["choices"][0]["delta"].get("content") or "" for c in chunks), chunks[-1]
-
-
-def call(name: str, **arguments: Any) -> dict[str, Any]:
-    """A turn of the simulated model that calls a tool."""
-    return {"tool_calls": [{"name": name, "arguments": arguments}]}
-
-
-class Agent:
-    """An agent on the official SDK: it does what its model says and keeps the whole history."""
-
-    def __init__(self, sdk: openai.OpenAI, turns: list[dict[str, Any]], results: dict[str, str] | None = None):
-        self.sdk = sdk
-        self.results = results or {}
-        self.messages: list[Any] = [{"role": "user", "content": json.dumps({"turns": turns})}]
-        self.called: list[tuple[str, dict[str, Any]]] = []
-
-    def step(self) -> Any:
-        """One model call. Returns the choice."""
-        choice = self.sdk.chat.completions.create(model="sim-echo", messages=self.messages, tools=TOOLS).choices[0]
-        self.messages.append(choice.message)
-        for made in choice.message.tool_calls or []:
-            self.called.append((made.function.name, json.loads(made.function.arguments)))
-            result = self.results.get(made.function.name, "ok")
-            self.messages.append({"role": "tool", "tool_call_id": made.id, "content": result})
-        return choice
-
-    def run(self, steps: int = 12) -> str:
-        """Until the model makes no call any more. Returns what it said last."""
-        for _ in range(steps):
-            choice = self.step()
-            if not choice.message.tool_calls:
-                return choice.message.content or ""
-        raise AssertionError(f"the agent did not end in {steps} steps: {self.called}")
-
-    @property
-    def tools_called(self) -> list[str]:
-        return [name for name, _ in self.called]
 
 
 # tool-guard
@@ -99,16 +58,11 @@ def test_arguments_decide_also_far_behind_the_first_4096_bytes(make: Makers, sim
     assert [arguments["amount"] for _, arguments in agent.called] == [50]
 
 
-def approvals(airlock: Airlock) -> list[dict[str, Any]]:
-    found = airlock.admin("/v1/approvals?state=open").json()
-    return found if isinstance(found, list) else found["approvals"]
-
-
 def held(airlock: Airlock) -> str:
     """Id of the one call that waits for a person."""
-    found = wait_for(lambda: approvals(airlock), "a call to be put before a person")
-    assert len(found) == 1 and "transfer" in found[0]["title"], found
-    return found[0]["id"]
+    found = airlock.held()
+    assert "transfer" in found["title"], found
+    return found["id"]
 
 
 def test_a_held_call_goes_out_when_a_person_approves_it(make: Makers, simulator: Simulator) -> None:
