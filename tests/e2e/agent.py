@@ -74,7 +74,8 @@ class Agent:
     def step(self) -> ChatCompletionMessage:
         """One model call, and the tools that it asks for."""
         message = self.ask()
-        self.messages.append(message.model_dump(exclude_none=True, exclude={"parsed"}))
+        said = message.model_dump(exclude_none=True, exclude={"parsed"})
+        self.messages.append({"content": None} | said)
         for made in message.tool_calls or []:
             self.called.append((made.function.name, json.loads(made.function.arguments)))
             result = self.results.get(made.function.name, "ok")

@@ -52,33 +52,33 @@ enum Slot {
     Item(&'static str),
 }
 
-/// Rules on all orders of one checkpoint. Gives them back strongest first, so that carrying them out in this order is right.
-pub fn rule(orders: Vec<Order>, plan: &Plan, phase: Phase) -> Vec<(Order, Ruling)> {
+/// Rules on all orders of one checkpoint, strongest first, and has each carried out at once. `carry_out` says whether it was
+/// done: an order that wins its slot and then cannot be carried out leaves the slot to the next.
+pub fn rule(
+    orders: Vec<Order>,
+    plan: &Plan,
+    phase: Phase,
+    mut carry_out: impl FnMut(&Order, Ruling) -> bool,
+) {
     let mut orders = orders;
     orders.sort_by_key(|order| std::cmp::Reverse(strength(&order.action)));
     let mut taken: Vec<(Slot, String)> = Vec::new();
-    orders
-        .into_iter()
-        .map(|order| {
-            let ruling = match objection(&order, plan, phase) {
-                Some(ruling) => ruling,
-                None => match slot(&order.action) {
-                    Slot::Own => Ruling::Apply,
-                    slot => match taken.iter().find(|(other, _)| slot.meets(other)) {
-                        Some((_, winner)) => Ruling::Superseded(format!("{winner} won")),
-                        None => {
-                            taken.push((
-                                slot,
-                                format!("`{}` of {}", name(&order.action), who(order.by, plan)),
-                            ));
-                            Ruling::Apply
-                        }
-                    },
-                },
-            };
-            (order, ruling)
-        })
-        .collect()
+    for order in orders {
+        if let Some(ruling) = objection(&order, plan, phase) {
+            carry_out(&order, ruling);
+            continue;
+        }
+        let slot = slot(&order.action);
+        let winner = taken
+            .iter()
+            .find(|(other, _)| slot != Slot::Own && slot.meets(other));
+        if let Some((_, winner)) = winner {
+            carry_out(&order, Ruling::Superseded(format!("{winner} won")));
+        } else if carry_out(&order, Ruling::Apply) {
+            let by = who(order.by, plan);
+            taken.push((slot, format!("`{}` of {by}", name(&order.action))));
+        }
+    }
 }
 
 /// Who ordered it, for people.
@@ -277,10 +277,38 @@ mod tests {
     }
 
     fn ruled(actions: Vec<Action>, phase: Phase) -> Vec<(String, Ruling)> {
-        rule(ordered(actions), &Plan::default(), phase)
-            .into_iter()
-            .map(|(order, ruling)| (name(&order.action).to_owned(), ruling))
-            .collect()
+        rulings(ordered(actions), phase)
+    }
+
+    /// What became of each order, if all that are to be carried out can be.
+    fn rulings(orders: Vec<Order>, phase: Phase) -> Vec<(String, Ruling)> {
+        let mut rulings = Vec::new();
+        rule(orders, &Plan::default(), phase, |order, ruling| {
+            rulings.push((name(&order.action).to_owned(), ruling));
+            true
+        });
+        rulings
+    }
+
+    #[test]
+    fn a_winner_that_cannot_be_carried_out_leaves_its_slot_to_the_next() {
+        let mut seen = Vec::new();
+        rule(
+            ordered(vec![stop(), block()]),
+            &Plan::default(),
+            Phase::Generating,
+            |order, ruling| {
+                seen.push((name(&order.action).to_owned(), ruling));
+                name(&order.action) != "block"
+            },
+        );
+        assert_eq!(
+            seen,
+            [
+                ("block".to_owned(), Ruling::Apply),
+                ("stop".to_owned(), Ruling::Apply)
+            ]
+        );
     }
 
     fn block() -> Action {
@@ -464,7 +492,7 @@ mod tests {
             action: block(),
         };
         assert_eq!(
-            rule(vec![order], &Plan::default(), Phase::Request)[0].1,
+            rulings(vec![order], Phase::Request)[0].1,
             Ruling::WouldApply
         );
     }

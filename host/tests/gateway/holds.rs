@@ -149,10 +149,6 @@ async fn an_edited_call_goes_out_edited_and_the_policies_judge_it() {
             let approval = arrived(&world).await;
             let verdict = Verdict::Edited(edited.to_owned());
             decide(&world, approval.id, verdict, "ada", "").await;
-            // The policy holds what it is told of anew, whoever wrote it.
-            let again = arrived(&world).await;
-            assert_ne!(again.digest, approval.digest, "bound to the exact call");
-            decide(&world, again.id, Verdict::Approved, "ada", "").await;
         };
         let (reply, ()) = tokio::join!(world.call("s", &request), decide);
         assert!(
@@ -169,6 +165,29 @@ async fn an_edited_call_goes_out_edited_and_the_policies_judge_it() {
             matches!(&e.body, Body::PolicyCall { policy, role, .. } if policy == "watches" && role == "observe")
         }).count();
         assert_eq!(judged, 2, "{context}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_person_wrote_can_still_be_denied() {
+    for (context, request) in both(calling()) {
+        // The guard holds each call that it is told of; a rule denies what is too much, whoever wrote it.
+        let guard = on(
+            "tool-call",
+            &[hold(json!({"tool-call": "c1"}), 60_000, "block")],
+        );
+        let rules = "[[rule]]\nname = \"limit\"\nwhen = \"has(tool.arguments) && tool.arguments.amount > 1000\"\ndo = \"deny-tool-call\"\nmessage = \"too much\"\n";
+        let world = configured(rules, vec![Policy::new("guard", guard)]).await;
+        let verdict = Verdict::Edited(r#"{"amount":5000}"#.to_owned());
+        let (reply, _) = decided(&world, &request, verdict).await;
+        assert!(
+            !reply.text().contains("\"pay\""),
+            "{context}: {}",
+            reply.text()
+        );
+        assert_eq!(world.outcome("s", "deny-tool-call").0, Outcome::Applied);
+        let asked = world.app.people.list(Filter::default(), 10).unwrap();
+        assert_eq!(asked.len(), 1, "{context}: nobody is asked twice");
     }
 }
 

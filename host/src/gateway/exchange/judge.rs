@@ -74,9 +74,10 @@ impl Exchange {
             let findings = std::mem::take(&mut heard.findings);
             let mut orders = self.orders(checkpoint, heard);
             orders.extend(self.judge_rules(checkpoint, &findings));
-            for (order, ruling) in rule(orders, &Arc::clone(&self.plan), self.phase) {
-                self.settle_order(&order, ruling);
-            }
+            let (plan, phase) = (Arc::clone(&self.plan), self.phase);
+            rule(orders, &plan, phase, |order, ruling| {
+                self.settle_order(order, ruling)
+            });
         }
         if self.watchers.iter().any(|w| w.woken) {
             tracing::warn!(session = %self.session.id, exchange = self.number, "a cascade of interventions was cut off");
@@ -232,7 +233,8 @@ impl Exchange {
         }
     }
 
-    fn settle_order(&mut self, order: &Order, ruling: Ruling) {
+    /// Carries out an order, or records why not. Says whether it was carried out.
+    fn settle_order(&mut self, order: &Order, ruling: Ruling) -> bool {
         let (outcome, reason) = match ruling {
             Ruling::Apply => self.apply(order),
             Ruling::Refused(reason) => (Outcome::Refused, reason),
@@ -252,6 +254,7 @@ impl Exchange {
             &reason,
             arguments(&order.action),
         );
+        outcome == Outcome::Applied
     }
 
     /// Records an intervention and tells whoever listens, but not its cause.

@@ -400,6 +400,9 @@ impl Exchange {
                     arguments: text.to_owned(),
                 };
                 self.rewrite(by, &rewrite);
+                // Who wrote it is not asked about it again; the policies may still deny it.
+                let (_, written) = self.subject(item);
+                self.settled.push(written);
                 self.checkpoint(Checkpoint::ToolCall);
             }
             Item::Result(id) => self.withhold(id, text),
