@@ -480,3 +480,54 @@ async fn an_upstream_that_fails_in_a_later_round_is_an_error_in_the_stream() {
         assert_eq!(world.statuses("s"), [Status::Failed], "{context}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_without_an_id_are_judged_one_by_one() {
+    let chunk = |delta: Value, finish: Value| {
+        let chunk = json!({"id": "x", "object": "chat.completion.chunk", "created": 1, "model": "m",
+            "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]});
+        format!("data: {chunk}\n\n")
+    };
+    let unnamed = |index: u16, name: &str| {
+        chunk(
+            json!({"tool_calls": [{"index": index, "type": "function", "function": {"name": name, "arguments": "{}"}}]}),
+            Value::Null,
+        )
+    };
+    let end = chunk(json!({}), json!("tool_calls"));
+    let begin = chunk(json!({"role": "assistant", "content": null}), Value::Null);
+    let raw = vec![
+        begin.clone(),
+        unnamed(0, "rm"),
+        unnamed(1, "ls"),
+        end,
+        "data: [DONE]\n\n".to_owned(),
+    ];
+    let world = world(vec![Policy::new(
+        "guard",
+        on_call(&[deny("airlock-0-0", "no")]),
+    )])
+    .await;
+    let reply = world.call("s", &streamed(chat(&json!({"raw": raw})))).await;
+    let names: Vec<_> = calls_of(&reply)
+        .into_iter()
+        .map(|(_, name, _)| name)
+        .collect();
+    assert_eq!(names, ["ls"], "{}", reply.text());
+    // The form before tool calls.
+    let old = chunk(
+        json!({"function_call": {"name": "rm", "arguments": "{}"}}),
+        Value::Null,
+    );
+    let end = chunk(json!({}), json!("function_call"));
+    let raw = vec![begin, old, end, "data: [DONE]\n\n".to_owned()];
+    let script = json!({"turns": [{"raw": raw}, {"text": "I cannot."}]});
+    let reply = world.call("t", &streamed(chat(&script))).await;
+    assert!(!reply.text().contains("\"rm\""), "{}", reply.text());
+    assert_eq!(
+        reply.said().at("0/content"),
+        "I cannot.",
+        "{}",
+        reply.text()
+    );
+}

@@ -37,8 +37,10 @@ pub struct Stretch {
 /// A tool call under way.
 #[derive(Clone, Debug, Default)]
 pub struct Call {
-    /// The vendor's id.
+    /// The vendor's id, or one that Airlock made.
     pub id: String,
+    /// The upstream gave it no id, as in the form before tool calls.
+    pub unnamed: bool,
     /// Name of the tool.
     pub name: String,
     /// No more arguments come.

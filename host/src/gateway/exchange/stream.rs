@@ -446,7 +446,11 @@ impl Exchange {
                     let call = s.call.as_ref()?;
                     let reaches = !matches!(call.verdict, Verdict::Denied(_));
                     reaches.then(|| ToolCallView {
-                        id: call.id.clone(),
+                        id: if call.unnamed {
+                            String::new()
+                        } else {
+                            call.id.clone()
+                        },
                         name: call.name.clone(),
                         arguments: s.seen(),
                     })

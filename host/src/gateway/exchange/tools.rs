@@ -74,6 +74,11 @@ impl Exchange {
             let place = stretch.place;
             if let Some(call) = &mut stretch.call {
                 call.complete = true;
+                // Policies name a call by its id, and must mean one.
+                if call.id.is_empty() {
+                    call.unnamed = true;
+                    call.id = format!("airlock-{}-{}", place.choice, place.block);
+                }
             }
             self.matched(place, &found);
             self.tell_call(*index, None);
@@ -218,6 +223,16 @@ impl Exchange {
             return (
                 Outcome::Refused,
                 format!("the new arguments are not JSON: {}", rewrite.arguments),
+            );
+        }
+        let bears = |s: &&Stretch| s.call.as_ref().is_some_and(|call| call.id == rewrite.id);
+        if self.hold.stretches.iter().filter(bears).count() > 1 {
+            return (
+                Outcome::Refused,
+                format!(
+                    "several calls have the id `{}`: deny them instead",
+                    rewrite.id
+                ),
             );
         }
         let offender = self.offends(by, Channel::ToolArguments, &rewrite.arguments);
