@@ -166,6 +166,11 @@ fn refusal(status: StatusCode, kind: FailureKind, code: &str, message: String) -
     }
 }
 
+/// The upstream failed, or the connection to it: 502.
+fn upstream_failed(kind: FailureKind, message: String) -> ClientError {
+    refusal(StatusCode::BAD_GATEWAY, kind, "airlock_upstream", message)
+}
+
 fn session_limits(settings: &Settings) -> Limits {
     let session = &settings.config.session;
     Limits {

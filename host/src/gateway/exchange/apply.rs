@@ -17,7 +17,7 @@ use crate::session::timeline::now;
 use crate::upstream::webhook::Notice;
 
 /// What became of it, and why.
-type Done = (Outcome, String);
+pub(super) type Done = (Outcome, String);
 
 impl Exchange {
     pub(super) fn apply(&mut self, order: &Order) -> Done {
@@ -282,6 +282,6 @@ impl Fate {
     }
 }
 
-fn done() -> Done {
+pub(super) fn done() -> Done {
     (Outcome::Applied, String::new())
 }

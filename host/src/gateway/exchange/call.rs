@@ -11,6 +11,7 @@ use http::{Response, StatusCode};
 
 use super::conclude::{Form, error_response};
 use super::conduct::{Exchange, Fate};
+use super::waiting::is_stream;
 use super::{DIALECT, MAX_ERROR_BYTES, refusal, relay};
 use crate::gateway::admission;
 use crate::gateway::app::Settings;
@@ -39,6 +40,14 @@ pub(super) struct Call {
 pub(super) enum Reached {
     /// A good answer begins.
     Answer(Box<crate::upstream::Response>),
+    /// There is none.
+    Failed(Failed),
+    /// Policies decided otherwise: see the exchange's fate.
+    Decided,
+}
+
+/// Why there is no answer.
+pub(super) enum Failed {
     /// The upstream's own error.
     Error {
         status: StatusCode,
@@ -49,8 +58,6 @@ pub(super) enum Reached {
     Full(Full),
     /// Airlock has no answer.
     Refused(ClientError),
-    /// Policies decided otherwise: see the exchange's fate.
-    Decided,
 }
 
 /// What waiting for an upstream brought.
@@ -65,26 +72,27 @@ impl Call {
     pub(super) async fn run(mut self) -> Response<Body> {
         match self.reach().await {
             Reached::Answer(answer) => self.answered(*answer).await,
-            Reached::Error {
+            Reached::Decided => self.conclude_unsent().await,
+            Reached::Failed(failed) => self.failed(failed),
+        }
+    }
+
+    /// Ends the exchange with what the client is told when no upstream gave an answer.
+    pub(super) fn failed(mut self, failed: Failed) -> Response<Body> {
+        self.exchange.end(Status::Failed);
+        match failed {
+            Failed::Error {
                 status,
                 headers,
                 bytes,
             } => {
-                self.exchange.end(Status::Failed);
                 let mut response = Response::new(Body::from(bytes));
                 *response.status_mut() = status;
                 *response.headers_mut() = self.headers(&headers);
                 response
             }
-            Reached::Full(full) => {
-                self.exchange.end(Status::Failed);
-                admission::refused(&full)
-            }
-            Reached::Refused(error) => {
-                self.exchange.end(Status::Failed);
-                error_response(&DIALECT, &error, Form::Error)
-            }
-            Reached::Decided => self.conclude_unsent().await,
+            Failed::Full(full) => admission::refused(&full),
+            Failed::Refused(error) => error_response(&DIALECT, &error, Form::Error),
         }
     }
 
@@ -102,7 +110,7 @@ impl Call {
             };
             self.exchange.fate = None;
             if !self.may_retry() {
-                return Reached::Refused(self.too_many_retries());
+                return Reached::Failed(Failed::Refused(self.too_many_retries()));
             }
             self.again(upstream, model, after_ms).await;
         }
@@ -139,12 +147,12 @@ impl Call {
         let targets = match self.targets(ordered.clone()) {
             Ok(targets) => targets,
             Err(message) => {
-                return Reached::Refused(refusal(
+                return Reached::Failed(Failed::Refused(refusal(
                     StatusCode::NOT_FOUND,
                     FailureKind::Other,
                     "airlock_no_route",
                     message,
-                ));
+                )));
             }
         };
         if let Some(first) = targets.first() {
@@ -183,11 +191,11 @@ impl Call {
                 if self.exchange.fate.is_some() {
                     return Reached::Decided;
                 }
-                Reached::Error {
+                Reached::Failed(Failed::Error {
                     status,
                     headers,
                     bytes,
-                }
+                })
             }
             Arrived::Error(error) => {
                 let failure = Failure {
@@ -200,15 +208,15 @@ impl Call {
                     return Reached::Decided;
                 }
                 let message = error.to_string();
-                match error {
-                    UpstreamError::Full(full) => Reached::Full(full),
-                    error => Reached::Refused(refusal(
+                Reached::Failed(match error {
+                    UpstreamError::Full(full) => Failed::Full(full),
+                    error => Failed::Refused(refusal(
                         error.status(),
                         error.kind(),
                         "airlock_upstream",
                         message,
                     )),
-                }
+                })
             }
         }
     }
@@ -219,21 +227,21 @@ impl Call {
         match self.reach().await {
             Reached::Answer(answer) => Ok(Some(answer.body)),
             Reached::Decided => Ok(None),
-            Reached::Refused(error) => Err(error),
-            Reached::Full(full) => Err(refusal(
+            Reached::Failed(Failed::Refused(error)) => Err(error),
+            Reached::Failed(Failed::Full(full)) => Err(refusal(
                 StatusCode::TOO_MANY_REQUESTS,
                 FailureKind::RateLimit,
                 "airlock_rate_limit",
                 full.to_string(),
             )),
-            Reached::Error { status, bytes, .. } => {
+            Reached::Failed(Failed::Error { status, bytes, .. }) => {
                 let failure = self.exchange.read_error(status.as_u16(), &bytes);
-                Err(ClientError {
-                    status: status.as_u16(),
-                    kind: failure.kind,
-                    message: failure.message,
-                    code: "airlock_upstream".to_owned(),
-                })
+                Err(refusal(
+                    status,
+                    failure.kind,
+                    "airlock_upstream",
+                    failure.message,
+                ))
             }
         }
     }
@@ -342,12 +350,7 @@ impl Call {
 
     pub(super) async fn answered(self, answer: crate::upstream::Response) -> Response<Body> {
         let mut out = self.headers(&answer.headers);
-        let is_stream = answer
-            .headers
-            .get(header::CONTENT_TYPE)
-            .and_then(|v| v.to_str().ok())
-            .is_some_and(|v| v.trim_start().starts_with("text/event-stream"));
-        if is_stream {
+        if is_stream(&answer.headers) {
             let stream = relay::Relay::new(self, answer.body);
             let mut response = Response::new(Body::from_stream(stream.into_stream()));
             *response.status_mut() = answer.status;

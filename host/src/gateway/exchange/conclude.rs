@@ -10,6 +10,7 @@ use super::conduct::{Exchange, Fate};
 use super::hold::Ready;
 use super::prepare;
 use super::relay::Relay;
+use super::upstream_failed;
 use crate::act::slots::Phase;
 use crate::contract::types::BlockMode;
 use crate::gateway::dialect::{ClientError, Closing, Dialect, EditError, Ending, Failure, Partial};
@@ -409,12 +410,8 @@ impl Call {
             }
             Some(Fate::Retry { .. }) | None => {
                 exchange.end(Status::Failed);
-                let error = ClientError {
-                    status: 502,
-                    kind: FailureKind::Upstream,
-                    message: "the upstream failed".to_owned(),
-                    code: "airlock_upstream".to_owned(),
-                };
+                let error =
+                    upstream_failed(FailureKind::Upstream, "the upstream failed".to_owned());
                 error_response(dialect, &error, Form::Error)
             }
         };

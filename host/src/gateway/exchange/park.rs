@@ -7,6 +7,7 @@
 
 use serde_json::json;
 
+use super::apply::Done;
 use super::conduct::{Exchange, Fate};
 use super::hold::Verdict;
 use crate::act::slots::{Phase, who};
@@ -16,9 +17,6 @@ use crate::reason::round::By;
 use crate::session::conversation::Digest;
 use crate::session::event::{Channel, Micros, OnTimeout, Outcome};
 use crate::session::timeline::now;
-
-/// What became of an order, and why.
-type Done = (Outcome, String);
 
 /// An item that waits.
 #[derive(Clone, Debug)]

@@ -13,8 +13,8 @@ use super::call::Call;
 use super::conduct::{Exchange, Fate};
 use super::hold::Ready;
 use super::round::Turn;
-use super::until;
 use super::waiting::COMMENT;
+use super::{until, upstream_failed};
 use crate::contract::types::BlockMode;
 use crate::gateway::dialect::ClientError;
 use crate::gateway::sse::Framer;
@@ -305,12 +305,7 @@ impl Relay {
             self.abort = true;
             return self.call.exchange.end(Status::Failed);
         }
-        self.refuse(&ClientError {
-            status: 502,
-            kind: failure.kind,
-            message: failure.message,
-            code: "airlock_upstream".to_owned(),
-        });
+        self.refuse(&upstream_failed(failure.kind, failure.message));
     }
 }
 

@@ -14,15 +14,13 @@ use crate::session::event::{Body, Channel, Outcome, Place};
 use crate::session::overlay::{self, DeniedCall, Restored};
 use crate::session::timeline::now;
 
+use super::apply::{Done, done};
 use super::conduct::Exchange;
 use super::hold::{Stretch, Verdict};
 use super::round::Step;
 
 /// How often the arguments of one call may be replaced.
 const MAX_REWRITES: u8 = 2;
-
-/// What became of an order, and why.
-type Done = (Outcome, String);
 
 /// What the checkpoint that runs now is about.
 #[derive(Clone, Debug, Default)]
@@ -380,8 +378,4 @@ fn unknown_call(id: &str) -> Done {
         Outcome::Refused,
         format!("there is no tool call `{id}` in this generation"),
     )
-}
-
-fn done() -> Done {
-    (Outcome::Applied, String::new())
 }

@@ -101,7 +101,7 @@ impl Held {
     }
 }
 
-fn is_stream(headers: &HeaderMap) -> bool {
+pub(super) fn is_stream(headers: &HeaderMap) -> bool {
     headers
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
@@ -162,15 +162,11 @@ impl Exchange {
             if !self.view.streamed && now() >= self.patience {
                 return self.out_of_patience();
             }
-            let patience = self.patience;
-            let deadline = async move {
-                until(Some(patience)).await;
-            };
-            let streamed = self.view.streamed;
+            let patience = (!self.view.streamed).then_some(self.patience);
             tokio::select! {
                 biased;
                 () = self.stir() => {}
-                () = deadline, if !streamed => {}
+                () = until(patience) => {}
             }
         }
     }

@@ -8,10 +8,9 @@ use super::call::{Call, Reached};
 use super::conclude::{Form, blocked, cut, error_response, shaped};
 use super::conduct::{Exchange, Fate};
 use super::round::Turn;
-use super::{DIALECT, MAX_ANSWER_BYTES, relay};
+use super::{DIALECT, MAX_ANSWER_BYTES, relay, upstream_failed};
 use crate::contract::types::BlockMode;
-use crate::gateway::admission;
-use crate::gateway::dialect::{ClientError, Ending, Partial};
+use crate::gateway::dialect::{Ending, Partial};
 use crate::session::event::{FailureKind, Status};
 
 impl Call {
@@ -31,12 +30,7 @@ impl Call {
                 Err(message) => {
                     let failure = self.exchange.broke(message, FailureKind::Connection);
                     self.exchange.end(Status::Failed);
-                    let error = ClientError {
-                        status: 502,
-                        kind: failure.kind,
-                        message: failure.message,
-                        code: "airlock_upstream".to_owned(),
-                    };
+                    let error = upstream_failed(failure.kind, failure.message);
                     return error_response(&DIALECT, &error, Form::Error);
                 }
             }
@@ -63,25 +57,7 @@ impl Call {
             answer = match self.reach().await {
                 Reached::Answer(next) => *next,
                 Reached::Decided => return self.exchange.conclude_whole(answer.status).await,
-                Reached::Full(full) => {
-                    self.exchange.end(Status::Failed);
-                    return admission::refused(&full);
-                }
-                Reached::Refused(error) => {
-                    self.exchange.end(Status::Failed);
-                    return error_response(&DIALECT, &error, Form::Error);
-                }
-                Reached::Error {
-                    status,
-                    headers,
-                    bytes,
-                } => {
-                    self.exchange.end(Status::Failed);
-                    let mut response = Response::new(Body::from(bytes));
-                    *response.status_mut() = status;
-                    *response.headers_mut() = self.headers(&headers);
-                    return response;
-                }
+                Reached::Failed(failed) => return self.failed(failed),
             };
         }
     }
@@ -189,21 +165,14 @@ impl Exchange {
             }
             Some(Fate::Retry { .. }) => {
                 self.end(Status::Failed);
-                return error_response(self.dialect, &failed(), Form::Error);
+                let error =
+                    upstream_failed(FailureKind::Upstream, "the upstream failed".to_owned());
+                return error_response(self.dialect, &error, Form::Error);
             }
         };
         self.end(ended);
         let mut response = shaped(Response::new(Body::from(Bytes::from(body))), Form::Body);
         *response.status_mut() = status;
         response
-    }
-}
-
-fn failed() -> ClientError {
-    ClientError {
-        status: 502,
-        kind: FailureKind::Upstream,
-        message: "the upstream failed".to_owned(),
-        code: "airlock_upstream".to_owned(),
     }
 }
