@@ -5,6 +5,7 @@ pub mod app;
 pub mod declared;
 pub mod dialect;
 pub mod exchange;
+pub mod framing;
 pub mod guard;
 pub mod identity;
 pub mod passages;

@@ -7,6 +7,7 @@
 pub mod attempt;
 pub mod body;
 pub mod client;
+pub mod coding;
 mod connect;
 pub mod error;
 pub mod gate;

@@ -99,6 +99,19 @@ pub trait Dialect: Send + Sync {
     /// As [`Dialect::splice_frame`].
     fn splice_body(&self, body: &[u8], splice: &Splice<'_>) -> Result<Vec<u8>, EditError>;
 
+    /// A stream that says what a whole body says, for a client that asked for one.
+    ///
+    /// # Errors
+    /// The body cannot be decoded.
+    fn stream_of_body(&self, body: &[u8]) -> Result<Bytes, Undecodable>;
+
+    /// The body that says what a whole stream says, for a client that asked for one. A stream that states an error
+    /// becomes the body that states it.
+    ///
+    /// # Errors
+    /// A frame cannot be decoded, or the stream has no end.
+    fn body_of_stream(&self, frames: &[Frame]) -> Result<Vec<u8>, Undecodable>;
+
     /// Whether the frame says nothing but the usage: it is not passed on to a client that did not ask for it.
     /// Worth calling only for frames that gave [`Piece::Usage`].
     fn is_usage_only(&self, frame: &Frame) -> bool;

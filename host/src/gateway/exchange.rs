@@ -18,6 +18,7 @@ mod kept;
 mod measure;
 mod park;
 mod prepare;
+mod receive;
 mod relay;
 mod round;
 mod rule;

@@ -225,7 +225,7 @@ async fn pass(
             let body = answer.body.inspect(move |_| _ = &permit);
             let mut response = Response::new(Body::from_stream(body));
             *response.status_mut() = answer.status;
-            *response.headers_mut() = headers::to_client(&answer.headers, "");
+            *response.headers_mut() = headers::of_passage(&answer.headers);
             (response, answer.target.upstream.to_string())
         }
         Err(error) => {

@@ -8,9 +8,9 @@
 
 use bytes::{Bytes, BytesMut};
 
-/// Bound on one frame, so that an upstream which never ends a frame cannot fill memory. The largest legitimate frames
-/// are images and audio in base64 and stay well below.
-pub const MAX_FRAME_BYTES: usize = 8 * 1024 * 1024;
+/// Bound on one frame, so that an upstream which never ends a frame cannot fill memory. Images come as data URLs in one
+/// frame, of 10 MB and more: as much as a whole answer may be.
+pub const MAX_FRAME_BYTES: usize = 64 * 1024 * 1024;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
@@ -26,11 +26,51 @@ pub struct Frame {
     pub data: Option<Bytes>,
 }
 
+impl Frame {
+    /// Whether it bears data that is not blank.
+    pub fn says(&self) -> bool {
+        self.data
+            .as_ref()
+            .is_some_and(|data| !data.trim_ascii().is_empty())
+    }
+
+    /// Whether it is its data and nothing beside: no other field, no comment, no byte order mark, no part of a frame.
+    pub fn is_bare(&self) -> bool {
+        let Some(data) = &self.data else {
+            return false;
+        };
+        let value = self.raw.strip_prefix(b"data:").and_then(|rest| {
+            rest.strip_prefix(b" ")
+                .unwrap_or(rest)
+                .strip_prefix(data.as_ref())
+        });
+        value.is_some_and(|end| matches!(end, b"\n\n" | b"\r\n\r\n" | b"\r\r"))
+    }
+
+    /// The frame with its data alone, on one line. Values of several lines are joined by spaces, which mean the same in
+    /// JSON: a client that reads line by line then reads what one that joins them does.
+    #[must_use]
+    pub fn bare(&self) -> Frame {
+        let Some(data) = self.data.as_ref().filter(|_| !self.is_bare()) else {
+            return self.clone();
+        };
+        let mut raw = BytesMut::with_capacity(data.len() + 8);
+        raw.extend_from_slice(b"data: ");
+        raw.extend(data.iter().map(|b| if *b == b'\n' { b' ' } else { *b }));
+        raw.extend_from_slice(b"\n\n");
+        let raw = raw.freeze();
+        let data = raw.slice(6..raw.len() - 2);
+        Frame {
+            raw,
+            event: None,
+            data: Some(data),
+        }
+    }
+}
+
 /// A frame grew past the bound. The stream cannot be used any further.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "the upstream sent a frame of more than {limit} bytes: raise the limit if its frames are really that large"
-)]
+#[error("the upstream sent an event of more than {limit} bytes, the longest that Airlock reads")]
 pub struct FrameTooLarge {
     /// The bound in bytes.
     pub limit: usize,

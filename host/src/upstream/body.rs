@@ -1,5 +1,6 @@
 //! The body of an answer as it arrives, under its timeouts.
 
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -12,13 +13,18 @@ use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 
 use super::UpstreamError;
+use super::coding::{CodingError, Decoder};
 use super::error::reason;
 use super::gate::Pass;
 
-/// Bytes of an answer, as they were read. Dropping it ends the call: over HTTP/1 the connection is closed, over HTTP/2
-/// the stream is reset. After an error it ends.
+/// Bytes of an answer, as they were read, without any content coding. Dropping it ends the call: over HTTP/1 the
+/// connection is closed, over HTTP/2 the stream is reset. After an error it ends.
 pub struct Body {
     incoming: Option<Incoming>,
+    /// Undoes a coding that the upstream put on.
+    decoder: Option<Decoder>,
+    /// Bytes that were read and not yet taken.
+    ready: VecDeque<Bytes>,
     upstream: Arc<str>,
     idle: Duration,
     total: Duration,
@@ -34,6 +40,7 @@ impl Body {
     /// `started` is the beginning of the attempt, from which `total` counts.
     pub(super) fn new(
         incoming: Incoming,
+        decoder: Option<Decoder>,
         upstream: Arc<str>,
         idle: Duration,
         total: Duration,
@@ -42,6 +49,8 @@ impl Body {
     ) -> Self {
         Self {
             incoming: Some(incoming),
+            decoder,
+            ready: VecDeque::new(),
             upstream,
             idle,
             total,
@@ -53,6 +62,9 @@ impl Body {
     }
 
     fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, UpstreamError>>> {
+        if let Some(bytes) = self.ready.pop_front() {
+            return Poll::Ready(Some(Ok(bytes)));
+        }
         let Some(incoming) = &mut self.incoming else {
             return Poll::Ready(None);
         };
@@ -67,9 +79,19 @@ impl Body {
                 Poll::Ready(Some(Ok(frame))) => {
                     self.waiting = false;
                     // Trailers say nothing in any dialect.
-                    if let Ok(bytes) = frame.into_data()
-                        && !bytes.is_empty()
-                    {
+                    let bytes = frame.into_data().unwrap_or_default();
+                    let Some(decoder) = &mut self.decoder else {
+                        if bytes.is_empty() {
+                            continue;
+                        }
+                        return Poll::Ready(Some(Ok(bytes)));
+                    };
+                    let mut out = Vec::new();
+                    if let Err(error) = decoder.push(&bytes, &mut out) {
+                        return Poll::Ready(Some(Err(self.undecodable(&error))));
+                    }
+                    self.ready.extend(out);
+                    if let Some(bytes) = self.ready.pop_front() {
                         return Poll::Ready(Some(Ok(bytes)));
                     }
                 }
@@ -79,7 +101,13 @@ impl Body {
                         reason: reason(&error),
                     })));
                 }
-                Poll::Ready(None) => return Poll::Ready(None),
+                Poll::Ready(None) => {
+                    let end = self.decoder.take().map(|mut decoder| decoder.finish());
+                    return Poll::Ready(match end {
+                        Some(Err(error)) => Some(Err(self.undecodable(&error))),
+                        _ => None,
+                    });
+                }
                 Poll::Pending => break,
             }
         }
@@ -93,6 +121,15 @@ impl Body {
                 after: self.idle,
             }))
         })
+    }
+}
+
+impl Body {
+    fn undecodable(&self, error: &CodingError) -> UpstreamError {
+        UpstreamError::Broken {
+            upstream: self.upstream.to_string(),
+            reason: error.to_string(),
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::HeaderValue;
+use http::header::{HeaderValue, IF_NONE_MATCH, LOCATION};
 use http::{HeaderMap, Method, Request, StatusCode, Uri};
 use http_body_util::Full;
 use hyper_util::client::legacy::Client;
@@ -13,6 +13,7 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::time::Instant;
 
 use super::attempt::{MAX_WAIT, asked_wait, backoff, should_retry};
+use super::coding::{CodingError, Decoder, forget_body};
 use super::connect::{ConnectTimedOut, TimedConnector};
 use super::error::reason;
 use super::gate::{Charge, Gates, Pass, Whose};
@@ -232,6 +233,7 @@ impl Upstreams {
 /// An answer's head, and when its attempt began.
 struct Answer {
     response: http::Response<hyper::body::Incoming>,
+    decoder: Option<Decoder>,
     started: Instant,
 }
 
@@ -285,7 +287,7 @@ impl Upstream {
 
         let limit = self.config.idle_timeout().min(self.config.total_timeout());
         match tokio::time::timeout(limit, self.client.request(out)).await {
-            Ok(Ok(response)) => Ok(Answer { response, started }),
+            Ok(Ok(response)) => self.received(response, request, started),
             Ok(Err(error)) if timed_out(&error) => Err(UpstreamError::ConnectTimeout {
                 upstream: upstream(),
                 after: self.config.connect_timeout(),
@@ -307,6 +309,42 @@ impl Upstream {
                 after: limit,
             }),
         }
+    }
+
+    /// Looks at the head of an answer: the one place through which every answer of an upstream comes, to the first call
+    /// of an exchange, to a repetition, to a further round, to a passage and to a policy's question.
+    fn received(
+        &self,
+        mut response: http::Response<hyper::body::Incoming>,
+        request: &Outgoing,
+        started: Instant,
+    ) -> Result<Answer, UpstreamError> {
+        let status = response.status();
+        let unchanged =
+            status == StatusCode::NOT_MODIFIED && request.headers.contains_key(IF_NONE_MATCH);
+        if status.is_redirection() && !unchanged {
+            let location = response.headers().get(LOCATION);
+            tracing::warn!(upstream = &*self.name, %status, ?location, "an upstream's redirect is not followed");
+            return Err(UpstreamError::Redirect {
+                upstream: self.name.to_string(),
+                status,
+            });
+        }
+        let decoder = Decoder::of(response.headers()).map_err(|error| UpstreamError::Coding {
+            upstream: self.name.to_string(),
+            coding: match error {
+                CodingError::Unknown(name) => format!("the content coding {name:?}"),
+                broken => broken.to_string(),
+            },
+        })?;
+        if decoder.is_some() {
+            forget_body(response.headers_mut());
+        }
+        Ok(Answer {
+            response,
+            decoder,
+            started,
+        })
     }
 
     fn uri(&self, path: &str) -> Result<Uri, UpstreamError> {
@@ -339,6 +377,7 @@ impl Upstream {
             headers: head.headers,
             body: Body::new(
                 incoming,
+                answer.decoder,
                 self.name.clone(),
                 idle,
                 total,

@@ -56,6 +56,26 @@ pub enum UpstreamError {
     /// It is not asked: the operator's limit for it is reached.
     #[error(transparent)]
     Full(Full),
+    /// It sent the client elsewhere. Followed, the key and the conversation would go there too, past Airlock.
+    #[error(
+        "upstream {upstream} answered {status}, a redirect, which is not followed: set base_url in [upstream.{upstream}] to the address to which it leads"
+    )]
+    Redirect {
+        /// Name of the upstream.
+        upstream: String,
+        /// The status.
+        status: StatusCode,
+    },
+    /// What it answered is compressed in a way that cannot be undone, although no compression was asked for.
+    #[error(
+        "upstream {upstream} answered in {coding}, which Airlock cannot read, although it asked for none: switch compression off there"
+    )]
+    Coding {
+        /// Name of the upstream.
+        upstream: String,
+        /// What it bears.
+        coding: String,
+    },
     /// It answered with a status that may go away. Only in reports: the answer itself goes to the client.
     #[error("upstream {upstream} answered {status}")]
     Status {
@@ -76,6 +96,7 @@ impl UpstreamError {
             Self::ConnectTimeout { .. } | Self::Idle { .. } | Self::Total { .. } => {
                 FailureKind::Timeout
             }
+            Self::Redirect { .. } | Self::Coding { .. } => FailureKind::Upstream,
             Self::Status { status, .. } => match status.as_u16() {
                 408 | 504 => FailureKind::Timeout,
                 429 => FailureKind::RateLimit,
@@ -90,7 +111,10 @@ impl UpstreamError {
         match self {
             Self::Unknown(_) => StatusCode::NOT_FOUND,
             Self::Full(_) => StatusCode::TOO_MANY_REQUESTS,
-            Self::Connect { .. } | Self::Broken { .. } => StatusCode::BAD_GATEWAY,
+            Self::Connect { .. }
+            | Self::Broken { .. }
+            | Self::Redirect { .. }
+            | Self::Coding { .. } => StatusCode::BAD_GATEWAY,
             Self::ConnectTimeout { .. } | Self::Idle { .. } | Self::Total { .. } => {
                 StatusCode::GATEWAY_TIMEOUT
             }
@@ -106,7 +130,11 @@ impl UpstreamError {
             | Self::Broken { .. }
             | Self::Full(_) => true,
             Self::Status { status, .. } => super::attempt::retryable(*status),
-            Self::Unknown(_) | Self::Idle { .. } | Self::Total { .. } => false,
+            Self::Unknown(_)
+            | Self::Idle { .. }
+            | Self::Total { .. }
+            | Self::Redirect { .. }
+            | Self::Coding { .. } => false,
         }
     }
 }

@@ -6,6 +6,7 @@
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
+use super::coding::forget_body;
 use crate::config::{Credential, Secret};
 
 /// Airlock's own id of the exchange, in answers.
@@ -23,6 +24,12 @@ const HOP_BY_HOP: [&str; 9] = [
     "transfer-encoding",
     "upgrade",
 ];
+
+/// What tells a client to go to another address.
+const ELSEWHERE: [&str; 4] = ["location", "content-location", "refresh", "alt-svc"];
+
+/// What describes the bytes of a request's body, which is written anew.
+const OF_THE_BODY: [&str; 4] = ["content-md5", "digest", "content-digest", "repr-digest"];
 
 /// Where clients of the known dialects put a credential.
 const CREDENTIALS: [&str; 5] = [
@@ -54,6 +61,9 @@ pub(super) fn to_upstream(
     for name in ours {
         out.remove(name);
     }
+    for name in OF_THE_BODY {
+        out.remove(name);
+    }
     // Never of use to a model server, and whose origin the call has is the client's own affair.
     out.remove(header::ORIGIN);
     if credential != Credential::Forward {
@@ -71,18 +81,43 @@ pub(super) fn to_upstream(
     out
 }
 
-/// Headers for the client. The length is dropped, since policies may change the body; HTTP frames it anew.
-/// `exchange` is Airlock's own id of it; empty if there is none. `X-Accel-Buffering: no` keeps a reverse proxy in front from collecting the stream.
+/// Headers for the client of an exchange, whose body is Airlock's own: what describes the upstream's bytes does not
+/// outlive them. `exchange` is Airlock's own id of it.
 pub fn to_client(upstream: &HeaderMap, exchange: &str) -> HeaderMap {
-    let mut out = without_hop_by_hop(upstream);
-    out.remove(header::CONTENT_LENGTH);
-    out.insert("x-accel-buffering", HeaderValue::from_static("no"));
-    if let Ok(value) = HeaderValue::from_str(exchange)
-        && !exchange.is_empty()
-    {
+    let mut out = of_passage(upstream);
+    forget_body(&mut out);
+    if let Ok(value) = HeaderValue::from_str(exchange) {
         out.insert(EXCHANGE_ID, value);
     }
     out
+}
+
+/// Headers for the client of a call whose body passes as it came. What would lead the client past Airlock never travels.
+/// `X-Accel-Buffering: no` keeps a reverse proxy in front from collecting the stream.
+pub fn of_passage(upstream: &HeaderMap) -> HeaderMap {
+    let mut out = without_hop_by_hop(upstream);
+    out.remove(header::CONTENT_LENGTH);
+    for name in ELSEWHERE {
+        out.remove(name);
+    }
+    out.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    out
+}
+
+/// Gives a stream of events its type. The upstream's own stays if it is that, and in an encoding that Airlock read.
+pub fn mark_stream(headers: &mut HeaderMap) {
+    let own = headers.get(header::CONTENT_TYPE).is_some_and(|value| {
+        let value = String::from_utf8_lossy(value.as_bytes());
+        let mut parts = value.split(';').map(str::trim);
+        parts.next() == Some("text/event-stream")
+            && parts.all(|part| part.eq_ignore_ascii_case("charset=utf-8"))
+    });
+    if !own {
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("text/event-stream; charset=utf-8"),
+        );
+    }
 }
 
 /// The header value of Airlock's own key; marked sensitive, so that no `Debug` shows it.
@@ -181,6 +216,31 @@ mod tests {
     }
 
     #[test]
+    fn a_stream_is_marked_as_one_and_in_the_encoding_in_which_it_was_read() {
+        for (own, expected) in [
+            ("text/event-stream", "text/event-stream"),
+            (
+                "text/event-stream; charset=UTF-8",
+                "text/event-stream; charset=UTF-8",
+            ),
+            (
+                "text/event-stream; charset=utf-7",
+                "text/event-stream; charset=utf-8",
+            ),
+            ("Text/Event-Stream", "text/event-stream; charset=utf-8"),
+            ("text/plain", "text/event-stream; charset=utf-8"),
+            ("application/json", "text/event-stream; charset=utf-8"),
+        ] {
+            let mut map = headers(&[("content-type", own)]);
+            mark_stream(&mut map);
+            assert_eq!(map["content-type"], expected);
+        }
+        let mut map = HeaderMap::new();
+        mark_stream(&mut map);
+        assert_eq!(map["content-type"], "text/event-stream; charset=utf-8");
+    }
+
+    #[test]
     fn retry_signals_and_ids_reach_the_client() {
         let upstream = headers(&[
             ("x-request-id", "r"),
@@ -190,6 +250,14 @@ mod tests {
             ("content-length", "12"),
             ("transfer-encoding", "chunked"),
             ("content-type", "text/event-stream"),
+            ("location", "https://elsewhere.example/"),
+            ("alt-svc", "h2=\"elsewhere.example\""),
+            ("content-location", "/elsewhere"),
+            ("refresh", "0; url=/elsewhere"),
+            ("etag", "\"1\""),
+            ("digest", "sha-256=x"),
+            ("content-digest", "sha-256=:x:"),
+            ("content-md5", "x"),
         ]);
         let out = to_client(&upstream, "s1.2");
         let expected = [

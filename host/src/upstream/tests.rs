@@ -175,7 +175,7 @@ async fn text(response: Response) -> String {
 async fn a_call_arrives_as_it_was_meant_and_its_answer_returns_byte_for_byte() {
     let (stage, config) = server(vec![Play::Answer(
         200,
-        &[("x-request-id", "r1"), ("content-encoding", "x")],
+        &[("x-request-id", "r1")],
         "data: é\r\n\n",
     )])
     .await;
@@ -284,13 +284,44 @@ async fn the_upstreams_word_on_retrying_is_honoured() {
 }
 
 #[tokio::test]
-async fn a_redirect_is_an_answer_and_is_not_followed() {
-    let (stage, config) = server(vec![Play::Answer(307, &[("location", "/elsewhere")], "")]).await;
-    assert_eq!(
-        send(vec![config]).await.result.unwrap().status,
-        StatusCode::TEMPORARY_REDIRECT
-    );
-    assert_eq!(stage.seen.lock().unwrap().len(), 1);
+async fn a_redirect_is_not_followed_and_goes_no_further() {
+    for status in [300, 301, 302, 303, 304, 307, 308, 399] {
+        let location = &[("location", "http://elsewhere.example/v1")];
+        let (stage, config) = server(vec![Play::Answer(status, location, "moved")]).await;
+        let (_, spare) = server(vec![Play::Answer(200, &[], "here")]).await;
+        let outcome = send(vec![config.clone(), spare]).await;
+        assert_eq!(outcome.next(), ["failover"], "{status}");
+        assert_eq!(text(outcome.result.unwrap()).await, "here");
+        let error = outcome.attempts[0].error.clone();
+        assert_eq!(error.status(), StatusCode::BAD_GATEWAY);
+        let said = error.to_string();
+        assert!(
+            said.contains("base_url in [upstream.u0]") && !said.contains("elsewhere"),
+            "{said}"
+        );
+        assert_eq!(stage.seen.lock().unwrap().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_coding_nobody_asked_for_is_undone_or_refused_by_name() {
+    let head: &[_] = &[
+        ("content-encoding", "gzip"),
+        ("etag", "\"1\""),
+        ("content-digest", "x"),
+        ("x-vendor", "v"),
+    ];
+    let (_, config) = server(vec![Play::Answer(200, head, "")]).await;
+    let response = send(vec![config]).await.result.unwrap();
+    let mut names: Vec<_> = response.headers.keys().map(|n| n.as_str()).collect();
+    names.retain(|name| *name != "date");
+    assert_eq!(names, ["x-vendor"]);
+    let head: &[_] = &[("content-encoding", "rot13")];
+    let (_, config) = server(vec![Play::Answer(200, head, "qngn")]).await;
+    let error = send(vec![config]).await.result.err().unwrap();
+    assert_eq!(error.status(), StatusCode::BAD_GATEWAY);
+    assert!(error.to_string().contains("rot13"), "{error}");
+    assert!(!error.retryable());
 }
 
 #[tokio::test]

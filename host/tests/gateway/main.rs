@@ -18,5 +18,6 @@ mod rules;
 mod sessions;
 mod support;
 mod tools;
+mod transport;
 mod upstreams;
 mod vitals;

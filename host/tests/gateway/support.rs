@@ -3,6 +3,7 @@
 mod policies;
 mod reply;
 mod tape;
+mod upstream;
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -32,6 +33,7 @@ use tokio_util::sync::CancellationToken;
 pub use policies::{Policy, block, listener, matching, ordering, wakes};
 pub use reply::{Reply, Said};
 use tape::Tape;
+pub use upstream::{Answer, Asked, Scripted};
 
 /// Longer than anything here takes, even on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(20);

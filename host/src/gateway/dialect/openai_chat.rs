@@ -6,6 +6,7 @@ mod fields;
 mod read;
 mod request;
 mod request_edit;
+mod reshape;
 mod round;
 mod say;
 mod splice;
@@ -86,6 +87,14 @@ impl Dialect for OpenAiChat {
 
     fn splice_body(&self, body: &[u8], splice: &Splice<'_>) -> Result<Vec<u8>, EditError> {
         round::body(body, splice)
+    }
+
+    fn stream_of_body(&self, body: &[u8]) -> Result<Bytes, Undecodable> {
+        reshape::stream(body)
+    }
+
+    fn body_of_stream(&self, frames: &[Frame]) -> Result<Vec<u8>, Undecodable> {
+        reshape::body(frames)
     }
 
     fn is_usage_only(&self, frame: &Frame) -> bool {

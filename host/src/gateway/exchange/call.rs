@@ -11,7 +11,6 @@ use http::{Response, StatusCode};
 
 use super::conclude::{Form, error_response};
 use super::conduct::{Exchange, Fate};
-use super::waiting::is_stream;
 use super::{DIALECT, MAX_ERROR_BYTES, refusal, relay};
 use crate::gateway::admission;
 use crate::gateway::app::Settings;
@@ -350,7 +349,9 @@ impl Call {
 
     pub(super) async fn answered(self, answer: crate::upstream::Response) -> Response<Body> {
         let mut out = self.headers(&answer.headers);
-        if is_stream(&answer.headers) {
+        // What the client asked for decides what it gets, and the bytes decide what came.
+        if self.exchange.view.streamed {
+            headers::mark_stream(&mut out);
             let stream = relay::Relay::new(self, answer.body);
             let mut response = Response::new(Body::from_stream(stream.into_stream()));
             *response.status_mut() = answer.status;

@@ -17,7 +17,7 @@ use super::waiting::COMMENT;
 use super::{until, upstream_failed};
 use crate::contract::types::BlockMode;
 use crate::gateway::dialect::ClientError;
-use crate::gateway::sse::Framer;
+use crate::gateway::framing::Framing;
 use crate::session::event::{FailureKind, Micros, Status};
 use crate::session::timeline::now;
 use crate::upstream::Body;
@@ -26,7 +26,7 @@ use crate::upstream::Body;
 pub(super) struct Relay {
     call: Call,
     upstream: Option<Body>,
-    framer: Framer,
+    framing: Framing,
     out: VecDeque<Bytes>,
     /// An upstream is to be asked for what comes next.
     asks: bool,
@@ -45,7 +45,7 @@ impl Relay {
         Relay {
             call,
             upstream,
-            framer: Framer::default(),
+            framing: Framing::default(),
             out: VecDeque::new(),
             asks: false,
             abort: false,
@@ -135,13 +135,11 @@ impl Relay {
 
     /// Bytes arrived: every frame that they complete is judged.
     fn take(&mut self, bytes: Bytes) {
-        let mut frames = Vec::new();
-        let framed = self.framer.push(bytes, &mut frames);
-        for frame in frames {
-            self.call.exchange.frame(frame);
-            if self.call.exchange.fate.is_some() {
-                return;
-            }
+        let mut decoded = Vec::new();
+        let framed = self.framing.push(bytes, &mut decoded);
+        self.call.exchange.receive(decoded);
+        if self.call.exchange.fate.is_some() {
+            return;
         }
         if let Err(error) = framed {
             self.broke(error.to_string(), FailureKind::Upstream);
@@ -151,9 +149,9 @@ impl Relay {
     /// The upstream said everything: the rest is judged and leaves.
     async fn finish(&mut self) {
         self.upstream = None;
-        if let Some(rest) = self.framer.finish() {
-            self.call.exchange.frame(rest);
-        }
+        let mut rest = Vec::new();
+        self.framing.finish(&mut rest);
+        self.call.exchange.receive(rest);
         let exchange = &mut self.call.exchange;
         if exchange.fate.is_none() && !exchange.is_whole() && exchange.told_error() {
             // The upstream said itself what went wrong, and the client has it.
@@ -242,7 +240,7 @@ impl Relay {
     async fn ask(&mut self) {
         match self.call.go_on().await {
             Ok(Some(body)) => {
-                self.framer = Framer::default();
+                self.framing = Framing::default();
                 self.upstream = Some(body);
             }
             Ok(None) => self.conclude().await,

@@ -68,7 +68,7 @@ impl Exchange {
         }
     }
 
-    fn arrived(
+    pub(super) fn arrived(
         &mut self,
         payload: Payload,
         pieces: Vec<Piece>,

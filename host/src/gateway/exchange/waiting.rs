@@ -101,7 +101,7 @@ impl Held {
     }
 }
 
-pub(super) fn is_stream(headers: &HeaderMap) -> bool {
+fn is_stream(headers: &HeaderMap) -> bool {
     headers
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())

@@ -20,8 +20,16 @@ impl Call {
         loop {
             let collected =
                 relay::collect_ticking(&mut self.exchange, answer.body, MAX_ANSWER_BYTES).await;
-            match collected {
-                Ok(Some(body)) => self.exchange.body(body),
+            let received = collected.and_then(|answer| match answer {
+                Some(answer) => self
+                    .exchange
+                    .receive_whole(answer)
+                    .map(Some)
+                    .map_err(|error| error.to_string()),
+                None => Ok(None),
+            });
+            match received {
+                Ok(Some(())) => {}
                 // Decided before the answer was there.
                 Ok(None) if !matches!(self.exchange.fate, Some(Fate::Retry { .. })) => {
                     return self.conclude_unsent().await;

@@ -1,0 +1,97 @@
+//! What comes over the transport boundary of each call to an upstream, first or further: decoded units go to the
+//! exchange, and what is none goes nowhere where somebody judges.
+
+use bytes::Bytes;
+
+use super::conduct::Exchange;
+use super::hold::Payload;
+use crate::gateway::dialect::Undecodable;
+use crate::gateway::framing::{self, Decoded, Framing, Whole};
+use crate::gateway::sse::Frame;
+use crate::session::event::Body;
+
+impl Exchange {
+    /// Parts of a stream arrived.
+    pub(super) fn receive(&mut self, decoded: Vec<Decoded>) {
+        for part in decoded {
+            match part {
+                Decoded::Unit(frame) => self.unit(frame),
+                Decoded::Noise(frame) => self.noise(frame),
+                Decoded::Document(document) => self.document(document),
+            }
+            if self.fate.is_some() {
+                return;
+            }
+        }
+    }
+
+    fn unit(&mut self, frame: Frame) {
+        if self.guards() {
+            return self.frame(frame.bare());
+        }
+        if !frame.is_bare() {
+            self.passes_unread("fields beside an event's data");
+        }
+        self.frame(frame);
+    }
+
+    fn noise(&mut self, frame: Frame) {
+        if self.guards() {
+            return;
+        }
+        if !frame.raw.trim_ascii().is_empty() {
+            self.passes_unread("bytes that are no event with data");
+        }
+        self.arrived(Payload::Frame(frame), Vec::new(), Ok(()), false);
+    }
+
+    /// A whole body, where the client asked for a stream.
+    fn document(&mut self, document: Bytes) {
+        match self.dialect.stream_of_body(&framing::document(&document)) {
+            Ok(stream) => {
+                let (mut framing, mut frames) = (Framing::default(), Vec::new());
+                // As long as the document at least, which was not too long.
+                if framing.push(stream, &mut frames).is_ok() {
+                    self.receive(frames);
+                }
+            }
+            Err(error) => {
+                let raw = Frame {
+                    raw: document,
+                    event: None,
+                    data: None,
+                };
+                self.arrived(Payload::Frame(raw), Vec::new(), Err(error), false);
+            }
+        }
+    }
+
+    /// A whole answer arrived, for a client that asked for one.
+    ///
+    /// # Errors
+    /// It is a stream, and no whole one.
+    pub(super) fn receive_whole(&mut self, answer: Bytes) -> Result<(), Undecodable> {
+        match framing::whole(answer) {
+            Whole::Document(answer) if self.guards() => self.body(framing::document(&answer)),
+            Whole::Document(answer) => self.body(answer),
+            Whole::Stream(frames) => {
+                let body = self.dialect.body_of_stream(&frames)?;
+                self.body(body.into());
+            }
+        }
+        Ok(())
+    }
+
+    /// With nobody to judge, everything passes, and that it was not read is said once.
+    fn passes_unread(&mut self, what: &str) {
+        if !std::mem::replace(&mut self.told_unjudged, true) {
+            self.session.timeline.append(
+                self.number,
+                Body::Unjudged {
+                    path: format!("response of {}", self.upstream),
+                    reason: format!("{what} passed unread"),
+                },
+            );
+        }
+    }
+}

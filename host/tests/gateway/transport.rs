@@ -1,0 +1,515 @@
+//! The transport boundary: only decoded units leave where somebody judges, on every call to an upstream, whatever its head
+//! and its wire form; and nothing of an upstream leads the client past Airlock.
+
+use std::io::Write as _;
+
+use airlock::session::event::Body;
+use serde_json::{Value, json};
+
+use crate::support::*;
+
+/// One chunk of a stream.
+fn chunk(delta: Value, finish: Option<&str>) -> String {
+    let chunk = json!({"id": "x", "object": "chat.completion.chunk", "created": 1, "model": "m",
+        "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]});
+    format!("data: {chunk}\n\n")
+}
+
+/// A stream that says this, with `noise` in its middle.
+fn saying(text: &str, noise: &str) -> String {
+    let (first, last) = text.split_at(text.len() / 2);
+    [
+        chunk(json!({"role": "assistant", "content": first}), None),
+        noise.to_owned(),
+        chunk(json!({"content": last}), None),
+        chunk(json!({}), Some("stop")),
+        "data: [DONE]\n\n".to_owned(),
+    ]
+    .concat()
+}
+
+/// A body that says this.
+fn body(text: &str) -> Value {
+    json!({"id": "x", "object": "chat.completion", "created": 1, "model": "m",
+        "choices": [{"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 3, "completion_tokens": 5, "total_tokens": 8}})
+}
+
+fn calling_c1() -> Value {
+    json!([{"index": 0, "id": "c1", "type": "function", "function": {"name": "delete", "arguments": "{}"}}])
+}
+
+/// A first leg whose one call is denied, so that a second one follows.
+fn first_leg(streamed: bool) -> Answer {
+    let calls = calling_c1();
+    if streamed {
+        let frames = [
+            chunk(json!({"role": "assistant", "tool_calls": calls}), None),
+            chunk(json!({}), Some("tool_calls")),
+            "data: [DONE]\n\n".to_owned(),
+        ];
+        return Answer::events(frames.concat());
+    }
+    let mut body = body("");
+    body["choices"][0]["message"] =
+        json!({"role": "assistant", "content": null, "tool_calls": calls});
+    body["choices"][0]["finish_reason"] = json!("tool_calls");
+    Answer::json(body)
+}
+
+fn ask(stream: bool) -> Value {
+    let request = json!({"model": "m", "messages": [{"role": "user", "content": "hello"}]});
+    if stream { streamed(request) } else { request }
+}
+
+/// Blocks what says "forbidden", and denies the call `c1`: two policies that do not hear each other.
+fn guards() -> Vec<Policy> {
+    let deny = json!({"deny-tool-call": {"id": "c1", "reason": "no"}});
+    let mut calls = ordering(wakes(json!([{"event": "tool-call"}])), &[deny]);
+    calls.subscription.as_mut().unwrap()["findings"] = json!(["calls.*"]);
+    calls.assessments[0]["findings"][0]["kind"] = json!("calls.found");
+    vec![
+        Policy::new("words", matching("forbidden", &[block("hard")])),
+        Policy::new("calls", calls),
+    ]
+}
+
+/// Two worlds on one upstream: without anybody, and with those who judge.
+async fn worlds() -> (Scripted, World, World) {
+    let upstream = Scripted::start(vec![]).await;
+    let open = configured(&upstream.table("x"), vec![]).await;
+    let guarded = configured(&upstream.table("x"), guards()).await;
+    (upstream, open, guarded)
+}
+
+/// What comes of an answer in the first leg and in the second one.
+async fn both_legs(
+    upstream: &Scripted,
+    world: &World,
+    stream: bool,
+    answer: &Answer,
+) -> [Reply; 2] {
+    upstream.say(vec![answer.clone()]);
+    let first = world.call("one", &ask(stream)).await;
+    upstream.say(vec![first_leg(stream), answer.clone()]);
+    let before = upstream.asked().len();
+    let second = world.call("two", &ask(stream)).await;
+    assert_eq!(upstream.asked().len(), before + 2, "{}", second.text());
+    [first, second]
+}
+
+fn unjudged(world: &World, session: &str) -> Vec<String> {
+    let told = |body: &Body| match body {
+        Body::Unjudged { reason, .. } => Some(reason.clone()),
+        _ => None,
+    };
+    let timeline = world.timeline(session);
+    timeline.iter().filter_map(|e| told(&e.body)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_the_data_of_events_leaves_where_somebody_judges() {
+    let (upstream, open, guarded) = worlds().await;
+    let json_line = chunk(json!({"content": "forbidden"}), None).replace("data: ", "");
+    for noise in [
+        ": forbidden\n\n",
+        ":forbidden",
+        "id: forbidden\n\n",
+        "id: forbidden\n",
+        "event: forbidden\nretry: 5\n",
+        "retry: forbidden\n\n",
+        "anything: forbidden\n\n",
+        "forbidden\n\n",
+        "data : forbidden\n\n",
+        "Data: forbidden\n\n",
+        "\u{feff}data: forbidden\n\n",
+        "\r\n: forbidden\r\n\r\n",
+        json_line.as_str(),
+    ] {
+        let noise = if noise == ":forbidden" {
+            ":forbidden\n"
+        } else {
+            noise
+        };
+        for stream in [
+            saying("all is well", noise),
+            // At the very beginning a byte order mark is one, and the event is read.
+            format!(
+                "{}{}",
+                noise.trim_start_matches('\u{feff}').replace("data: ", ": "),
+                saying("all is well", "")
+            ),
+            saying("all is well", "")
+                .replace("data: [DONE]\n\n", &format!("{noise}data: [DONE]\n\n")),
+            format!("\u{feff}{}", saying("all is well", noise)),
+        ] {
+            let answer = Answer::events(stream.clone());
+            for reply in both_legs(&upstream, &guarded, true, &answer).await {
+                let text = reply.text();
+                assert!(
+                    !text.contains("forbidden") && !text.contains('\u{feff}'),
+                    "{stream}\n{text}"
+                );
+                assert_eq!(
+                    reply.said().at("0/content"),
+                    "all is well",
+                    "{stream}\n{text}"
+                );
+                assert!(reply.is_done(), "{text}");
+                for line in text.lines() {
+                    assert!(line.is_empty() || line.starts_with("data: "), "{line:?}");
+                }
+            }
+            upstream.say(vec![answer]);
+            let session = format!("open-{}", upstream.asked().len());
+            let reply = open.call(&session, &ask(true)).await;
+            assert_eq!(reply.text(), stream);
+            assert_eq!(unjudged(&open, &session).len(), 1, "{stream}");
+        }
+    }
+    assert!(unjudged(&guarded, "one").is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_of_noise_alone_is_an_error_and_not_an_empty_answer() {
+    let (upstream, _, guarded) = worlds().await;
+    for noise in ["<html>forbidden</html>", ": forbidden\n\n", "forbidden", ""] {
+        for (kind, stream) in [
+            ("text/event-stream", true),
+            ("text/html", true),
+            ("text/html", false),
+        ] {
+            let answer = Answer::new(200, kind, noise);
+            for reply in both_legs(&upstream, &guarded, stream, &answer).await {
+                let text = reply.text();
+                assert!(!text.contains("forbidden"), "{text}");
+                assert!(
+                    ["airlock_upstream", "airlock_blocked"].contains(&&*reply.error_code()),
+                    "{kind} {stream} {noise:?}: {} {text}",
+                    reply.status
+                );
+            }
+        }
+    }
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), Default::default());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn zlib(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), Default::default());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_compressed_answer_is_read_like_any_other() {
+    let (upstream, open, guarded) = worlds().await;
+    for stream in [true, false] {
+        let plain = |text: &str| match stream {
+            true => saying(text, "").into_bytes(),
+            false => body(text).to_string().into_bytes(),
+        };
+        let kind = if stream {
+            "text/event-stream"
+        } else {
+            "application/json"
+        };
+        let forms: [(&str, fn(&[u8]) -> Vec<u8>); 4] = [
+            ("gzip", gzip),
+            ("deflate", zlib),
+            ("zstd", |bytes| zstd::encode_all(bytes, 3).unwrap()),
+            ("gzip, zstd", |bytes| {
+                zstd::encode_all(&*gzip(bytes), 3).unwrap()
+            }),
+        ];
+        for (coding, compress) in forms {
+            let answer = |text: &str| {
+                Answer::new(200, kind, compress(&plain(text)))
+                    .with("content-encoding", coding)
+                    .with("etag", "\"1\"")
+                    .with("digest", "sha-256=x")
+            };
+            for world in [&open, &guarded] {
+                upstream.say(vec![answer("all is well")]);
+                let reply = world.call("plain", &ask(stream)).await;
+                assert_eq!(
+                    reply.said().at("0/content"),
+                    "all is well",
+                    "{coding}: {}",
+                    reply.text()
+                );
+                for name in ["content-encoding", "etag", "digest"] {
+                    assert!(!reply.headers.contains_key(name), "{name}");
+                }
+            }
+            for reply in both_legs(
+                &upstream,
+                &guarded,
+                stream,
+                &answer("so it is forbidden here"),
+            )
+            .await
+            {
+                assert_eq!(
+                    reply.error_code(),
+                    "airlock_blocked",
+                    "{coding}: {}",
+                    reply.text()
+                );
+                assert!(!reply.text().contains("forbidden"), "{}", reply.text());
+            }
+            // Cut, it must not look whole.
+            let mut cut = answer("all is well");
+            cut.body.truncate(cut.body.len() - 3);
+            for reply in both_legs(&upstream, &guarded, stream, &cut).await {
+                assert_eq!(
+                    reply.error_code(),
+                    "airlock_upstream",
+                    "{coding}: {}",
+                    reply.text()
+                );
+            }
+        }
+        let unknown =
+            Answer::new(200, kind, plain("all is well")).with("content-encoding", "rot13");
+        for world in [&open, &guarded] {
+            upstream.say(vec![unknown.clone()]);
+            let reply = world.call("unknown", &ask(stream)).await;
+            assert_eq!(
+                (reply.status, &*reply.error_code()),
+                (502, "airlock_upstream")
+            );
+            assert!(reply.text().contains("rot13"), "{}", reply.text());
+        }
+        let [_, second] = both_legs(&upstream, &guarded, stream, &unknown).await;
+        assert_eq!(second.error_code(), "airlock_upstream", "{}", second.text());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redirect_never_reaches_the_client() {
+    let (upstream, open, guarded) = worlds().await;
+    for status in [300, 301, 302, 303, 304, 307, 308] {
+        let answer = Answer::new(status, "text/plain", "go to http://elsewhere.example")
+            .with("location", "http://elsewhere.example/v1")
+            .with("content-location", "/elsewhere");
+        for world in [&open, &guarded] {
+            for stream in [true, false] {
+                upstream.say(vec![answer.clone()]);
+                let reply = world.call("one", &ask(stream)).await;
+                assert_eq!(
+                    (reply.status, &*reply.error_code()),
+                    (502, "airlock_upstream")
+                );
+                assert!(
+                    reply.text().contains("base_url in [upstream.x]"),
+                    "{}",
+                    reply.text()
+                );
+                assert!(!reply.text().contains("elsewhere"), "{}", reply.text());
+                assert!(!reply.headers.contains_key("location"));
+            }
+            for path in ["/models", "/models/m"] {
+                let reply = world.get(path, &[]).await;
+                assert_eq!(reply.status, 502, "{}", reply.text());
+                assert!(!reply.text().contains("elsewhere"), "{}", reply.text());
+                assert!(!reply.headers.contains_key("location"));
+            }
+        }
+        for stream in [true, false] {
+            let [_, second] = both_legs(&upstream, &guarded, stream, &answer).await;
+            assert_eq!(second.error_code(), "airlock_upstream", "{}", second.text());
+            assert!(!second.text().contains("elsewhere"), "{}", second.text());
+        }
+    }
+    // Nor does an address beside another status.
+    upstream.say(vec![
+        Answer::new(201, "application/json", "{}").with("location", "http://elsewhere.example/v1"),
+    ]);
+    for reply in [
+        open.get("/models", &[]).await,
+        open.call("one", &ask(false)).await,
+    ] {
+        assert!(
+            !reply.headers.contains_key("location"),
+            "{:?}",
+            reply.headers
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_a_stream_is_read_as_one_whatever_its_type() {
+    let (upstream, open, guarded) = worlds().await;
+    for kind in [
+        "",
+        "text/plain",
+        "Text/Event-Stream; Charset=UTF-8",
+        "text/event-stream;charset=utf-7",
+        "application/octet-stream",
+        "application/json",
+        "text/html",
+    ] {
+        for stream in [true, false] {
+            let answer = Answer::new(200, kind, saying("all is well", ""));
+            for world in [&open, &guarded] {
+                upstream.say(vec![answer.clone()]);
+                let reply = world.call("one", &ask(stream)).await;
+                assert_eq!(
+                    reply.said().at("0/content"),
+                    "all is well",
+                    "{kind}: {}",
+                    reply.text()
+                );
+                let expected = if stream {
+                    "text/event-stream"
+                } else {
+                    "application/json"
+                };
+                let own = reply.headers["content-type"].to_str().unwrap();
+                assert!(
+                    own.starts_with(expected) && !own.contains("utf-7"),
+                    "{kind}: {own}"
+                );
+                assert_eq!(stream, reply.is_done(), "{}", reply.text());
+            }
+            let answer = Answer::new(200, kind, saying("so it is forbidden here", ""));
+            for reply in both_legs(&upstream, &guarded, stream, &answer).await {
+                assert_eq!(
+                    reply.error_code(),
+                    "airlock_blocked",
+                    "{kind}: {}",
+                    reply.text()
+                );
+                assert!(!reply.text().contains("forbidden"), "{}", reply.text());
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_gets_the_form_it_asked_for_whichever_the_upstream_gives() {
+    let (upstream, open, guarded) = worlds().await;
+    let calls = json!([
+        {"id": "c2", "type": "function", "function": {"name": "look", "arguments": "{\"a\":1}"}},
+        {"id": "c3", "type": "function", "function": {"name": "look", "arguments": "{}"}}]);
+    let mut whole = body("all is well");
+    whole["choices"][0]["message"]["tool_calls"] = calls.clone();
+    whole["choices"][0]["message"]["reasoning_content"] = json!("let me see");
+    whole["choices"][0]["finish_reason"] = json!("tool_calls");
+    for kind in ["application/json", "text/event-stream", "text/plain", ""] {
+        for body in [whole.to_string(), format!("\u{feff}\n{whole:#}\n")] {
+            for world in [&open, &guarded] {
+                upstream.say(vec![Answer::new(200, kind, body.clone())]);
+                let reply = world.call("one", &ask(true)).await;
+                let said = reply.said();
+                assert!(reply.is_done(), "{kind}: {}", reply.text());
+                assert_eq!(said.at("0/content"), "all is well");
+                assert_eq!(said.at("0/reasoning_content"), "let me see");
+                assert_eq!(said.at("0/tool_calls/0"), "{\"a\":1}");
+                assert_eq!(said.at("0/tool_calls/1"), "{}");
+                assert_eq!(reply.finishes(), ["tool_calls"]);
+                let usage = reply
+                    .frames()
+                    .iter()
+                    .filter(|f| f["usage"].is_object())
+                    .count();
+                assert_eq!(usage, 1, "{}", reply.text());
+                assert!(
+                    reply.headers["content-type"]
+                        .to_str()
+                        .unwrap()
+                        .starts_with("text/event-stream")
+                );
+            }
+        }
+    }
+    // A client that did not ask for the usage is not told it.
+    let mut request = ask(true);
+    request["stream_options"] = json!({"include_usage": false});
+    let reply = guarded.call("one", &request).await;
+    assert!(
+        reply.is_done() && !reply.text().contains("usage"),
+        "{}",
+        reply.text()
+    );
+
+    // The other way round, in pieces as models give them.
+    let frames = [
+        chunk(json!({"role": "assistant", "content": "all is "}), None),
+        chunk(json!({"content": "well", "reasoning_content": "let me "}), None),
+        chunk(json!({"reasoning_content": "see"}), None),
+        chunk(json!({"tool_calls": [{"index": 0, "id": "c2", "type": "function", "function": {"name": "look", "arguments": ""}}]}), None),
+        chunk(json!({"tool_calls": [{"index": 0, "function": {"arguments": "{\"a\""}}]}), None),
+        chunk(json!({"tool_calls": [{"index": 0, "function": {"arguments": ":1}"}}]}), None),
+        chunk(json!({"tool_calls": [{"index": 1, "id": "c3", "type": "function", "function": {"name": "look", "arguments": "{}"}}]}), None),
+        chunk(json!({}), Some("tool_calls")),
+        "data: {\"id\":\"x\",\"choices\":[],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":5,\"total_tokens\":8}}\n\n".to_owned(),
+        "data: [DONE]\n\n".to_owned(),
+    ];
+    for world in [&open, &guarded] {
+        upstream.say(vec![Answer::events(frames.concat())]);
+        let reply = world.call("one", &ask(false)).await;
+        let got = reply.json();
+        let message = &got["choices"][0]["message"];
+        assert_eq!(message["content"], "all is well", "{got}");
+        assert_eq!(message["reasoning_content"], "let me see");
+        assert_eq!(message["tool_calls"], calls);
+        assert_eq!(got["choices"][0]["finish_reason"], "tool_calls");
+        assert_eq!(got["usage"]["total_tokens"], 8);
+        assert_eq!(got["object"], "chat.completion");
+        // A part of a stream is no answer.
+        upstream.say(vec![Answer::events(frames[..4].concat())]);
+        let reply = world.call("one", &ask(false)).await;
+        assert_eq!(
+            (reply.status, &*reply.error_code()),
+            (502, "airlock_upstream")
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_form_that_nobody_asked_for_is_judged_too() {
+    let (upstream, _, guarded) = worlds().await;
+    for (stream, answer) in [
+        (true, Answer::json(body("so it is forbidden here"))),
+        (false, Answer::events(saying("so it is forbidden here", ""))),
+    ] {
+        for reply in both_legs(&upstream, &guarded, stream, &answer).await {
+            assert_eq!(reply.error_code(), "airlock_blocked", "{}", reply.text());
+            assert!(!reply.text().contains("forbidden"), "{}", reply.text());
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_frame_with_an_image_of_nine_megabytes_passes() {
+    let (upstream, open, guarded) = worlds().await;
+    let image = format!(
+        "data:image/png;base64,{}",
+        "iVBORw0KGgo".repeat(9_000_000 / 11)
+    );
+    let frames = [
+        chunk(json!({"role": "assistant", "content": "see:"}), None),
+        chunk(
+            json!({"images": [{"type": "image_url", "image_url": {"url": image}}]}),
+            None,
+        ),
+        chunk(json!({}), Some("stop")),
+        "data: [DONE]\n\n".to_owned(),
+    ];
+    for world in [&open, &guarded] {
+        upstream.say(vec![Answer::events(frames.concat())]);
+        let reply = world.call("one", &ask(true)).await;
+        assert!(
+            reply.is_done(),
+            "{}",
+            &reply.text()[reply.bytes.len().saturating_sub(400)..]
+        );
+        assert!(reply.bytes.len() > 9_000_000);
+    }
+}
