@@ -6,4 +6,5 @@ pub mod machine;
 pub mod prices;
 pub mod tokens;
 pub mod tools;
+pub mod usage;
 pub mod vitals;

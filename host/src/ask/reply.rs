@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::call::Call;
 use crate::contract::types::AnswerValue;
+use crate::observe::usage;
 use crate::session::event::Usage;
 
 /// Longest text that a policy is told; it has to fit into one call of the policy with everything else.
@@ -52,7 +53,7 @@ pub(super) fn read(body: &[u8], call: &Call) -> Reply {
             Call::Embed(texts) => vectors(&body, texts.len()).map(AnswerValue::Vectors),
         },
         model: body["model"].as_str().unwrap_or_default().to_owned(),
-        usage: usage(&body["usage"]),
+        usage: usage::read(&body["usage"]),
         text: text.unwrap_or_default().to_owned(),
     }
 }
@@ -186,18 +187,6 @@ fn vectors(body: &Value, texts: usize) -> Result<Vec<Vec<f32>>, String> {
         return Err("its vectors are not finite".to_owned());
     }
     Ok(list.into_iter().map(|one| one.embedding).collect())
-}
-
-fn usage(usage: &Value) -> Option<Usage> {
-    let number = |value: &Value| value.as_u64().and_then(|n| u32::try_from(n).ok());
-    Some(Usage {
-        input: number(&usage["prompt_tokens"])?,
-        output: number(&usage["completion_tokens"]).unwrap_or_default(),
-        cached: number(&usage["prompt_tokens_details"]["cached_tokens"]).unwrap_or_default(),
-        reasoning: number(&usage["completion_tokens_details"]["reasoning_tokens"])
-            .unwrap_or_default(),
-        exact: true,
-    })
 }
 
 #[cfg(test)]

@@ -124,7 +124,7 @@ impl Exchange {
 
     /// Tokens of the present round.
     pub(super) fn round_usage(&self) -> Usage {
-        self.usage.unwrap_or(Usage {
+        let counted = Usage {
             input: match self.phase {
                 Phase::Request | Phase::Failed => 0,
                 Phase::Waiting | Phase::Generating => self.prompt_tokens(),
@@ -136,7 +136,16 @@ impl Exchange {
                 .saturating_sub(self.prior_output),
             exact: false,
             ..Usage::default()
-        })
+        };
+        match self.usage {
+            Some(stated) if self.saw_end => stated,
+            // Stated in mid-stream, as some servers do in every frame: what was generated since counts too.
+            Some(stated) => Usage {
+                exact: false,
+                ..stated.with(counted)
+            },
+            None => counted,
+        }
     }
 }
 

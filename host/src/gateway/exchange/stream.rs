@@ -130,7 +130,7 @@ impl Exchange {
                     }
                 }
                 Piece::Usage(usage) => {
-                    self.usage = Some(usage);
+                    self.usage = Some(self.usage.map_or(usage, |known| known.with(usage)));
                     self.vitals.exact = usage.exact;
                     said.states_usage = true;
                     said.usage = (self.prior != Usage::default()).then(|| self.usage_so_far());

@@ -55,7 +55,6 @@ const CHOICE_INERT: &[&str] = &[
     "matched_stop",
     "content_filter_results",
     "content_filter_offsets",
-    "usage",
 ];
 /// Of a delta or message. `channel` names the part of the model's own format that the text was in.
 const DELTA_INERT: &[&str] = &["role", "channel"];
@@ -184,6 +183,8 @@ fn choice<'a>(
                 of: None,
                 value,
             }),
+            // Moonshot states it here, in the last chunk of a choice.
+            "usage" => tell(Fact::Usage(value)),
             name if CHOICE_INERT.contains(&name) => {}
             name => leaves(value, other, &|| format!("choices[{at}].{name}"), tell)?,
         }

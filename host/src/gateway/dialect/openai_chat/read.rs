@@ -1,6 +1,5 @@
 //! Facts of a chunk, body or error as pieces.
 
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::fields::{self, Fact};
@@ -8,6 +7,7 @@ use super::undecodable;
 use crate::gateway::dialect::json::{self, Object};
 use crate::gateway::dialect::{Failure, Identity, Piece, Undecodable};
 use crate::gateway::sse::Frame;
+use crate::observe::usage;
 use crate::session::event::{FailureKind, Usage};
 
 /// What ends a stream.
@@ -118,35 +118,7 @@ pub(super) fn is_usage_only(frame: &Frame) -> bool {
 }
 
 fn usage(value: &RawValue) -> Option<Usage> {
-    #[derive(Deserialize)]
-    struct Wire {
-        prompt_tokens: Option<u32>,
-        completion_tokens: Option<u32>,
-        prompt_tokens_details: Option<PromptDetails>,
-        completion_tokens_details: Option<CompletionDetails>,
-    }
-    #[derive(Deserialize)]
-    struct PromptDetails {
-        cached_tokens: Option<u32>,
-    }
-    #[derive(Deserialize)]
-    struct CompletionDetails {
-        reasoning_tokens: Option<u32>,
-    }
-    let wire: Wire = serde_json::from_str(value.get()).ok()?;
-    Some(Usage {
-        input: wire.prompt_tokens?,
-        output: wire.completion_tokens.unwrap_or(0),
-        cached: wire
-            .prompt_tokens_details
-            .and_then(|details| details.cached_tokens)
-            .unwrap_or(0),
-        reasoning: wire
-            .completion_tokens_details
-            .and_then(|details| details.reasoning_tokens)
-            .unwrap_or(0),
-        exact: true,
-    })
+    usage::read(&serde_json::from_str(value.get()).ok()?)
 }
 
 /// The failure that an error body states, or its text where it is of no known form.
