@@ -2,7 +2,8 @@
 //!
 //! Guarantees. Nothing that is called while a stream runs waits for the disk: [`Store::append`] and the `save_*` calls
 //! queue and return. What the disk cannot take is dropped, counted, and said on the timeline. The exceptions are money and
-//! people's decisions: [`Store::commit_ledger`] and [`Store::commit_approval`] report when their row would survive a power cut. After a crash the timeline is whole up to the last committed
+//! people's decisions: [`Store::commit_ledger`] and [`Store::commit_approval`] report when their row would survive a power cut, and
+//! [`Store::note_ledger`] has written when it returns, which takes microseconds. After a crash the timeline is whole up to the last committed
 //! batch (about 50 ms ago), and state that was saved with those events is there with them.
 //!
 //! Not guaranteed: that an event is on the disk when `append` returns.
@@ -16,6 +17,7 @@ use crate::session::event::{Event, Micros};
 use crate::session::key::{SessionId, SessionKey};
 
 pub mod capture;
+pub mod notes;
 mod queue;
 pub mod reader;
 pub mod redact;
@@ -43,6 +45,12 @@ pub trait Store: Send + Sync + 'static {
     /// Saves a ledger and calls `done` once the row survives a power cut, or with the error. `done` runs on the writer's thread
     /// and must be short. The newest row wins, so rows of one session must be handed over in order.
     fn commit_ledger(&self, session: SessionId, row: LedgerRow, done: Done);
+
+    /// Notes at once what a session may have spent, ahead of [`Store::commit_ledger`]: what is noted outlives the death of the
+    /// process, not a power cut. `None` where that cannot be had, or the disk fails: then only the commit counts.
+    fn note_ledger(&self, _session: SessionId, _row: &LedgerRow) -> Option<notes::Note> {
+        None
+    }
 
     /// Saves an approval and calls `done` once the row survives a power cut, or with the error. `done` runs on the writer's
     /// thread and must be short. The newest row of an id wins, so rows of one id must be handed over in order. A row whose

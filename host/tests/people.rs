@@ -11,7 +11,6 @@ use airlock::config::locate;
 use airlock::people::{Approval, Desk, New, OnTimeout, Outcome, Subject, digest};
 use airlock::session::event::{Body, Role};
 use airlock::session::key::{SessionId, SessionKey};
-use airlock::session::ledger;
 use airlock::session::state::Found;
 use bytes::Bytes;
 use http::{Method, Request};
@@ -64,8 +63,7 @@ impl House {
             parent: None,
             extra: Vec::new(),
         };
-        let limits = ledger::Limits::default();
-        let session = airlock.app.sessions.get(found, limits).await.unwrap();
+        let session = airlock.app.sessions.get(found).await.unwrap();
         session.timeline.append(
             1,
             Body::Message {

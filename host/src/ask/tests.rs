@@ -86,11 +86,14 @@ impl World {
         let config = config(base, more);
         let options = Options::in_directory(dir, 0);
         let store: Arc<dyn Store> = Arc::new(SqliteStore::open(options).unwrap());
-        let sessions = Arc::new(Sessions::new(Recorder {
-            store: Arc::clone(&store),
-            feed: Feed::new(),
-            capture: Capture::Full,
-        }));
+        let sessions = Arc::new(Sessions::new(
+            Recorder {
+                store: Arc::clone(&store),
+                feed: Feed::new(),
+                capture: Capture::Full,
+            },
+            Limits::default(),
+        ));
         let desk = Desk::open(Arc::clone(&sessions), config.people.limits()).unwrap();
         let means = Means {
             targets: config.asks.clone(),
@@ -118,8 +121,8 @@ impl World {
             parent: None,
             extra: vec![],
         };
-        let limits = Limits { tokens, cost: None };
-        self.sessions.get(found, limits).await.unwrap()
+        self.sessions.limit(Limits { tokens, cost: None });
+        self.sessions.get(found).await.unwrap()
     }
 
     /// What was recorded of the session, of one kind.

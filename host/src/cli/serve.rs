@@ -88,7 +88,7 @@ impl Airlock {
             feed: feed.clone(),
             capture: config.data.capture,
         };
-        let sessions = Arc::new(Sessions::new(recorder));
+        let sessions = Arc::new(Sessions::new(recorder, config.session.limits()));
         let people = Desk::open(sessions.clone(), settings.config.people.limits())
             .context("cannot read what waits for people")?;
         let app = Arc::new(App::new(settings, policies, sessions, people));

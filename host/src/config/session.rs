@@ -2,6 +2,8 @@
 
 use serde::Deserialize;
 
+use crate::session::ledger::Limits;
+
 /// Limits of one session. 0 means: no limit.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -24,6 +26,16 @@ impl Default for SessionConfig {
             max_cost_usd: 0.0,
             hibernate_seconds: 60,
             idle_minutes: 5,
+        }
+    }
+}
+
+impl SessionConfig {
+    /// The limits of the ledger.
+    pub fn limits(&self) -> Limits {
+        Limits {
+            tokens: (self.max_tokens > 0).then_some(self.max_tokens),
+            cost: (self.max_cost_usd > 0.0).then_some((self.max_cost_usd * 1e6) as u64),
         }
     }
 }

@@ -156,13 +156,23 @@ impl App {
         }
     }
 
+    /// Puts other settings in force, for all that depends on them. Calls under way end on those that they began with, but
+    /// for the limits of their sessions, which hold from now on.
+    pub fn follow(&self, settings: Settings) {
+        self.asks.set(settings.means());
+        self.people.set_limits(settings.config.people.limits());
+        self.sessions.limit(settings.config.session.limits());
+        self.settings.store(Arc::new(settings));
+    }
+
     /// Name of a policy or rule whose word is law, if there is one: what Airlock cannot decode must then not pass unnoticed.
-    pub fn enforcing(&self) -> Option<String> {
+    /// `settings` are those of the call.
+    pub fn enforcing(&self, settings: &Settings) -> Option<String> {
         let set = self.policies.current();
         set.entries
             .iter()
             .find(|policy| policy.mode == Mode::Enforce)
             .map(|policy| policy.name.to_string())
-            .or_else(|| self.settings.load().rules.enforcing().map(str::to_owned))
+            .or_else(|| settings.rules.enforcing().map(str::to_owned))
     }
 }

@@ -36,13 +36,12 @@ use axum::extract::State;
 use http::{Request, Response, StatusCode};
 
 use super::admission;
-use super::app::{App, Settings};
+use super::app::App;
 use super::dialect::openai_chat::OpenAiChat;
 use super::dialect::{ClientError, Dialect};
 use super::passthrough::too_large;
 use super::resolve;
 use crate::session::event::FailureKind;
-use crate::session::ledger::Limits;
 use crate::session::timeline::now;
 use arrival::Arrival;
 use call::Call;
@@ -92,7 +91,7 @@ pub async fn handle(State(app): State<Arc<App>>, request: Request<Body>) -> Resp
             );
         }
     };
-    if view.audio_output && app.enforcing().is_some() {
+    if view.audio_output && app.enforcing(&settings).is_some() {
         let message =
             "Airlock cannot judge speech, and an enforcing policy applies: ask for text only"
                 .to_owned();
@@ -109,8 +108,7 @@ pub async fn handle(State(app): State<Arc<App>>, request: Request<Body>) -> Resp
     };
     let mut found = resolve::find(&arrival.caller, &head.headers, &view, &app.sessions);
     found.extra = arrival.declared.facts();
-    let limits = session_limits(&settings);
-    let session = match app.sessions.get(found, limits).await {
+    let session = match app.sessions.get(found).await {
         Ok(session) => session,
         Err(error) => {
             return refuse(
@@ -126,6 +124,7 @@ pub async fn handle(State(app): State<Arc<App>>, request: Request<Body>) -> Resp
     let tokens = admission::estimate(&view);
     let mut exchange = Exchange::begin(
         app,
+        Arc::clone(&settings),
         session,
         dialect,
         view,
@@ -170,12 +169,4 @@ fn refusal(status: StatusCode, kind: FailureKind, code: &str, message: String) -
 /// The upstream failed, or the connection to it: 502.
 fn upstream_failed(kind: FailureKind, message: String) -> ClientError {
     refusal(StatusCode::BAD_GATEWAY, kind, "airlock_upstream", message)
-}
-
-fn session_limits(settings: &Settings) -> Limits {
-    let session = &settings.config.session;
-    Limits {
-        tokens: (session.max_tokens > 0).then_some(session.max_tokens),
-        cost: (session.max_cost_usd > 0.0).then_some((session.max_cost_usd * 1e6) as u64),
-    }
 }

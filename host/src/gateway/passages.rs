@@ -5,7 +5,6 @@ use std::sync::Arc;
 use super::passthrough::{Passage, Recorder};
 use super::resolve;
 use crate::session::event::Body;
-use crate::session::ledger::Limits;
 use crate::session::sessions::Sessions;
 
 /// Records passages. A call that names no session goes to one of its principal's own, by which nothing else goes.
@@ -40,7 +39,7 @@ impl Recorder for SessionRecorder {
         let sessions = Arc::clone(&self.sessions);
         // The session may have to be read from the disk: the answer does not wait for it.
         tokio::spawn(async move {
-            match sessions.get(found, Limits::default()).await {
+            match sessions.get(found).await {
                 Ok(session) => {
                     for failure in failures {
                         session.timeline.append(0, failure);

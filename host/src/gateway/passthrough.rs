@@ -111,7 +111,7 @@ fn is_plain(path: &str) -> bool {
 /// Serves every path under `/v1` that has no exchange.
 pub async fn handle(State(app): State<Arc<App>>, request: Request<Body>) -> Response<Body> {
     let settings = app.settings.load_full();
-    let enforcing = app.enforcing();
+    let enforcing = app.enforcing(&settings);
     let (mut head, body) = request.into_parts();
     let Ok(caller) = identify(&settings.config.keys, &mut head.headers) else {
         return unauthorized();

@@ -64,9 +64,7 @@ impl Reloader {
                 .context("loading the policies was interrupted")?
                 .context("the policies' entries cannot be used")?;
         }
-        self.app.asks.set(settings.means());
-        self.app.people.set_limits(settings.config.people.limits());
-        self.app.settings.store(Arc::new(settings));
+        self.app.follow(settings);
         Ok(reloaded)
     }
 }

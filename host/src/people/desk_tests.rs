@@ -116,11 +116,14 @@ fn desk(
     at: Micros,
     capture: Capture,
 ) -> (Arc<Desk>, Arc<Sessions>, Arc<AtomicU64>) {
-    let sessions = Arc::new(Sessions::new(Recorder {
-        store,
-        feed: Feed::new(),
-        capture,
-    }));
+    let sessions = Arc::new(Sessions::new(
+        Recorder {
+            store,
+            feed: Feed::new(),
+            capture,
+        },
+        ledger::Limits::default(),
+    ));
     let now = Arc::new(AtomicU64::new(at));
     let clock = Arc::clone(&now);
     let desk = Desk::with_clock(
@@ -138,8 +141,7 @@ async fn open_session(sessions: &Sessions) -> SessionId {
         parent: None,
         extra: Vec::new(),
     };
-    let limits = ledger::Limits::default();
-    sessions.get(found, limits).await.unwrap().id
+    sessions.get(found).await.unwrap().id
 }
 
 async fn until(mut holds: impl FnMut() -> bool) {
@@ -298,11 +300,14 @@ async fn after_the_deadline_the_default_is_the_decision() {
 async fn the_background_task_lets_deadlines_pass_and_tells_arrivals() {
     let dir = tempfile::tempdir().unwrap();
     let store = Arc::new(SqliteStore::open(Options::in_directory(dir.path(), 0)).unwrap());
-    let sessions = Arc::new(Sessions::new(Recorder {
-        store,
-        feed: Feed::new(),
-        capture: Capture::Full,
-    }));
+    let sessions = Arc::new(Sessions::new(
+        Recorder {
+            store,
+            feed: Feed::new(),
+            capture: Capture::Full,
+        },
+        ledger::Limits::default(),
+    ));
     open_session(&sessions).await;
     let desk = Desk::open(sessions, LIMITS).unwrap();
     let arrived = Arc::new(Mutex::new(Vec::new()));

@@ -1,111 +1,42 @@
 //! Tokens and money of a session: what is spent, what is reserved, what remains.
 //!
 //! Guarantees. Exchanges that run at once never pass a limit together: every token is taken from one account, under one
-//! lock, before it is let through. While a limit is set, what is taken is durable first: the store holds a mark up to
-//! which everything counts as spent, the mark is raised ahead of use in steps of [`LEASE`], and after a crash all of it
-//! counts as spent. Without a limit nothing is written and nothing waits.
+//! lock, before it is let through. While a limit is set, what is taken is remembered first: the store holds a mark up to
+//! which everything counts as spent, and the mark is raised ahead of use in steps of [`LEASE`]. Where the mark is not far
+//! enough (the first call of a session, a long prompt, a fast stream), a note in a file that outlives the process stands in
+//! for it while the disk writes, so that neither a call nor a chunk waits for the disk. Without a limit nothing is written.
+//!
+//! After a crash, what the mark or a note covers counts as spent:
+//!
+//! - The process died (`kill -9`, a panic, no memory): nothing is forgotten. What is counted too much is at most, for each
+//!   open exchange, its prompt's estimate and [`LEASE`] tokens or a quarter of its answer, whichever is more.
+//! - The machine died (a power cut): notes may be lost, and with them what was taken since the disk answered last: a few
+//!   milliseconds, and at most [`account::ADVANCE`], since past that whoever takes more waits for the disk.
 //!
 //! Not guaranteed: tokens that a provider bills and does not show can pass the limit. They are charged when the exchange
 //! is settled, and said in [`Settlement::hidden`] and [`Settlement::over`].
 
-use std::collections::HashMap;
+mod account;
+mod limits;
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
 use super::event::Usage;
 use super::key::SessionId;
-use crate::store::{LedgerRow, SavedSession, Store};
+use crate::store::{SavedSession, Store};
+use account::{Account, Open};
+pub use limits::{Limits, Operator, Prices, Spend};
 
 /// Tokens of output that are made durable at a time, for each open exchange, while its answer is short. At 100 tokens a
 /// second the next lease is asked for more than a second before it is needed; after a crash at most so many tokens an
 /// exchange, or a quarter of its answer if that is more, are charged without having been used.
 pub const LEASE: u64 = 256;
 
-/// How long a stream with a limit waits for its lease to be durable before it gives up.
+/// How long an exchange with a limit waits for its lease to be durable, where no note stands in for it, before it gives up.
 const COMMIT_WAIT: Duration = Duration::from_secs(10);
-
-/// Limits of a session. `None`: no limit.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Limits {
-    /// Tokens in all, input and output.
-    pub tokens: Option<u64>,
-    /// Microdollars in all.
-    pub cost: Option<u64>,
-}
-
-impl Limits {
-    /// The tighter of the two, each by itself.
-    pub fn tightest(self, other: Self) -> Self {
-        let min = |a: Option<u64>, b: Option<u64>| match (a, b) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        };
-        Self {
-            tokens: min(self.tokens, other.tokens),
-            cost: min(self.cost, other.cost),
-        }
-    }
-
-    /// Whether there is none.
-    pub fn is_unlimited(self) -> bool {
-        self.tokens.is_none() && self.cost.is_none()
-    }
-}
-
-/// What tokens of a model cost: microdollars for a million of them. All zero when the price is not known; a limit of cost
-/// cannot hold such a model back.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Prices {
-    /// Prompt tokens.
-    pub input: u64,
-    /// Generated tokens.
-    pub output: u64,
-}
-
-/// An amount.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Spend {
-    /// Tokens, input and output.
-    pub tokens: u64,
-    /// Microdollars.
-    pub cost: u64,
-}
-
-impl Spend {
-    fn plus(self, other: Self) -> Self {
-        Self {
-            tokens: self.tokens.saturating_add(other.tokens),
-            cost: self.cost.saturating_add(other.cost),
-        }
-    }
-
-    fn minus(self, other: Self) -> Self {
-        Self {
-            tokens: self.tokens.saturating_sub(other.tokens),
-            cost: self.cost.saturating_sub(other.cost),
-        }
-    }
-
-    fn max(self, other: Self) -> Self {
-        Self {
-            tokens: self.tokens.max(other.tokens),
-            cost: self.cost.max(other.cost),
-        }
-    }
-
-    fn capped(self, limits: Limits) -> Self {
-        Self {
-            tokens: self.tokens.min(limits.tokens.unwrap_or(u64::MAX)),
-            cost: self.cost.min(limits.cost.unwrap_or(u64::MAX)),
-        }
-    }
-
-    fn within(self, limits: Limits) -> bool {
-        self.capped(limits) == self
-    }
-}
 
 /// How an exchange was charged in the end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -174,23 +105,16 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// The ledger of a new session. `configured` are the operator's limits.
-    pub fn new(session: SessionId, store: Arc<dyn Store>, configured: Limits) -> Arc<Self> {
-        Self::with(
-            session,
-            store,
-            Account {
-                configured,
-                ..Account::default()
-            },
-        )
+    /// The ledger of a new session, under the operator's limits.
+    pub fn new(session: SessionId, store: Arc<dyn Store>, operator: Operator) -> Arc<Self> {
+        Self::with(session, store, Account::new(operator))
     }
 
     /// The ledger of a session that existed before this process. Returns what was leased when the last process died:
     /// it counts as spent from now on, since nobody can say how much of it was.
     pub fn resume(
         store: Arc<dyn Store>,
-        configured: Limits,
+        operator: Operator,
         saved: &SavedSession,
     ) -> (Arc<Self>, Spend) {
         let counters = &saved.row.counters;
@@ -208,22 +132,15 @@ impl Ledger {
             tokens: row.reserved_tokens,
             cost: row.reserved_cost,
         });
-        let account = Account {
-            configured,
-            allocated: Limits {
-                tokens: row.max_tokens,
-                cost: row.max_cost,
-            },
-            settled: reserved,
-            used: reserved,
-            mark: reserved,
-            asked: reserved,
-            ..Account::default()
+        let allocated = Limits {
+            tokens: row.max_tokens,
+            cost: row.max_cost,
         };
+        let account = Account::resumed(operator, allocated, reserved);
         let ledger = Self::with(saved.row.id, store, account);
         let reconciled = reserved.minus(settled);
         if reconciled != Spend::default() {
-            ledger.commit(&mut ledger.lock());
+            ledger.order(&mut ledger.lock());
         }
         (ledger, reconciled)
     }
@@ -244,7 +161,7 @@ impl Ledger {
         let allocated = account.allocated.tightest(limits);
         if allocated != account.allocated {
             account.allocated = allocated;
-            self.commit(&mut account);
+            self.order(&mut account);
         }
     }
 
@@ -301,8 +218,8 @@ impl Ledger {
                     limits,
                 });
             }
-            if !account.is_durable(needed) {
-                return Ok(Take::Raise(account.ahead(needed, after)));
+            if !account.is_covered(needed, limits) {
+                return Ok(Take::Raise(account.ahead(needed, after, limits)));
             }
             account.used = needed;
             account.open.insert(exchange, after);
@@ -312,19 +229,19 @@ impl Ledger {
     }
 
     /// Takes up to `wanted` tokens of output and returns how many may be let through. Fewer than `wanted` means that
-    /// the limit is reached: let through exactly so many, and stop. Usually returns at once; waits only when the
-    /// disk is slower than the stream.
+    /// the limit is reached: let through exactly so many, and stop. Returns at once, unless the disk is silent or fails.
     ///
     /// # Errors
     /// When the lease could not be made durable. Nothing is taken; the stream must stop.
     pub async fn lease(self: &Arc<Self>, exchange: u32, wanted: u64) -> Result<u64, LedgerError> {
         self.take(|account| {
             let before = account.open.get(&exchange).copied().unwrap_or_default();
+            let limits = account.limits();
             let room = account
-                .room(account.used, before, account.limits())
+                .room(account.used, before, limits)
                 .unwrap_or(u64::MAX);
             let granted = wanted.min(room);
-            if granted == 0 {
+            if granted == 0 && wanted > 0 {
                 return Ok(Take::Taken(0));
             }
             let after = Open {
@@ -332,14 +249,18 @@ impl Ledger {
                 ..before
             };
             let needed = account.used.minus(before.spend()).plus(after.spend());
-            if !account.is_durable(needed) {
-                return Ok(Take::Raise(account.ahead(needed, after)));
+            // Asked of an answer that was leased before it came, too: if the disk failed meanwhile, it does not leave.
+            if !account.is_covered(needed, limits) {
+                return Ok(Take::Raise(account.ahead(needed, after, limits)));
+            }
+            if granted == 0 {
+                return Ok(Take::Taken(0));
             }
             account.used = needed;
             account.open.insert(exchange, after);
-            // Half used: ask for more now, so that the stream never waits for the disk.
-            let mark = account.ahead(needed, after);
-            if !account.asking && mark != account.mark && account.runs_low(needed, after) {
+            // Half used: ask for more now, so that the stream runs behind the disk and not ahead of it.
+            let mark = account.ahead(needed, after, limits);
+            if mark != account.mark && account.runs_low(needed, after, limits) {
                 return Ok(Take::TakenAndRaise(granted, mark));
             }
             Ok(Take::Taken(granted))
@@ -387,15 +308,11 @@ impl Ledger {
             return Settlement::default();
         };
         let (spent, hidden) = charge(open);
-        account.used = account.used.minus(open.spend()).plus(spent);
-        account.settled = account.settled.plus(spent);
+        account.close(open, spent);
         let limits = account.limits();
         let over = account.used.minus(account.used.capped(limits));
-        if !limits.is_unlimited() {
-            if account.open.is_empty() {
-                account.lower();
-            }
-            self.commit(&mut account);
+        if !limits.is_unlimited() || account.is_noted() {
+            self.order(&mut account);
         }
         Settlement {
             spent,
@@ -404,7 +321,7 @@ impl Ledger {
         }
     }
 
-    /// Tries until `attempt` has taken what it wants, raising the durable mark where it asks for that.
+    /// Tries until `attempt` has taken what it wants, raising the mark where it asks for that.
     async fn take<T>(
         self: &Arc<Self>,
         attempt: impl Fn(&mut Account) -> Result<Take<T>, LedgerError>,
@@ -418,16 +335,23 @@ impl Ledger {
                 match attempt(&mut account)? {
                     Take::Taken(value) => return Ok(value),
                     Take::TakenAndRaise(value, mark) => {
-                        self.raise(&mut account, mark);
+                        account.asked = account.asked.max(mark);
+                        self.order(&mut account);
                         return Ok(value);
                     }
                     Take::Raise(mark) => {
-                        if failures.is_some_and(|seen| seen != account.failures) {
-                            return Err(LedgerError::NotDurable(account.error.clone()));
+                        account.asked = account.asked.max(mark);
+                        if self.note(&mut account) {
+                            continue;
+                        }
+                        if let Some(error) = &account.failing
+                            && failures.is_some_and(|seen| seen != account.failures)
+                        {
+                            return Err(LedgerError::NotDurable(error.clone()));
                         }
                         failures = Some(account.failures);
-                        if !account.asking {
-                            self.raise(&mut account, mark);
+                        if !account.is_asking() {
+                            self.order(&mut account);
                         }
                     }
                 }
@@ -440,11 +364,28 @@ impl Ledger {
         }
     }
 
-    /// Asks the store to hold `mark` as spent; what it covers may be used once that is durable.
-    fn raise(self: &Arc<Self>, account: &mut Account, mark: Spend) {
-        account.asked = account.asked.max(mark);
-        account.asking = true;
-        let (mark, round, ledger) = (account.asked, account.round, Arc::downgrade(self));
+    /// Notes what is asked for, and orders it from the disk, which need not be waited for then. `false`: it has to be.
+    fn note(self: &Arc<Self>, account: &mut Account) -> bool {
+        if !account.may_advance(Instant::now()) {
+            return false;
+        }
+        let row = account.row();
+        let noted = match account.take_note() {
+            Some(note) => note.rewrite(&row).then_some(note),
+            None => self.store.note_ledger(self.session, &row),
+        };
+        let Some(note) = noted else {
+            return false;
+        };
+        account.hold(note);
+        self.order(account);
+        true
+    }
+
+    /// Asks the store to write the present row; what it covers may be used once that is durable.
+    fn order(self: &Arc<Self>, account: &mut Account) {
+        let order = account.order(Instant::now());
+        let ledger = Arc::downgrade(self);
         self.store.commit_ledger(
             self.session,
             account.row(),
@@ -452,28 +393,10 @@ impl Ledger {
                 let Some(ledger) = ledger.upgrade() else {
                     return;
                 };
-                let mut account = ledger.lock();
-                if account.round == round {
-                    account.asking = false;
-                    match result {
-                        Ok(()) => account.mark = account.mark.max(mark),
-                        Err(error) => {
-                            account.failures += 1;
-                            account.error = error.to_string();
-                        }
-                    }
-                }
-                drop(account);
+                ledger.lock().answered(&order, result, Instant::now());
                 ledger.committed.notify_waiters();
             }),
         );
-    }
-
-    /// Tells the store the present row. Nobody waits for it: it takes nothing, and the next lease is ordered after it.
-    fn commit(&self, account: &mut Account) {
-        account.asked = account.asked.max(account.used);
-        self.store
-            .commit_ledger(self.session, account.row(), Box::new(|_| ()));
     }
 
     fn lock(&self) -> MutexGuard<'_, Account> {
@@ -488,137 +411,5 @@ enum Take<T> {
     Raise(Spend),
 }
 
-/// One exchange under way.
-#[derive(Clone, Copy, Debug, Default)]
-struct Open {
-    input: u64,
-    output: u64,
-    prices: Prices,
-}
-
-impl Open {
-    fn spend(&self) -> Spend {
-        Spend {
-            tokens: self.input.saturating_add(self.output),
-            cost: micros(self.picos()),
-        }
-    }
-
-    /// Tokens that it leases next. They grow with the answer, so that a long one asks the disk ever more rarely: 10,000
-    /// tokens some 30 times, not 80, and never with less time left for it.
-    fn lease(&self) -> u64 {
-        LEASE.max(self.output / 4)
-    }
-
-    /// Cost in millionths of microdollars, so that cheap tokens are not rounded one by one.
-    fn picos(&self) -> u128 {
-        u128::from(self.input) * u128::from(self.prices.input)
-            + u128::from(self.output) * u128::from(self.prices.output)
-    }
-}
-
-fn micros(picos: u128) -> u64 {
-    u64::try_from(picos.div_ceil(1_000_000)).unwrap_or(u64::MAX)
-}
-
-#[derive(Debug, Default)]
-struct Account {
-    /// The operator's limits; read anew at every start.
-    configured: Limits,
-    /// What policies ordered; saved.
-    allocated: Limits,
-    settled: Spend,
-    open: HashMap<u32, Open>,
-    /// `settled` and all of `open`.
-    used: Spend,
-    /// Durable: up to here everything counts as spent after a crash.
-    mark: Spend,
-    /// The highest mark that the store was asked to hold. What is written never goes below it while a commit is under way.
-    asked: Spend,
-    asking: bool,
-    /// Counts how often the mark was lowered; a commit from before does not raise it again.
-    round: u64,
-    failures: u64,
-    error: String,
-}
-
-impl Account {
-    fn limits(&self) -> Limits {
-        self.configured.tightest(self.allocated)
-    }
-
-    /// Tokens of output that `open` can still take when `used` is spent in all; `None` without a limit.
-    fn room(&self, used: Spend, open: Open, limits: Limits) -> Option<u64> {
-        let by_tokens = limits.tokens.map(|limit| limit.saturating_sub(used.tokens));
-        let by_cost = limits.cost.filter(|_| open.prices.output > 0).map(|limit| {
-            let own = u128::from(limit.saturating_sub(used.cost)) + u128::from(open.spend().cost);
-            let picos = (own * 1_000_000).saturating_sub(open.picos());
-            let tokens = if used.cost > limit {
-                0
-            } else {
-                picos / u128::from(open.prices.output)
-            };
-            u64::try_from(tokens).unwrap_or(u64::MAX)
-        });
-        Limits {
-            tokens: by_tokens,
-            cost: None,
-        }
-        .tightest(Limits {
-            tokens: by_cost,
-            cost: None,
-        })
-        .tokens
-    }
-
-    /// Whether a crash would not forget that `needed` was spent. Only what is limited has to be remembered.
-    fn is_durable(&self, needed: Spend) -> bool {
-        let limits = self.limits();
-        (limits.tokens.is_none() || needed.tokens <= self.mark.tokens)
-            && (limits.cost.is_none() || needed.cost <= self.mark.cost)
-    }
-
-    /// The mark to ask for when `needed` is about to be used: a lease more for every open exchange, at the price of this one.
-    fn ahead(&self, needed: Spend, open: Open) -> Spend {
-        let mark = needed
-            .plus(self.leases(open.lease(), open))
-            .capped(self.limits());
-        mark.max(needed).max(self.mark)
-    }
-
-    /// Whether half of what is leased is used when `needed` is.
-    fn runs_low(&self, needed: Spend, open: Open) -> bool {
-        !self.is_durable(needed.plus(self.leases(open.lease() / 2, open)))
-    }
-
-    fn leases(&self, tokens: u64, open: Open) -> Spend {
-        let tokens = tokens.saturating_mul(self.open.len().max(1) as u64);
-        Spend {
-            tokens,
-            cost: micros(u128::from(tokens) * u128::from(open.prices.output)),
-        }
-    }
-
-    /// Nothing is under way: what is leased and not used is given back.
-    fn lower(&mut self) {
-        self.mark = self.used;
-        self.asked = self.used;
-        self.asking = false;
-        self.round += 1;
-    }
-
-    fn row(&self) -> LedgerRow {
-        LedgerRow {
-            max_tokens: self.allocated.tokens,
-            max_cost: self.allocated.cost,
-            settled_tokens: self.settled.tokens,
-            settled_cost: self.settled.cost,
-            reserved_tokens: self.asked.tokens,
-            reserved_cost: self.asked.cost,
-        }
-    }
-}
-
 #[cfg(test)]
-#[path = "ledger_tests.rs"]
 mod tests;

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::conversation::{Digest, roll};
 use super::event::{Body, Micros};
 use super::key::{SessionId, SessionKey};
-use super::ledger::Limits;
+use super::ledger::{Limits, Operator};
 use super::state::{Found, Session};
 use super::timeline::{Recorder, Timeline, now};
 use crate::store::{SavedSession, StoreError};
@@ -27,6 +27,8 @@ const STRIPES: usize = 64;
 /// All live sessions.
 pub struct Sessions {
     recorder: Recorder,
+    /// For every session, whoever opens it.
+    operator: Operator,
     pub(super) live: Mutex<Live>,
     /// Whoever reads a session from the store keeps others from doing so until it is done: two who go on from what the
     /// store knows would give two events the same number.
@@ -51,10 +53,11 @@ struct Beginning {
 }
 
 impl Sessions {
-    /// No session yet.
-    pub fn new(recorder: Recorder) -> Sessions {
+    /// No session yet. `limits` are the operator's, for each of them.
+    pub fn new(recorder: Recorder, limits: Limits) -> Sessions {
         Sessions {
             recorder,
+            operator: Operator::new(limits),
             live: Mutex::default(),
             waking: std::array::from_fn(|_| tokio::sync::Mutex::default()),
             beginnings: Mutex::default(),
@@ -66,11 +69,16 @@ impl Sessions {
         &self.recorder
     }
 
+    /// Other limits for every session from now on, lower or higher: for live ones at once, in the middle of a call too.
+    pub fn limit(&self, limits: Limits) {
+        self.operator.set(limits);
+    }
+
     /// The session, live, from the store, or new.
     ///
     /// # Errors
     /// The store cannot be read: going on as if the session were new would forget its budget.
-    pub async fn get(&self, found: Found, limits: Limits) -> Result<Arc<Session>, StoreError> {
+    pub async fn get(&self, found: Found) -> Result<Arc<Session>, StoreError> {
         let id = found.key.id();
         if let Some(session) = self.live(id) {
             return Ok(session);
@@ -81,7 +89,8 @@ impl Sessions {
             return Ok(session);
         }
         let saved = self.load(id).await?;
-        let session = Session::open(found, saved.as_ref(), limits, self.recorder.clone());
+        let operator = self.operator.clone();
+        let session = Session::open(found, saved.as_ref(), operator, self.recorder.clone());
         let mut live = lock(&self.live);
         live.sessions.insert(id, Arc::clone(&session));
         live.awake.insert(id);

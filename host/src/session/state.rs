@@ -10,7 +10,7 @@ use super::content::Contents;
 use super::conversation::{Conversation, Digest};
 use super::event::{Body, Micros};
 use super::key::{SessionId, SessionKey};
-use super::ledger::{Ledger, Limits, Spend};
+use super::ledger::{Ledger, Operator, Spend};
 use super::mailbox::{Mailbox, SavedMailbox};
 use super::overlay::Overlay;
 use super::timeline::{Recorder, Timeline, now};
@@ -100,6 +100,10 @@ struct Recent {
     body: Digest,
     exchange: u32,
     at: Micros,
+    /// The client's number of the last repetition that was taken for this exchange.
+    retry: u32,
+    /// It is under way.
+    open: bool,
 }
 
 /// What outlives the process, opaque to the store.
@@ -124,7 +128,7 @@ impl Session {
     pub fn open(
         found: Found,
         saved: Option<&SavedSession>,
-        limits: Limits,
+        operator: Operator,
         recorder: Recorder,
     ) -> Arc<Session> {
         let id = found.key.id();
@@ -148,9 +152,9 @@ impl Session {
             },
         );
         let (ledger, reconciled) = match saved {
-            Some(saved) => Ledger::resume(Arc::clone(&recorder.store), limits, saved),
+            Some(saved) => Ledger::resume(Arc::clone(&recorder.store), operator, saved),
             None => {
-                let ledger = Ledger::new(id, Arc::clone(&recorder.store), limits);
+                let ledger = Ledger::new(id, Arc::clone(&recorder.store), operator);
                 (ledger, Spend::default())
             }
         };
@@ -189,7 +193,8 @@ impl Session {
             seats: Mutex::default(),
             key: found.key,
         });
-        if saved.is_none() {
+        // A session of which a crash left the ledger alone has no events.
+        if saved.is_none_or(|saved| saved.next_seq == 1) {
             session.timeline.append(
                 0,
                 Body::SessionOpened {
@@ -324,6 +329,7 @@ impl Session {
             }
         }
         let mut state = self.state();
+        state.ended(exchange);
         state.busy += elapsed;
         state.open = state.open.saturating_sub(1);
         state.last_seen = now();
@@ -349,22 +355,36 @@ impl Session {
 
 impl State {
     /// Begins an exchange: its number, and how often the client sent this same request before. A repetition attaches to
-    /// the exchange that it repeats.
+    /// the exchange that it repeats, once that is over, and each number once: an exchange has one account, and a mark that any
+    /// client can write must not let twenty calls share it.
     pub fn begin(&mut self, body: Digest, retry_of_client: u32, at: Micros) -> (u32, u32) {
         self.last_seen = at;
         self.open += 1;
         self.recent.retain(|r| r.at + RETRY_WINDOW_US > at);
-        if retry_of_client > 0
-            && let Some(recent) = self.recent.iter_mut().find(|r| r.body == body)
-        {
-            recent.at = at;
+        let repeated = |r: &&mut Recent| r.body == body && !r.open && r.retry < retry_of_client;
+        if let Some(recent) = self.recent.iter_mut().find(repeated) {
+            (recent.at, recent.retry, recent.open) = (at, retry_of_client, true);
             self.retries += 1;
             return (recent.exchange, retry_of_client);
         }
         self.exchanges += 1;
         let exchange = self.exchanges;
-        self.recent.push(Recent { body, exchange, at });
+        self.recent.push(Recent {
+            body,
+            exchange,
+            at,
+            retry: retry_of_client,
+            open: true,
+        });
         (exchange, 0)
+    }
+
+    /// An exchange is over: a repetition of its request may attach to it.
+    fn ended(&mut self, exchange: u32) {
+        let mut recent = self.recent.iter_mut();
+        if let Some(recent) = recent.find(|r| r.exchange == exchange) {
+            recent.open = false;
+        }
     }
 
     /// Airlock itself repeats a call.
@@ -486,10 +506,28 @@ mod tests {
         let mut state = State::default();
         assert_eq!(state.begin([1; 16], 0, 10), (1, 0));
         assert_eq!(state.begin([2; 16], 0, 20), (2, 0));
+        state.ended(1);
         assert_eq!(state.begin([1; 16], 1, 30), (1, 1));
         // The same words without the SDK's mark are a new call.
         assert_eq!(state.begin([1; 16], 0, 40), (3, 0));
         assert_eq!(state.begin([9; 16], 1, 50), (4, 0));
+        state.ended(1);
+        assert_eq!(state.begin([1; 16], 2, 60), (1, 2));
+    }
+
+    #[test]
+    fn a_retry_mark_shares_no_account_with_a_call_under_way_nor_twice() {
+        let mut state = State::default();
+        assert_eq!(state.begin([1; 16], 0, 10), (1, 0));
+        // Under way: copies are calls of their own, whatever number they state.
+        assert_eq!(state.begin([1; 16], 1, 20), (2, 0));
+        assert_eq!(state.begin([1; 16], u32::MAX, 30), (3, 0));
+        state.ended(1);
+        assert_eq!(state.begin([1; 16], 1, 40), (1, 1));
+        assert_eq!(state.begin([1; 16], 1, 50), (4, 0));
+        state.ended(1);
+        // The number was taken.
+        assert_eq!(state.begin([1; 16], 1, 60), (5, 0));
     }
 
     #[test]

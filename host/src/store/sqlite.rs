@@ -7,10 +7,11 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use super::notes::{self, Note, Notes};
 use super::queue::{Bounds, Queue};
 use super::reader::Reader;
 use super::retention::Retention;
-use super::writer::{Progress, Writer};
+use super::writer::{self, Progress, Writer};
 use super::{
     ApprovalFilter, ApprovalRow, Done, LedgerRow, SavedSession, Seat, SessionFilter, SessionHead,
     SessionRow, Stats, Store, StoreError, schema,
@@ -58,6 +59,7 @@ pub fn database(dir: &Path) -> PathBuf {
 pub struct SqliteStore {
     path: PathBuf,
     queue: Arc<Queue>,
+    notes: Arc<Notes>,
     progress: Arc<Progress>,
     readers: Mutex<Vec<Reader>>,
     writer: Option<JoinHandle<()>>,
@@ -71,7 +73,14 @@ impl SqliteStore {
     /// # Errors
     /// When the file cannot be opened, is in use, is not ours, or was written by a newer version.
     pub fn open(options: Options) -> Result<Self, StoreError> {
-        let (connection, lock) = schema::open(&options.path)?;
+        let (mut connection, lock) = schema::open(&options.path)?;
+        let unopened = |source| StoreError::Open {
+            path: notes::beside(&options.path),
+            source,
+        };
+        let (notes, left) = Notes::open(&notes::beside(&options.path)).map_err(unopened)?;
+        writer::restore(&mut connection, &left)?;
+        notes.wipe().map_err(unopened)?;
         let bounds = Bounds {
             events: options.queue_events,
             bytes: options.queue_bytes,
@@ -94,6 +103,7 @@ impl SqliteStore {
         Ok(Self {
             path: options.path,
             queue,
+            notes,
             progress,
             readers: Mutex::default(),
             writer: Some(writer),
@@ -150,6 +160,11 @@ impl Store for SqliteStore {
     fn commit_ledger(&self, session: SessionId, row: LedgerRow, done: Done) {
         self.queue
             .urgent(session, done, |batch| batch.ledger = Some(row));
+    }
+
+    fn note_ledger(&self, session: SessionId, row: &LedgerRow) -> Option<Note> {
+        let failing = self.progress.failing.load(Ordering::Relaxed);
+        (!failing).then(|| self.notes.note(session, row)).flatten()
     }
 
     fn commit_approval(&self, row: ApprovalRow, done: Done) {

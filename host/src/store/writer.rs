@@ -12,9 +12,10 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, params};
 
 use super::queue::{Batch, Missed, Next, Queue, SessionBatch};
 use super::retention::Retention;
-use super::{Counters, StoreError};
+use super::{Counters, LedgerRow, StoreError};
 use crate::session::event::{Body, Event, Outcome};
 use crate::session::key::SessionId;
+use crate::session::timeline::now;
 
 /// Between two attempts at a failing disk.
 const RETRY: Duration = Duration::from_secs(1);
@@ -117,6 +118,54 @@ impl Writer {
     }
 }
 
+/// What the process before this one noted and did not live to commit counts as spent. Durable when it returns.
+///
+/// # Errors
+/// The database's.
+pub(super) fn restore(
+    connection: &mut Connection,
+    noted: &[(SessionId, LedgerRow)],
+) -> Result<(), rusqlite::Error> {
+    if noted.is_empty() {
+        return Ok(());
+    }
+    tracing::info!(
+        sessions = noted.len(),
+        "the process before this one ended in the middle of calls: what they may have spent counts as spent"
+    );
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    let transaction = connection.transaction()?;
+    for (id, row) in noted {
+        let n = session_row(&transaction, *id, &SessionBatch::default())?;
+        transaction
+            .prepare_cached(
+                "INSERT INTO ledgers VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+                 ON CONFLICT (session) DO UPDATE SET
+                     max_tokens = ifnull(min(max_tokens, excluded.max_tokens), ifnull(max_tokens, excluded.max_tokens)),
+                     max_cost = ifnull(min(max_cost, excluded.max_cost), ifnull(max_cost, excluded.max_cost)),
+                     settled_tokens = max(settled_tokens, excluded.settled_tokens),
+                     settled_cost = max(settled_cost, excluded.settled_cost),
+                     reserved_tokens = max(reserved_tokens, excluded.reserved_tokens),
+                     reserved_cost = max(reserved_cost, excluded.reserved_cost)",
+            )?
+            .execute(ledger_params(n, row))?;
+    }
+    transaction.commit()
+}
+
+/// The columns of a ledger's row.
+fn ledger_params(n: i64, row: &LedgerRow) -> impl rusqlite::Params {
+    (
+        n,
+        row.max_tokens.map(int),
+        row.max_cost.map(int),
+        int(row.settled_tokens),
+        int(row.settled_cost),
+        int(row.reserved_tokens),
+        int(row.reserved_cost),
+    )
+}
+
 fn tell(waiting: &mut Vec<super::Done>, error: &str) {
     waiting
         .drain(..)
@@ -201,15 +250,7 @@ fn write_session(
     if let Some(row) = &session.ledger {
         transaction
             .prepare_cached("INSERT OR REPLACE INTO ledgers VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?
-            .execute(params![
-                n,
-                row.max_tokens.map(int),
-                row.max_cost.map(int),
-                int(row.settled_tokens),
-                int(row.settled_cost),
-                int(row.reserved_tokens),
-                int(row.reserved_cost)
-            ])?;
+            .execute(ledger_params(n, row))?;
     }
     for row in session.approvals.values() {
         transaction
@@ -238,7 +279,8 @@ fn session_row(
             .prepare_cached(
                 "INSERT INTO sessions (id, tenant, principal, source, value, parent, seed, opened, last_seen, oldest, replayable)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, ?8, ?9)
-                 ON CONFLICT (id) DO UPDATE SET replayable = min(replayable, excluded.replayable), parent = ifnull(parent, excluded.parent)",
+                 ON CONFLICT (id) DO UPDATE SET replayable = min(replayable, excluded.replayable), parent = ifnull(parent, excluded.parent),
+                     tenant = excluded.tenant, principal = excluded.principal, source = excluded.source, value = excluded.value",
             )?
             .execute(params![
                 name,
@@ -256,12 +298,12 @@ fn session_row(
     if let Some(n) = find.query_row([&name], |row| row.get(0)).optional()? {
         return Ok(n);
     }
-    // Retention removed the session while it slept. What comes now is kept, but the beginning is gone.
-    let at = session.events.first().map_or(0, |event| int(event.at));
+    // Retention removed the session while it slept, or a crash left a note of it and nothing else. What comes now is kept.
+    let at = session.events.first().map_or_else(now, |event| event.at);
     transaction.execute(
         "INSERT INTO sessions (id, tenant, principal, source, value, seed, opened, last_seen, oldest, replayable)
          VALUES (?1, '', '', '', '', 0, ?2, ?2, ?2, 0)",
-        params![name, at],
+        params![name, int(at)],
     )?;
     Ok(transaction.last_insert_rowid())
 }

@@ -122,12 +122,7 @@ async fn spent(world: &World) -> u64 {
         parent: None,
         extra: vec![],
     };
-    let session = world
-        .app
-        .sessions
-        .get(found, Default::default())
-        .await
-        .unwrap();
+    let session = world.app.sessions.get(found).await.unwrap();
     session.ledger.spent().tokens
 }
 

@@ -147,12 +147,7 @@ async fn ten_thousand_sessions_with_eight_policies_do_not_exhaust_the_pool() {
             parent: None,
             extra: Vec::new(),
         };
-        let session = world
-            .app
-            .sessions
-            .get(found, Default::default())
-            .await
-            .unwrap();
+        let session = world.app.sessions.get(found).await.unwrap();
         for generation in &entries.entries {
             let seat = session.seat(generation, &world.app.asks.asker(&session));
             let answer = seat.lock().unwrap().observe(&Arc::new(nothing()));

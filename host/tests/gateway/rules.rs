@@ -50,7 +50,7 @@ async fn a_rule_that_observes_changes_nothing() {
     assert_eq!(reply.bytes, world.sent(), "byte for byte");
     assert_eq!(world.outcome("s", "block").0, Outcome::WouldApply);
     assert_eq!(world.interventions("s")[0].1, "rule:rule-1");
-    assert!(world.app.enforcing().is_none());
+    assert!(world.app.enforcing(&world.app.settings.load()).is_none());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -222,7 +222,7 @@ async fn new_rules_hold_for_new_calls_and_a_running_stream_ends_under_its_own() 
         .unwrap()
         .rules;
     let settings = airlock::gateway::Settings::new(config).unwrap();
-    world.app.settings.store(std::sync::Arc::new(settings));
+    world.app.follow(settings);
     world.call("new", &request).await;
     assert_eq!(world.statuses("new"), [Status::Partial]);
     // The running one goes on past the new limit.

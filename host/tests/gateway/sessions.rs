@@ -47,12 +47,7 @@ async fn ledger(world: &World, session: &str) -> Arc<airlock::session::ledger::L
         parent: None,
         extra: vec![],
     };
-    let session = world
-        .app
-        .sessions
-        .get(found, Default::default())
-        .await
-        .unwrap();
+    let session = world.app.sessions.get(found).await.unwrap();
     Arc::clone(&session.ledger)
 }
 

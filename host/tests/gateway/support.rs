@@ -132,7 +132,7 @@ pub async fn configured(more: &str, policies: Vec<Policy>) -> World {
     };
     let listeners = Listeners::bind(&config).await.unwrap();
     let base = format!("http://{}/v1", listeners.gateway_address().unwrap());
-    let sessions = Arc::new(Sessions::new(recorder));
+    let sessions = Arc::new(Sessions::new(recorder, config.session.limits()));
     let people = Desk::open(sessions.clone(), config.people.limits()).unwrap();
     let app = Arc::new(App::new(
         Settings::new(config).unwrap(),
@@ -215,7 +215,7 @@ impl World {
 
     fn follow(&self, config: Config) {
         let next = self.app.settings.load().followed_by(config).unwrap();
-        self.app.settings.store(Arc::new(next));
+        self.app.follow(next);
     }
 
     /// A `GET` of a path under `/v1`, to its end.
@@ -225,6 +225,18 @@ impl World {
             request = request.header(*name, *value);
         }
         let request = request.body(Full::default()).unwrap();
+        let answer = tokio::time::timeout(PATIENCE, self.client.request(request));
+        collect(answer.await.expect("no answer").unwrap()).await
+    }
+
+    /// A `POST` to a path under `/v1`, to its end.
+    pub async fn post(&self, path: &str, headers: &[(&str, &str)], body: &Value) -> Reply {
+        let mut request = http::Request::post(format!("{}{path}", self.base))
+            .header("content-type", "application/json");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Full::from(body.to_string())).unwrap();
         let answer = tokio::time::timeout(PATIENCE, self.client.request(request));
         collect(answer.await.expect("no answer").unwrap()).await
     }

@@ -46,11 +46,14 @@ pub async fn measure(folder: &Path, asked: &Path) -> anyhow::Result<Idle> {
         .with_context(|| format!("cannot read {}: run `make bench`", asked.display()))?;
     let policies = tokio::task::spawn_blocking(move || start(&component)).await??;
     let store: Arc<dyn Store> = Arc::new(SqliteStore::open(Options::in_directory(&folder, 0))?);
-    let sessions = Arc::new(Sessions::new(Recorder {
-        store: Arc::clone(&store),
-        feed: Feed::new(),
-        capture: Capture::Full,
-    }));
+    let sessions = Arc::new(Sessions::new(
+        Recorder {
+            store: Arc::clone(&store),
+            feed: Feed::new(),
+            capture: Capture::Full,
+        },
+        Limits::default(),
+    ));
     let weak = Arc::downgrade(&sessions);
     policies.relieve_by(weak);
     let before = own_rss_kib();
@@ -58,7 +61,7 @@ pub async fn measure(folder: &Path, asked: &Path) -> anyhow::Result<Idle> {
     let mut opened = 0;
     for (count, rss) in SESSIONS.into_iter().zip(&mut rss_kib) {
         for number in opened..count {
-            let session = sessions.get(found(number), Limits::default()).await?;
+            let session = sessions.get(found(number)).await?;
             session.state().begin([0; 16], 0, 1);
             call_all(&session, &policies)?;
             session.settle(1, 0);
@@ -90,7 +93,7 @@ fn call_all(session: &Session, policies: &Policies) -> anyhow::Result<()> {
 async fn waking(sessions: &Sessions, policies: &Policies) -> anyhow::Result<Stats> {
     let mut times = Vec::new();
     for number in 0..WOKEN {
-        let session = sessions.get(found(number), Limits::default()).await?;
+        let session = sessions.get(found(number)).await?;
         let began = Instant::now();
         call_all(&session, policies)?;
         times.push(nanoseconds(began.elapsed()) / SEATS as u64);
@@ -103,7 +106,7 @@ async fn loading(sessions: &Sessions) -> anyhow::Result<Stats> {
     let mut times = Vec::new();
     for number in 0..WOKEN {
         let began = Instant::now();
-        sessions.get(found(number), Limits::default()).await?;
+        sessions.get(found(number)).await?;
         times.push(nanoseconds(began.elapsed()));
     }
     Ok(stats(times))

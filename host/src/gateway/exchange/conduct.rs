@@ -168,6 +168,7 @@ impl Exchange {
     /// Begins an exchange: tells what is new in the request, and runs its checkpoints.
     pub fn begin(
         app: Arc<App>,
+        settings: Arc<Settings>,
         session: Arc<Session>,
         dialect: &'static dyn Dialect,
         view: RequestView,
@@ -178,7 +179,6 @@ impl Exchange {
         let at = now();
         let client_retries = resolve::client_retries(headers);
         let patience = Exchange::patience(headers, at);
-        let settings = app.settings.load_full();
         let digests: Vec<Digest> = view.messages.iter().map(|m| m.digest()).collect();
         let (number, retry, (told, draft)) = {
             let mut state = session.state();

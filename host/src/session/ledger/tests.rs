@@ -1,97 +1,16 @@
 //! The ledger under concurrency, under a slow and a failing store, and after a crash.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+mod disk;
+mod interleavings;
+mod notes;
+
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::*;
-use crate::session::event::Event;
 use crate::session::key::SessionKey;
-use crate::store::{
-    ApprovalFilter, ApprovalRow, Counters, Done, Seat, SessionFilter, SessionHead, SessionRow,
-    Stats, StoreError,
-};
-
-/// Holds the ledger's row as a disk would: committed at once, when told to, or never.
-#[derive(Default)]
-struct Disk {
-    durable: Mutex<LedgerRow>,
-    commits: AtomicU64,
-    fails: AtomicBool,
-    held: Mutex<Option<Vec<(LedgerRow, Done)>>>,
-}
-
-impl Disk {
-    fn slow() -> Arc<Self> {
-        Arc::new(Self {
-            held: Mutex::new(Some(Vec::new())),
-            ..Self::default()
-        })
-    }
-
-    fn row(&self) -> LedgerRow {
-        *self.durable.lock().unwrap()
-    }
-
-    /// Commits what waits.
-    fn turn(&self) -> usize {
-        let held = std::mem::take(self.held.lock().unwrap().as_mut().unwrap());
-        let count = held.len();
-        for (row, done) in held {
-            *self.durable.lock().unwrap() = row;
-            done(Ok(()));
-        }
-        count
-    }
-}
-
-struct Account1(Arc<Disk>);
-
-impl Store for Account1 {
-    fn commit_ledger(&self, _: SessionId, row: LedgerRow, done: Done) {
-        let disk = &self.0;
-        disk.commits.fetch_add(1, Ordering::Relaxed);
-        if let Some(held) = disk.held.lock().unwrap().as_mut() {
-            return held.push((row, done));
-        }
-        // As the real writer does: elsewhere, later.
-        let disk = Arc::clone(disk);
-        if disk.fails.load(Ordering::Relaxed) {
-            std::thread::spawn(move || done(Err(StoreError::Commit("disk full".into()))));
-        } else {
-            *disk.durable.lock().unwrap() = row;
-            std::thread::spawn(move || done(Ok(())));
-        }
-    }
-
-    fn commit_approval(&self, _: ApprovalRow, done: Done) {
-        done(Ok(()));
-    }
-    fn approvals(&self, _: &ApprovalFilter, _: usize) -> Result<Vec<ApprovalRow>, StoreError> {
-        Ok(Vec::new())
-    }
-    fn open_session(&self, _: SessionId, _: SessionHead) {}
-    fn append(&self, _: SessionId, _: Arc<Event>) {}
-    fn save_state(&self, _: SessionId, _: Vec<u8>) {}
-    fn save_seat(&self, _: SessionId, _: Seat) {}
-    fn load_session(&self, _: SessionId) -> Result<Option<SavedSession>, StoreError> {
-        Ok(None)
-    }
-    fn sessions(&self, _: &SessionFilter, _: usize) -> Result<Vec<SessionRow>, StoreError> {
-        Ok(Vec::new())
-    }
-    fn timeline(&self, _: SessionId, _: u64, _: usize) -> Result<Vec<Event>, StoreError> {
-        Ok(Vec::new())
-    }
-    fn resolve(&self, prefix: &str) -> Result<SessionId, StoreError> {
-        Err(StoreError::Unknown(prefix.into()))
-    }
-    fn flush(&self) -> Result<(), StoreError> {
-        Ok(())
-    }
-    fn stats(&self) -> Stats {
-        Stats::default()
-    }
-}
+use crate::store::{Counters, LedgerRow, SessionRow};
+use disk::{Account1, Disk};
 
 fn key() -> SessionKey {
     SessionKey {
@@ -103,7 +22,8 @@ fn key() -> SessionKey {
 }
 
 fn ledger(disk: &Arc<Disk>, limits: Limits) -> Arc<Ledger> {
-    Ledger::new(key().id(), Arc::new(Account1(Arc::clone(disk))), limits)
+    let store = Arc::new(Account1(Arc::clone(disk)));
+    Ledger::new(key().id(), store, Operator::new(limits))
 }
 
 fn tokens(limit: u64) -> Limits {
@@ -261,7 +181,7 @@ fn nothing_is_let_through_before_it_is_durable_and_renewal_runs_ahead() {
         .enable_time()
         .build()
         .unwrap();
-    let disk = Disk::slow();
+    let disk = Arc::new(Disk::slow());
     let ledger = ledger(&disk, tokens(10_000));
     runtime.block_on(async {
         let reserve = ledger.reserve_input(1, 100, FREE);
@@ -340,7 +260,7 @@ async fn after_a_crash_what_was_leased_counts_as_spent() {
     let store: Arc<dyn Store> = Arc::new(Account1(Arc::clone(&disk)));
     let (after, reconciled) = Ledger::resume(
         Arc::clone(&store),
-        tokens(1000),
+        Operator::new(tokens(1000)),
         &saved(Some(disk.row()), Counters::default()),
     );
     assert_eq!(
@@ -359,7 +279,7 @@ async fn after_a_crash_what_was_leased_counts_as_spent() {
     // It is reconciled once.
     let (after, reconciled) = Ledger::resume(
         store,
-        tokens(1000),
+        Operator::new(tokens(1000)),
         &saved(Some(disk.row()), Counters::default()),
     );
     assert_eq!(reconciled, Spend::default());
@@ -376,7 +296,7 @@ async fn an_orderly_end_charges_nothing_extra() {
     let store: Arc<dyn Store> = Arc::new(Account1(Arc::clone(&disk)));
     let (after, reconciled) = Ledger::resume(
         store,
-        tokens(1000),
+        Operator::new(tokens(1000)),
         &saved(Some(disk.row()), Counters::default()),
     );
     assert_eq!((reconciled, after.spent().tokens), (Spend::default(), 140));
@@ -391,7 +311,8 @@ fn a_limit_set_later_counts_what_the_timeline_knows() {
         ..Counters::default()
     };
     let store: Arc<dyn Store> = Arc::new(Account1(Arc::default()));
-    let (ledger, reconciled) = Ledger::resume(store, tokens(1000), &saved(None, counters));
+    let (ledger, reconciled) =
+        Ledger::resume(store, Operator::new(tokens(1000)), &saved(None, counters));
     assert_eq!(
         (ledger.spent(), reconciled),
         (
