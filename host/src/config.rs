@@ -43,7 +43,9 @@ pub use key::{KeyRef, Secret};
 pub use listen::{AdminConfig, GatewayConfig};
 pub use machine::MachineConfig;
 pub use on_finding::{OnFinding, Severity};
-pub use outward::{Credential, RouteConfig, UpstreamConfig, WebhookConfig};
+pub use outward::{
+    Credential, KEYS_IN_QUERIES, ProxyConfig, RouteConfig, UpstreamConfig, WebhookConfig,
+};
 pub use people::PeopleConfig;
 pub use policies::PoliciesConfig;
 pub use problem::{Problem, Problems};

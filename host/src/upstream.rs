@@ -13,11 +13,12 @@ pub mod error;
 pub mod gate;
 pub mod headers;
 pub mod route;
+mod tls;
 pub mod webhook;
 
 pub use attempt::{Attempt, Next};
 pub use body::Body;
-pub use client::{Outgoing, Response, Upstreams};
+pub use client::{Draft, Outgoing, Response, StreamUsage, Upstreams};
 pub use error::UpstreamError;
 pub use gate::{Charge, Full, Gates, Pass, Whose};
 pub use route::{Routes, Target};

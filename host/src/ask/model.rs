@@ -107,7 +107,7 @@ impl Bill<'_> {
         let targets = [upstream];
         let answer = means
             .upstreams
-            .send(&targets, &outgoing, &|_| body.clone(), &mut |_| ())
+            .send(&targets, &outgoing, &|_| body.clone().into(), &mut |_| ())
             .await;
         let mut answer = match answer {
             Ok(answer) => answer,

@@ -1,9 +1,10 @@
 //! `[upstream.<name>]`, `[[route]]` and `[webhook.<name>]`: every place that Airlock may call. Policies name these, never
 //! addresses.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
-use http::Uri;
+use http::{HeaderName, Uri, header};
 use serde::{Deserialize, Deserializer};
 
 use super::call_limits::{CallLimits, queue_ms};
@@ -13,13 +14,31 @@ use super::key::KeyRef;
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct UpstreamConfig {
-    /// Address, up to and with `/v1`.
+    /// Address, up to and with `/v1`. A query in it goes along with every call.
     #[serde(deserialize_with = "base_url")]
     pub base_url: Uri,
     /// Whose credential goes along. Without it: `own` if there is a key, else `forward`.
     pub credential: Option<Credential>,
     /// Airlock's own key.
     pub key: Option<KeyRef>,
+    /// Header that carries the key: `authorization` as a bearer token, any other one the key alone.
+    #[serde(default = "defaults::key_header", deserialize_with = "header_name")]
+    pub header: HeaderName,
+    /// Whether streams are asked for their usage, by which they are accounted exactly.
+    #[serde(default = "defaults::stream_options")]
+    pub stream_options: bool,
+    /// How the server is reached.
+    #[serde(default)]
+    pub proxy: ProxyConfig,
+    /// Certificates in PEM that are trusted besides Mozilla's: of an authority of one's own.
+    #[serde(default, deserialize_with = "file")]
+    pub ca_file: Option<PathBuf>,
+    /// Airlock's own certificate, for servers that ask for one: PEM, with what it needs of its chain.
+    #[serde(default, deserialize_with = "file")]
+    pub client_cert_file: Option<PathBuf>,
+    /// The private key of that certificate, in PEM.
+    #[serde(default, deserialize_with = "file")]
+    pub client_key_file: Option<PathBuf>,
     /// Longest time for TCP and TLS together, in milliseconds.
     #[serde(default = "defaults::connect_timeout_ms")]
     pub connect_timeout_ms: u64,
@@ -53,6 +72,54 @@ pub struct UpstreamConfig {
     pub queue_ms: u64,
 }
 
+/// Through which proxy a server is reached.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub enum ProxyConfig {
+    /// As `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` say; loopback directly.
+    #[default]
+    Environment,
+    /// Through none, whatever the environment says.
+    None,
+    /// Through this one.
+    At(Uri),
+}
+
+impl TryFrom<String> for ProxyConfig {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match text.as_str() {
+            "env" => Ok(Self::Environment),
+            "none" => Ok(Self::None),
+            address => address_of_proxy(address).map(Self::At),
+        }
+    }
+}
+
+fn address_of_proxy(text: &str) -> Result<Uri, String> {
+    let example = "write it like \"http://proxy.example:3128\", or \"env\" or \"none\"";
+    let uri: Uri = text
+        .trim_end_matches('/')
+        .parse()
+        .map_err(|_| format!("not an address: {example}"))?;
+    let Some(authority) = uri.authority() else {
+        return Err(format!("not a whole address: {example}"));
+    };
+    if !matches!(uri.scheme_str(), Some("http" | "https")) {
+        return Err(format!(
+            "only http and https proxies are spoken to: {example}"
+        ));
+    }
+    if authority.as_str().contains('@') {
+        return Err(
+            "credentials do not belong into this file: put the address with them into HTTPS_PROXY, and leave this at \"env\""
+                .to_owned(),
+        );
+    }
+    Ok(uri)
+}
+
 /// Whose credential goes to an upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -66,6 +133,14 @@ pub enum Credential {
 }
 
 pub(super) mod defaults {
+    use http::{HeaderName, header};
+
+    pub(in super::super) fn key_header() -> HeaderName {
+        header::AUTHORIZATION
+    }
+    pub(in super::super) fn stream_options() -> bool {
+        true
+    }
     pub(in super::super) fn connect_timeout_ms() -> u64 {
         5_000
     }
@@ -92,6 +167,12 @@ impl UpstreamConfig {
             base_url,
             credential: None,
             key: None,
+            header: header::AUTHORIZATION,
+            stream_options: true,
+            proxy: ProxyConfig::default(),
+            ca_file: None,
+            client_cert_file: None,
+            client_key_file: None,
             connect_timeout_ms: defaults::connect_timeout_ms(),
             idle_timeout_ms: defaults::idle_timeout_ms(),
             total_timeout_ms: defaults::total_timeout_ms(),
@@ -169,11 +250,42 @@ pub struct WebhookConfig {
     pub key: Option<KeyRef>,
 }
 
+/// A header that may carry a key.
+fn header_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<HeaderName, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let name: HeaderName = text
+        .parse()
+        .map_err(|_| serde::de::Error::custom("not a header's name: write it like \"api-key\""))?;
+    let taken = [
+        header::HOST,
+        header::CONTENT_LENGTH,
+        header::CONTENT_TYPE,
+        header::CONNECTION,
+        header::TRANSFER_ENCODING,
+        header::ACCEPT_ENCODING,
+    ];
+    if taken.contains(&name) {
+        return Err(serde::de::Error::custom(format!(
+            "{name} has another use: name the header that the server reads its key from, such as \"api-key\""
+        )));
+    }
+    Ok(name)
+}
+
+/// A file, or none for "".
+fn file<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PathBuf>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    Ok((!text.is_empty()).then(|| PathBuf::from(text)))
+}
+
 /// An absolute http or https address. User names in it are refused: they would be a key in the file.
 fn base_url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Uri, D::Error> {
     let text = String::deserialize(deserializer)?;
     parse_url(&text).map_err(serde::de::Error::custom)
 }
+
+/// Parameters by which some servers take a key.
+pub const KEYS_IN_QUERIES: [&str; 5] = ["key", "api_key", "api-key", "apikey", "access_token"];
 
 pub(super) fn parse_url(text: &str) -> Result<Uri, String> {
     let example = "write it like \"https://api.openai.com/v1\"";
@@ -192,8 +304,15 @@ pub(super) fn parse_url(text: &str) -> Result<Uri, String> {
             "credentials do not belong into an address: use `key`, by reference".to_owned(),
         );
     }
-    if uri.query().is_some() {
-        return Err(format!("the address must not have a query: {example}"));
+    let names = uri.query().unwrap_or_default().split('&');
+    if names
+        .filter_map(|pair| pair.split('=').next())
+        .any(|name| KEYS_IN_QUERIES.contains(&name.to_ascii_lowercase().as_str()))
+    {
+        return Err(
+            "credentials do not belong into an address: use `key`, by reference, and `header`"
+                .to_owned(),
+        );
     }
     Ok(uri)
 }

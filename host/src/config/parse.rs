@@ -136,6 +136,15 @@ impl Reader<'_> {
         ] {
             *path = path.take().map(|path| absolute(base, &path));
         }
+        for (_, upstream) in &mut config.upstreams {
+            for path in [
+                &mut upstream.ca_file,
+                &mut upstream.client_cert_file,
+                &mut upstream.client_key_file,
+            ] {
+                *path = path.take().map(|path| absolute(base, &path));
+            }
+        }
         for policy in config.policy.values_mut() {
             policy.file = policy.file.take().map(|file| absolute(base, &file));
         }

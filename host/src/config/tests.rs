@@ -109,6 +109,48 @@ fn each_mistake_is_told_with_its_place_and_what_to_do() {
             &["Airlock's own address"],
         ),
         (
+            "[upstream.a]\nbase_url = \"https://a/v1?api-version=1&key=x\"\n",
+            2,
+            12,
+            &["credentials", "key"],
+        ),
+        (
+            "[upstream.a]\nbase_url = \"https://a/v1\"\nheader = \"api-key\"\n",
+            3,
+            10,
+            &["no key", "env:NAME"],
+        ),
+        (
+            "[upstream.a]\nbase_url = \"https://a/v1\"\nheader = \"api key\"\n",
+            3,
+            10,
+            &["header", "api-key"],
+        ),
+        (
+            "[upstream.a]\nbase_url = \"https://a/v1\"\nproxy = \"socks5://a\"\n",
+            3,
+            9,
+            &["http and https", "http://proxy"],
+        ),
+        (
+            "[upstream.a]\nbase_url = \"https://a/v1\"\nproxy = \"http://me:pw@a\"\n",
+            3,
+            9,
+            &["credentials", "HTTPS_PROXY"],
+        ),
+        (
+            "[upstream.a]\nbase_url = \"https://a/v1\"\nclient_cert_file = \"a.pem\"\n",
+            3,
+            20,
+            &["private key", "client_key_file"],
+        ),
+        (
+            "[upstream.a]\nbase_url = \"https://a/v1\"\nclient_key_file = \"a.pem\"\n",
+            3,
+            19,
+            &["certificate", "client_cert_file"],
+        ),
+        (
             "[upstream.a]\nbase_url = \"https://a/v1\"\nkey = \"sk-123\"\n",
             3,
             7,
@@ -474,6 +516,37 @@ fn what_is_allowed_but_unwise_is_warned_of() {
     let warnings = parse(&text, Path::new("/a")).unwrap().warnings();
     assert_eq!(warnings.len(), 3, "{warnings:?}");
     assert!(parse("", Path::new("/a")).unwrap().warnings().is_empty());
+}
+
+#[test]
+fn what_an_upstream_needs_to_be_reached_is_read() {
+    let text = "[upstream.a]\nbase_url = \"https://a/openai?api-version=1\"\nkey = \"env:K\"\nheader = \"Api-Key\"\n\
+                proxy = \"http://proxy:3128/\"\nca_file = \"ca.pem\"\nclient_cert_file = \"/c.pem\"\n\
+                client_key_file = \"k.pem\"\nstream_options = false\n";
+    let config = parse(text, Path::new("/etc/airlock.toml")).unwrap();
+    let upstream = config.upstream("a").unwrap();
+    assert_eq!(upstream.base_url, "https://a/openai?api-version=1");
+    assert_eq!(upstream.header, "api-key");
+    assert_eq!(
+        upstream.proxy,
+        ProxyConfig::At("http://proxy:3128".parse().unwrap())
+    );
+    assert_eq!(upstream.ca_file.as_deref(), Some(Path::new("/etc/ca.pem")));
+    assert_eq!(
+        upstream.client_cert_file.as_deref(),
+        Some(Path::new("/c.pem"))
+    );
+    assert_eq!(
+        upstream.client_key_file.as_deref(),
+        Some(Path::new("/etc/k.pem"))
+    );
+    assert!(!upstream.stream_options);
+    for (text, expected) in [
+        ("env", ProxyConfig::Environment),
+        ("none", ProxyConfig::None),
+    ] {
+        assert_eq!(ProxyConfig::try_from(text.to_owned()), Ok(expected));
+    }
 }
 
 #[test]

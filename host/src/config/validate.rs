@@ -119,6 +119,23 @@ impl Check<'_> {
                 }
                 _ => {}
             }
+            if upstream.header != http::header::AUTHORIZATION && upstream.key.is_none() {
+                self.say(
+                    &at("header"),
+                    "there is no key that it could carry: add key = \"env:NAME\" or key = \"file:/path\"",
+                );
+            }
+            match (&upstream.client_cert_file, &upstream.client_key_file) {
+                (Some(_), None) => self.say(
+                    &at("client_cert_file"),
+                    "a certificate needs its private key: add client_key_file",
+                ),
+                (None, Some(_)) => self.say(
+                    &at("client_key_file"),
+                    "a private key needs its certificate: add client_cert_file",
+                ),
+                _ => {}
+            }
             for (key, value) in [
                 ("connect_timeout_ms", upstream.connect_timeout_ms),
                 ("idle_timeout_ms", upstream.idle_timeout_ms),

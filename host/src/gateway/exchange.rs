@@ -39,7 +39,7 @@ use super::admission;
 use super::app::App;
 use super::dialect::openai_chat::OpenAiChat;
 use super::dialect::{ClientError, Dialect};
-use super::passthrough::too_large;
+use super::intake;
 use super::resolve;
 use crate::session::event::FailureKind;
 use crate::session::timeline::now;
@@ -76,8 +76,10 @@ pub async fn handle(State(app): State<Arc<App>>, request: Request<Body>) -> Resp
             message,
         );
     }
-    let Ok(body) = axum::body::to_bytes(body, settings.config.gateway.max_body_bytes).await else {
-        return too_large(settings.config.gateway.max_body_bytes);
+    let limit = settings.config.gateway.max_body_bytes;
+    let body = match intake::read(&mut head.headers, body, limit).await {
+        Ok(body) => body,
+        Err(refused) => return *refused,
     };
     let dialect: &'static dyn Dialect = &DIALECT;
     let view = match dialect.read_request(&body) {
@@ -138,6 +140,7 @@ pub async fn handle(State(app): State<Arc<App>>, request: Request<Body>) -> Resp
         settings,
         body,
         head: head.headers,
+        query: head.uri.query().map(str::to_owned),
         tokens,
         redirect: None,
         retries: 0,

@@ -10,12 +10,13 @@ use axum::body::Body;
 use axum::extract::State;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
-use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 
 use super::admission::{self, Permit};
 use super::app::{App, Settings};
 use super::identity::{Caller, identify, unauthorized};
-use super::reply;
+use super::named::Named;
+use super::{intake, models, reply};
 use crate::config::GatewayConfig;
 use crate::upstream::{Attempt, Outgoing, Target, UpstreamError, headers};
 
@@ -134,8 +135,10 @@ pub async fn handle(State(app): State<Arc<App>>, request: Request<Body>) -> Resp
         Ruling::Pass => None,
         Ruling::Unjudged(reason) => Some(reason),
     };
-    let Ok(body) = axum::body::to_bytes(body, settings.config.gateway.max_body_bytes).await else {
-        return too_large(settings.config.gateway.max_body_bytes);
+    let limit = settings.config.gateway.max_body_bytes;
+    let body = match intake::read(&mut head.headers, body, limit).await {
+        Ok(body) => body,
+        Err(refused) => return *refused,
     };
     // Four bytes a token; what an answer costs is not known here.
     let tokens = body.len() as u64 / 4;
@@ -151,19 +154,6 @@ pub async fn handle(State(app): State<Arc<App>>, request: Request<Body>) -> Resp
         }
         Err(full) => admission::refused(&full),
     }
-}
-
-/// The refusal of a body longer than `max_body_bytes`, or broken off.
-pub fn too_large(limit: usize) -> Response<Body> {
-    let message = format!(
-        "the request body is longer than {limit} bytes (`max_body_bytes` in [gateway]), or broke off"
-    );
-    reply::error(
-        StatusCode::PAYLOAD_TOO_LARGE,
-        "invalid_request_error",
-        "airlock_body_too_large",
-        &message,
-    )
 }
 
 /// A call that may pass.
@@ -184,12 +174,13 @@ async fn pass(
     let head = call.head;
     let begun = Instant::now();
     let path = format!("{} {}", head.method, head.uri.path());
-    let model = model_of(&body);
-    let targets = match &model {
+    let named = Named::of(head, &body);
+    let model = named.model();
+    let targets = match model {
         Some(model) => settings.routes.resolve(model),
         None => default_target(settings),
     };
-    if targets.is_empty() {
+    let Some(first) = targets.first() else {
         let message = format!(
             "no route serves the model {}: add a [[route]]",
             model.unwrap_or_default()
@@ -200,20 +191,38 @@ async fn pass(
             "model_not_found",
             &message,
         );
-    }
+    };
     let request = Outgoing {
         method: head.method.clone(),
-        path: under_v1(&head.uri),
+        path: named.path(&head.uri, first),
         headers: head.headers.clone(),
         tokens: call.tokens,
     };
+    if head.method == Method::GET
+        && head.uri.path() == "/v1/models"
+        && !settings.routes.upstreams().is_empty()
+    {
+        let listed = models::list(settings, &request).await;
+        app.recorder.passage(&Passage {
+            path: &path,
+            caller: call.caller,
+            headers: &head.headers,
+            model: None,
+            upstream: &listed.upstreams,
+            status: listed.response.status().as_u16(),
+            elapsed: begun.elapsed(),
+            failures: &listed.failures,
+            unjudged: call.unjudged,
+        });
+        return listed.response;
+    }
     let mut failures = Vec::new();
     let result = settings
         .upstreams
         .send(
             &targets,
             &request,
-            &|target| with_model(&body, model.as_deref(), target),
+            &|target| named.body(&body, target).into(),
             &mut |attempt| {
                 failures.push(attempt);
             },
@@ -249,7 +258,7 @@ async fn pass(
         path: &path,
         caller: call.caller,
         headers: &head.headers,
-        model: model.as_deref(),
+        model,
         upstream: &upstream,
         status: response.status().as_u16(),
         elapsed: begun.elapsed(),
@@ -257,14 +266,6 @@ async fn pass(
         unjudged: call.unjudged,
     });
     response
-}
-
-/// The path as the upstream has it: its base URL ends with `/v1`.
-fn under_v1(uri: &Uri) -> String {
-    let path = uri
-        .path_and_query()
-        .map_or("/", http::uri::PathAndQuery::as_str);
-    path.strip_prefix("/v1").unwrap_or(path).to_owned()
 }
 
 /// Where calls go that name no model.
@@ -277,29 +278,6 @@ fn default_target(settings: &Settings) -> Vec<Target> {
         })
         .into_iter()
         .collect()
-}
-
-#[derive(serde::Deserialize)]
-struct Named {
-    model: Option<String>,
-}
-
-fn model_of(body: &Bytes) -> Option<String> {
-    serde_json::from_slice::<Named>(body).ok()?.model
-}
-
-/// The body for a target: untouched unless a route renames the model.
-fn with_model(body: &Bytes, model: Option<&str>, target: &Target) -> Bytes {
-    if target.model.is_empty() || model.is_none_or(|model| *model == *target.model) {
-        return body.clone();
-    }
-    let Ok(mut value) = serde_json::from_slice::<serde_json::Value>(body) else {
-        return body.clone();
-    };
-    if let Some(field) = value.get_mut("model") {
-        *field = serde_json::Value::from(&*target.model);
-    }
-    serde_json::to_vec(&value).map_or_else(|_| body.clone(), Bytes::from)
 }
 
 #[cfg(test)]
@@ -392,21 +370,5 @@ mod tests {
                 "{path}"
             );
         }
-    }
-
-    #[test]
-    fn a_renamed_model_changes_that_field_alone() {
-        let body = Bytes::from_static(br#"{"input":"x","model":"a","n":1.50}"#);
-        let target = |model: &str| Target {
-            upstream: "u".into(),
-            model: model.into(),
-        };
-        assert_eq!(with_model(&body, Some("a"), &target("a")), body);
-        let renamed: serde_json::Value =
-            serde_json::from_slice(&with_model(&body, Some("a"), &target("b"))).unwrap();
-        assert_eq!(
-            renamed,
-            serde_json::json!({"input": "x", "model": "b", "n": 1.5})
-        );
     }
 }

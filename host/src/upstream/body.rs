@@ -37,10 +37,11 @@ pub struct Body {
 }
 
 impl Body {
-    /// `started` is the beginning of the attempt, from which `total` counts.
+    /// `read` was taken from `incoming` before. `started` is the beginning of the attempt, from which `total` counts.
     pub(super) fn new(
         incoming: Incoming,
         decoder: Option<Decoder>,
+        read: Vec<Bytes>,
         upstream: Arc<str>,
         idle: Duration,
         total: Duration,
@@ -50,7 +51,7 @@ impl Body {
         Self {
             incoming: Some(incoming),
             decoder,
-            ready: VecDeque::new(),
+            ready: read.into_iter().filter(|bytes| !bytes.is_empty()).collect(),
             upstream,
             idle,
             total,

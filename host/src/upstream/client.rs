@@ -2,24 +2,29 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{HeaderValue, IF_NONE_MATCH, LOCATION};
+use http::header::{HeaderName, HeaderValue, IF_NONE_MATCH, LOCATION, PROXY_AUTHORIZATION};
 use http::{HeaderMap, Method, Request, StatusCode, Uri};
-use http_body_util::Full;
+use http_body_util::{BodyExt as _, Full};
 use hyper_util::client::legacy::Client;
+use hyper_util::client::proxy::matcher::Matcher;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::time::Instant;
 
 use super::attempt::{MAX_WAIT, asked_wait, backoff, should_retry};
 use super::coding::{CodingError, Decoder, forget_body};
-use super::connect::{ConnectTimedOut, TimedConnector};
+use super::connect::{ConnectTimedOut, Connector, Proxies};
 use super::error::reason;
 use super::gate::{Charge, Gates, Pass, Whose};
-use super::headers::{bearer, to_upstream};
+use super::headers::{credential, to_upstream};
+use super::tls::{self, Wrong};
 use super::{Attempt, Body, Next, Target, UpstreamError};
-use crate::config::{Config, Credential, Problem, Problems, Source, UpstreamConfig};
+use crate::config::{
+    Config, Credential, KEYS_IN_QUERIES, Problem, Problems, Source, UpstreamConfig,
+};
 
 /// All configured upstreams, ready to be called. Cheap to share; replaced as a whole when the configuration changes, and
 /// calls under way then end on the old one.
@@ -32,10 +37,44 @@ struct Upstream {
     name: Arc<str>,
     config: UpstreamConfig,
     /// Airlock's own credential, if it is to be used.
-    own: Option<HeaderValue>,
+    own: Option<(HeaderName, HeaderValue)>,
     whose: Whose,
-    client: Client<TimedConnector, Full<Bytes>>,
+    connector: Connector,
+    client: Client<Connector, Full<Bytes>>,
+    /// It answered a call that asked for the usage of its stream.
+    states_usage: AtomicBool,
+    /// It refused one for that.
+    refuses_usage: AtomicBool,
 }
+
+/// Whether an upstream's streams are asked for their usage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StreamUsage {
+    /// It is known to take that.
+    Ask,
+    /// It is not known: a refusal is to be cured by asking without it.
+    Try,
+    /// It refused once, or the operator says that it does.
+    Leave,
+}
+
+/// The body of a call to one target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Draft {
+    /// What is sent.
+    pub body: Bytes,
+    /// What is sent if the upstream refuses the call because it was asked for the usage of its stream.
+    pub plain: Option<Bytes>,
+}
+
+impl From<Bytes> for Draft {
+    fn from(body: Bytes) -> Self {
+        Self { body, plain: None }
+    }
+}
+
+/// Most of a refusal that is read to learn its reason.
+const MAX_REFUSAL: usize = 64 * 1024;
 
 /// A call as it goes out, but for its body, which names the model and so may differ by target.
 #[derive(Clone, Debug)]
@@ -72,7 +111,7 @@ impl Upstreams {
     /// Prepares clients and reads keys. Nothing is called yet.
     ///
     /// # Errors
-    /// All keys that cannot be had.
+    /// All keys and certificates that cannot be had.
     pub fn new(config: &Config) -> Result<Self, Problems> {
         Self::with_gates(config, Arc::default())
     }
@@ -84,13 +123,15 @@ impl Upstreams {
     pub fn with_gates(config: &Config, gates: Arc<Gates>) -> Result<Self, Problems> {
         let mut by_name = HashMap::new();
         let mut problems = Vec::new();
+        let (roots, proxies) = (tls::authorities(), Arc::new(Matcher::from_env()));
         for (name, upstream) in &config.upstreams {
-            match Upstream::new(name, upstream) {
+            let tls = tls::client(roots.clone(), upstream);
+            match tls.and_then(|tls| Upstream::new(name, upstream, tls, &proxies)) {
                 Ok(ready) => {
                     by_name.insert(name.clone(), ready);
                 }
-                Err(message) => {
-                    problems.push(Problem::global(&format!("upstream.{name}.key"), message))
+                Err((key, message)) => {
+                    problems.push(Problem::global(&format!("upstream.{name}.{key}"), message))
                 }
             }
         }
@@ -114,6 +155,16 @@ impl Upstreams {
         self.by_name.contains_key(name)
     }
 
+    /// Whether a stream of this upstream is to be asked for its usage.
+    pub fn stream_usage(&self, name: &str) -> StreamUsage {
+        match self.by_name.get(name) {
+            Some(upstream) if !upstream.config.stream_options => StreamUsage::Leave,
+            Some(upstream) if upstream.refuses_usage.load(Ordering::Relaxed) => StreamUsage::Leave,
+            Some(upstream) if upstream.states_usage.load(Ordering::Relaxed) => StreamUsage::Ask,
+            _ => StreamUsage::Try,
+        }
+    }
+
     /// Sends a call to the first of `targets` that answers. `body` gives the bytes for a target. `report` is told of every
     /// attempt that failed, at once.
     ///
@@ -128,7 +179,7 @@ impl Upstreams {
         &self,
         targets: &[Target],
         request: &Outgoing,
-        body: &(dyn Fn(&Target) -> Bytes + Send + Sync),
+        body: &(dyn Fn(&Target) -> Draft + Send + Sync),
         report: &mut (dyn FnMut(Attempt) + Send),
     ) -> Result<Response, UpstreamError> {
         let mut number = 0;
@@ -147,7 +198,10 @@ impl Upstreams {
                 });
                 continue;
             };
-            let bytes = body(target);
+            let Draft {
+                body: mut bytes,
+                mut plain,
+            } = body(target);
             let mut repetition = 0;
             loop {
                 number += 1;
@@ -170,7 +224,25 @@ impl Upstreams {
                     }
                 };
                 let mut charge = pass.charge();
-                let result = upstream.attempt(request, bytes.clone()).await;
+                let mut result = upstream.attempt(request, bytes.clone()).await;
+                if let (Ok(answer), Some(without)) = (&mut result, &plain)
+                    && upstream.refuses_usage(answer).await
+                {
+                    report(Attempt {
+                        target: target.clone(),
+                        number,
+                        error: UpstreamError::Status {
+                            upstream: target.upstream.to_string(),
+                            status: answer.status(),
+                        },
+                        next: Next::Retry(Duration::ZERO),
+                    });
+                    bytes = without.clone();
+                    plain = None;
+                    drop((result, pass));
+                    charge.settle(0);
+                    continue;
+                }
                 let (error, retry, asked) = match &result {
                     Ok(answer) if answer.status().is_success() => (None, false, None),
                     Ok(answer) => {
@@ -235,6 +307,8 @@ struct Answer {
     response: http::Response<hyper::body::Incoming>,
     decoder: Option<Decoder>,
     started: Instant,
+    /// The beginning of the body, where it was looked at.
+    read: Vec<Bytes>,
 }
 
 impl Answer {
@@ -248,24 +322,35 @@ impl Answer {
 }
 
 impl Upstream {
-    fn new(name: &str, config: &UpstreamConfig) -> Result<Self, String> {
+    fn new(
+        name: &str,
+        config: &UpstreamConfig,
+        tls: rustls::ClientConfig,
+        environment: &Arc<Matcher>,
+    ) -> Result<Self, Wrong> {
         let own = match (config.credential(), &config.key) {
             (Credential::Own, Some(key)) => {
-                let secret = key.resolve().map_err(|error| error.to_string())?;
-                Some(bearer(&secret).map_err(|_| format!("{key} holds no usable key"))?)
+                let secret = key.resolve().map_err(|error| ("key", error.to_string()))?;
+                let unusable = |_| ("key", format!("{key} holds no usable key"));
+                Some(credential(&config.header, &secret).map_err(unusable)?)
             }
             _ => None,
         };
+        let proxies = Proxies::of(&config.proxy, environment);
+        let connector = Connector::new(config.connect_timeout(), tls, proxies);
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .timer(TokioTimer::new())
-            .build(TimedConnector::new(config.connect_timeout()));
+            .build(connector.clone());
         Ok(Self {
             name: name.into(),
             whose: Whose::Upstream(name.to_owned()),
             config: config.clone(),
             own,
+            connector,
             client,
+            states_usage: AtomicBool::new(false),
+            refuses_usage: AtomicBool::new(false),
         })
     }
 
@@ -284,6 +369,9 @@ impl Upstream {
             self.config.credential(),
             self.own.as_ref(),
         );
+        if let Some(credential) = self.connector.proxy_credential(out.uri()) {
+            out.headers_mut().insert(PROXY_AUTHORIZATION, credential);
+        }
 
         let limit = self.config.idle_timeout().min(self.config.total_timeout());
         match tokio::time::timeout(limit, self.client.request(out)).await {
@@ -344,16 +432,75 @@ impl Upstream {
             response,
             decoder,
             started,
+            read: Vec::new(),
         })
     }
 
+    /// Whether the upstream refuses a call because its stream was asked for usage. What was read of the answer stays in
+    /// it. Remembered either way.
+    async fn refuses_usage(&self, answer: &mut Answer) -> bool {
+        if answer.status().is_success() {
+            self.states_usage.store(true, Ordering::Relaxed);
+        }
+        if !matches!(answer.status().as_u16(), 400 | 422) {
+            return false;
+        }
+        let mut length = 0;
+        let body = answer.response.body_mut();
+        while length <= MAX_REFUSAL {
+            let next = tokio::time::timeout(self.config.idle_timeout(), body.frame()).await;
+            let Ok(Some(Ok(frame))) = next else { break };
+            let bytes = frame.into_data().unwrap_or_default();
+            let read = match &mut answer.decoder {
+                Some(decoder) => decoder.push(&bytes, &mut answer.read).is_ok(),
+                None => {
+                    answer.read.push(bytes);
+                    true
+                }
+            };
+            if !read {
+                break;
+            }
+            length = answer.read.iter().map(Bytes::len).sum();
+        }
+        let text = String::from_utf8_lossy(&answer.read.concat()).to_ascii_lowercase();
+        let names = ["stream_options", "include_usage"];
+        let refuses = names.iter().any(|name| text.contains(name));
+        if refuses {
+            self.refuses_usage.store(true, Ordering::Relaxed);
+            tracing::info!(
+                upstream = &*self.name,
+                "it refuses `stream_options`: its streams are no longer asked for their usage"
+            );
+        }
+        refuses
+    }
+
+    /// Where a call goes. The query of the configured address goes along, and before the client's: what the operator
+    /// names counts. A key in the client's query is its credential, and travels only as that.
     fn uri(&self, path: &str) -> Result<Uri, UpstreamError> {
-        format!(
-            "{}{path}",
-            self.config.base_url.to_string().trim_end_matches('/')
-        )
-        .parse()
-        .map_err(|_| UpstreamError::Broken {
+        let base = &self.config.base_url;
+        let (path, asked) = path.split_once('?').unwrap_or((path, ""));
+        let name = |pair: &str| pair.split('=').next().unwrap_or_default().to_owned();
+        let own: Vec<&str> = parameters(base.query().unwrap_or_default()).collect();
+        let forwards = self.config.credential() == Credential::Forward;
+        let clients = parameters(asked).filter(|pair| {
+            let name_of = name(pair);
+            let secret = KEYS_IN_QUERIES.contains(&name_of.to_ascii_lowercase().as_str());
+            !own.iter().any(|own| name(own) == name_of) && (forwards || !secret)
+        });
+        let query: Vec<&str> = own.iter().copied().chain(clients).collect();
+        let mut text = format!(
+            "{}://{}{}{path}",
+            base.scheme_str().unwrap_or_default(),
+            base.authority().map_or("", |authority| authority.as_str()),
+            base.path().trim_end_matches('/'),
+        );
+        if !query.is_empty() {
+            text.push('?');
+            text.push_str(&query.join("&"));
+        }
+        text.parse().map_err(|_| UpstreamError::Broken {
             upstream: self.name.to_string(),
             reason: format!("{path} is no path"),
         })
@@ -378,6 +525,7 @@ impl Upstream {
             body: Body::new(
                 incoming,
                 answer.decoder,
+                answer.read,
                 self.name.clone(),
                 idle,
                 total,
@@ -387,6 +535,11 @@ impl Upstream {
             charge,
         }
     }
+}
+
+/// The parts of a query.
+fn parameters(query: &str) -> impl Iterator<Item = &str> {
+    query.split('&').filter(|pair| !pair.is_empty())
 }
 
 fn timed_out(error: &(dyn std::error::Error + 'static)) -> bool {

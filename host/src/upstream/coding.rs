@@ -57,6 +57,9 @@ pub enum CodingError {
     /// It bears a coding that is not known, or too many.
     #[error("the content coding {0:?}")]
     Unknown(String),
+    /// Without its coding it is longer than it may be.
+    #[error("without its content coding it is too long")]
+    TooLong,
     /// Its bytes are not what its coding says.
     #[error("its {coding} coding is broken: {reason}")]
     Broken {
@@ -161,10 +164,7 @@ pub fn undo(mut decoder: Decoder, body: &[u8], limit: usize) -> Result<Bytes, Co
         decoder.push(piece, &mut pieces)?;
         for piece in pieces.drain(..) {
             if out.len() + piece.len() > limit {
-                return Err(broken(
-                    "content",
-                    io::Error::other(format!("it is longer than {limit} bytes")),
-                ));
+                return Err(CodingError::TooLong);
             }
             out.extend_from_slice(&piece);
         }

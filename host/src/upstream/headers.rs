@@ -47,7 +47,7 @@ const CREDENTIALS: [&str; 5] = [
 pub(super) fn to_upstream(
     client: &HeaderMap,
     credential: Credential,
-    own: Option<&HeaderValue>,
+    own: Option<&(HeaderName, HeaderValue)>,
 ) -> HeaderMap {
     let mut out = without_hop_by_hop(client);
     for name in [header::HOST, header::CONTENT_LENGTH, header::EXPECT] {
@@ -71,8 +71,8 @@ pub(super) fn to_upstream(
             out.remove(name);
         }
     }
-    if let Some(own) = own {
-        out.insert(header::AUTHORIZATION, own.clone());
+    if let Some((name, value)) = own {
+        out.insert(name, value.clone());
     }
     out.insert(
         header::ACCEPT_ENCODING,
@@ -120,11 +120,18 @@ pub fn mark_stream(headers: &mut HeaderMap) {
     }
 }
 
-/// The header value of Airlock's own key; marked sensitive, so that no `Debug` shows it.
-pub(super) fn bearer(key: &Secret) -> Result<HeaderValue, header::InvalidHeaderValue> {
-    let mut value = HeaderValue::from_str(&format!("Bearer {}", key.expose()))?;
+/// Airlock's own key in its header: a bearer token in `authorization`, the key alone in any other. Marked sensitive, so
+/// that no `Debug` shows it.
+pub(super) fn credential(
+    name: &HeaderName,
+    key: &Secret,
+) -> Result<(HeaderName, HeaderValue), header::InvalidHeaderValue> {
+    let mut value = match *name {
+        header::AUTHORIZATION => HeaderValue::from_str(&format!("Bearer {}", key.expose()))?,
+        _ => HeaderValue::from_str(key.expose())?,
+    };
     value.set_sensitive(true);
-    Ok(value)
+    Ok((name.clone(), value))
 }
 
 fn without_hop_by_hop(headers: &HeaderMap) -> HeaderMap {
@@ -206,10 +213,17 @@ mod tests {
             ("api-key", "k"),
             ("cookie", "c=1"),
         ]);
-        let own = bearer(&Secret::new("sk-own\n")).unwrap();
+        let own = credential(&header::AUTHORIZATION, &Secret::new("sk-own\n")).unwrap();
         let out = to_upstream(&client, Credential::Own, Some(&own));
         assert_eq!(names(&out), ["accept-encoding", "authorization"]);
         assert_eq!(out["authorization"], "Bearer sk-own");
+        assert!(!format!("{out:?}").contains("sk-own"));
+        let other = credential(&HeaderName::from_static("x-own"), &Secret::new("sk-own")).unwrap();
+        let mut forged = client.clone();
+        forged.insert("x-own", "forged".parse().unwrap());
+        let out = to_upstream(&forged, Credential::Own, Some(&other));
+        assert_eq!(names(&out), ["accept-encoding", "x-own"]);
+        assert_eq!(out["x-own"], "sk-own");
         assert!(!format!("{out:?}").contains("sk-own"));
         let none = to_upstream(&client, Credential::None, None);
         assert_eq!(names(&none), ["accept-encoding"]);

@@ -33,6 +33,23 @@ impl Routes {
         }
     }
 
+    /// The upstreams to which routes lead first, each once.
+    pub fn upstreams(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = Vec::new();
+        for route in &self.routes {
+            if !names.contains(&route.upstream.as_str()) {
+                names.push(&route.upstream);
+            }
+        }
+        names
+    }
+
+    /// Models that a route names without a pattern: a client can ask for each.
+    pub fn named(&self) -> impl Iterator<Item = &str> {
+        let names = self.routes.iter().map(|route| route.model.as_str());
+        names.filter(|name| !name.contains('*'))
+    }
+
     /// Where a call for `model` goes: the route's upstream, then its fallbacks. Without any routes: the first upstream. Empty
     /// if there are routes and none matches: the model is then refused by name rather than sent somewhere by chance.
     pub fn resolve(&self, model: &str) -> Vec<Target> {

@@ -157,7 +157,7 @@ async fn send(upstreams: Vec<UpstreamConfig>) -> Outcome {
         tokens: 0,
     };
     let mut attempts = Vec::new();
-    let body = |target: &Target| Bytes::from(format!("for {}", target.model));
+    let body = |target: &Target| Bytes::from(format!("for {}", target.model)).into();
     let result = client
         .send(&targets, &request, &body, &mut |attempt| {
             attempts.push(attempt)
@@ -206,6 +206,34 @@ async fn an_own_key_goes_in_place_of_the_clients() {
         stage.seen.lock().unwrap()[0].headers["authorization"],
         "Bearer sk-own"
     );
+}
+
+#[tokio::test]
+async fn an_own_key_goes_in_the_header_that_the_server_reads() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("key");
+    std::fs::write(&path, "sk-own\n").unwrap();
+    let (stage, mut config) = server(vec![Play::Answer(200, &[], "")]).await;
+    config.key = Some(KeyRef::File(path));
+    config.header = "api-key".parse().unwrap();
+    send(vec![config]).await.result.unwrap();
+    let headers = stage.seen.lock().unwrap()[0].headers.clone();
+    assert_eq!(headers["api-key"], "sk-own");
+    assert!(!headers.contains_key("authorization"), "{headers:?}");
+}
+
+#[tokio::test]
+async fn the_addresss_query_goes_along_and_counts_before_the_clients() {
+    for (query, expected) in [
+        ("", "/v1/chat/completions?x=1"),
+        ("?api-version=2", "/v1/chat/completions?api-version=2&x=1"),
+        ("?a=%20b&x=9", "/v1/chat/completions?a=%20b&x=9"),
+    ] {
+        let (stage, mut config) = server(vec![Play::Answer(200, &[], "")]).await;
+        config.base_url = format!("{}/{query}", config.base_url).parse().unwrap();
+        send(vec![config]).await.result.unwrap();
+        assert_eq!(stage.seen.lock().unwrap()[0].uri, expected);
+    }
 }
 
 #[tokio::test]

@@ -3,17 +3,20 @@
 //! Sending never waits for a webhook. What cannot be queued or delivered is said in the log, and in the intervention if
 //! that is known in time. Policies name webhooks, never addresses, and redirects are not followed.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Request, header};
 use http_body_util::Full;
 use hyper_util::client::legacy::Client;
+use hyper_util::client::proxy::matcher::Matcher;
 use hyper_util::rt::TokioExecutor;
 use serde::Serialize;
 use tokio::sync::mpsc;
 
-use super::connect::TimedConnector;
+use super::connect::{Connector, Proxies};
+use super::tls;
 use crate::config::WebhookConfig;
 
 /// Notices that wait for slow webhooks at most.
@@ -59,7 +62,13 @@ impl Alerts {
     pub fn start() -> Alerts {
         let (queue, mut deliveries) = mpsc::channel::<Delivery>(QUEUE);
         tokio::spawn(async move {
-            let client = Client::builder(TokioExecutor::new()).build(TimedConnector::new(TIMEOUT));
+            let environment = Proxies::Environment(Arc::new(Matcher::from_env()));
+            let tls = tls::anonymous(tls::authorities());
+            let client = Client::builder(TokioExecutor::new()).build(Connector::new(
+                TIMEOUT,
+                tls,
+                environment,
+            ));
             while let Some(delivery) = deliveries.recv().await {
                 match tokio::time::timeout(TIMEOUT, client.request(delivery.request)).await {
                     Ok(Ok(answer)) if answer.status().is_success() => {}

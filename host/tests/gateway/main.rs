@@ -13,6 +13,8 @@ mod failure;
 mod hibernation;
 mod holds;
 mod keys;
+mod network;
+mod outgoing;
 mod overlay;
 mod pending;
 mod rules;

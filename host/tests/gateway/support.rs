@@ -33,7 +33,7 @@ use tokio_util::sync::CancellationToken;
 pub use policies::{Policy, block, listener, matching, ordering, wakes};
 pub use reply::{Reply, Said};
 use tape::Tape;
-pub use upstream::{Answer, Asked, Scripted};
+pub use upstream::{Answer, Scripted};
 
 /// Longer than anything here takes, even on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -237,6 +237,22 @@ impl World {
             request = request.header(*name, *value);
         }
         let request = request.body(Full::from(body.to_string())).unwrap();
+        let answer = tokio::time::timeout(PATIENCE, self.client.request(request));
+        collect(answer.await.expect("no answer").unwrap()).await
+    }
+
+    /// A `POST` of any bytes to a path under `/v1`, to its end.
+    pub async fn post_bytes(
+        &self,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Bytes>,
+    ) -> Reply {
+        let mut request = http::Request::post(format!("{}{path}", self.base));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Full::new(body.into())).unwrap();
         let answer = tokio::time::timeout(PATIENCE, self.client.request(request));
         collect(answer.await.expect("no answer").unwrap()).await
     }

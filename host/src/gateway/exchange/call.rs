@@ -14,9 +14,11 @@ use super::conduct::{Exchange, Fate};
 use super::{DIALECT, MAX_ERROR_BYTES, refusal, relay};
 use crate::gateway::admission;
 use crate::gateway::app::Settings;
-use crate::gateway::dialect::{ClientError, Failure};
+use crate::gateway::dialect::{ClientError, EditError, Failure};
 use crate::session::event::{FailureKind, Status};
-use crate::upstream::{Attempt, Full, Outgoing, Target, UpstreamError, headers};
+use crate::upstream::{
+    Attempt, Draft, Full, Outgoing, StreamUsage, Target, UpstreamError, headers,
+};
 
 /// Retries that policies can order in one exchange, besides those of the upstream's configuration.
 const MAX_ORDERED_RETRIES: u32 = 2;
@@ -27,6 +29,8 @@ pub(super) struct Call {
     pub(super) settings: Arc<Settings>,
     pub(super) body: Bytes,
     pub(super) head: HeaderMap,
+    /// The client's query, which goes along.
+    pub(super) query: Option<String>,
     /// Estimate of what it will use.
     pub(super) tokens: u64,
     /// Upstream and model to which a retry was ordered.
@@ -272,16 +276,29 @@ impl Call {
         self.exchange.reserve(prices).await
     }
 
+    /// The body for a target; where it is not known whether the upstream takes it, also one without a question for usage.
+    fn draft(&self, target: &Target, room: Option<u64>) -> Result<Draft, EditError> {
+        let usage = match self.exchange.view.streamed {
+            true => self.settings.upstreams.stream_usage(&target.upstream),
+            false => StreamUsage::Leave,
+        };
+        let with = |asks| {
+            self.exchange
+                .outgoing(&self.body, &target.model, room, asks)
+        };
+        let body = with(usage != StreamUsage::Leave)?;
+        let plain = match usage {
+            StreamUsage::Try => Some(with(false)?).filter(|plain| *plain != body),
+            _ => None,
+        };
+        Ok(Draft { body, plain })
+    }
+
     /// Sends the call, and looks at the clock while it waits.
     async fn send(&mut self, targets: &[Target], room: Option<u64>) -> Arrived {
-        let bodies: Result<Vec<(Target, Bytes)>, _> = targets
+        let bodies: Result<Vec<(Target, Draft)>, _> = targets
             .iter()
-            .map(|target| {
-                Ok((
-                    target.clone(),
-                    self.exchange.outgoing(&self.body, &target.model, room)?,
-                ))
-            })
+            .map(|target| Ok((target.clone(), self.draft(target, room)?)))
             .collect();
         let bodies = match bodies {
             Ok(bodies) => bodies,
@@ -292,7 +309,10 @@ impl Call {
         };
         let request = Outgoing {
             method: http::Method::POST,
-            path: "/chat/completions".to_owned(),
+            path: match &self.query {
+                Some(query) => format!("/chat/completions?{query}"),
+                None => "/chat/completions".to_owned(),
+            },
             headers: self.head.clone(),
             tokens: self.tokens,
         };
@@ -301,8 +321,7 @@ impl Call {
             bodies
                 .iter()
                 .find(|(t, _)| t == target)
-                .map(|(_, bytes)| bytes.clone())
-                .unwrap_or_default()
+                .map_or_else(|| Bytes::new().into(), |(_, draft)| draft.clone())
         };
         self.exchange.sent();
         let mut attempts: Vec<Attempt> = Vec::new();

@@ -56,7 +56,7 @@ impl Exchange {
         !self.changes.upstream.is_empty() || !self.changes.model.is_empty()
     }
 
-    /// The body for an upstream, with every edit made.
+    /// The body for an upstream, with every edit made; `asks_usage` says whether its stream is asked for the usage.
     ///
     /// # Errors
     /// An edit cannot be made.
@@ -65,6 +65,7 @@ impl Exchange {
         body: &[u8],
         model: &str,
         room: Option<u64>,
+        asks_usage: bool,
     ) -> Result<Bytes, EditError> {
         let mut edits = prepare::edits(
             &self.view,
@@ -72,6 +73,7 @@ impl Exchange {
             &self.session.state().overlay,
             &self.changes,
         );
+        edits.include_usage &= asks_usage;
         edits.model = (model != self.view.model).then(|| model.to_owned());
         if let Some(room) = room {
             let each = room / u64::from(self.view.choices.max(1));

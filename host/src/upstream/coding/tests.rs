@@ -204,8 +204,7 @@ fn a_whole_body_has_a_bound_of_its_own() {
     let body = gzip(&vec![b'x'; 100_000]);
     let decoder = || Decoder::of(&headers(&["gzip"])).unwrap().unwrap();
     assert_eq!(undo(decoder(), &body, 100_000).unwrap().len(), 100_000);
-    let error = undo(decoder(), &body, 99_999).unwrap_err();
-    assert!(error.to_string().contains("99999"), "{error}");
+    assert_eq!(undo(decoder(), &body, 99_999), Err(CodingError::TooLong));
 }
 
 proptest! {

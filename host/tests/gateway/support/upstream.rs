@@ -54,6 +54,12 @@ pub struct Asked {
     pub body: Bytes,
 }
 
+impl Asked {
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+}
+
 /// The upstream. After its last answer it repeats that.
 #[derive(Clone, Default)]
 pub struct Scripted {
