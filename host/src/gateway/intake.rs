@@ -25,7 +25,7 @@ pub(super) async fn read(
         Err(error) => return Err(Box::new(unsupported(&error))),
     };
     coding::forget_body(headers);
-    match coding::undo(decoder, &body, limit) {
+    match coding::undo(decoder, body, limit) {
         Ok(body) => Ok(body),
         Err(CodingError::TooLong) => Err(Box::new(too_large(limit))),
         Err(error) => Err(Box::new(reply::error(

@@ -66,9 +66,11 @@ impl Body {
         if let Some(bytes) = self.ready.pop_front() {
             return Poll::Ready(Some(Ok(bytes)));
         }
-        let Some(incoming) = &mut self.incoming else {
-            return Poll::Ready(None);
-        };
+        if self.incoming.is_some()
+            && let Some(undone) = self.undone()
+        {
+            return Poll::Ready(Some(undone));
+        }
         if self.end.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Some(Err(UpstreamError::Total {
                 upstream: self.upstream.to_string(),
@@ -76,24 +78,23 @@ impl Body {
             })));
         }
         loop {
-            match Pin::new(&mut *incoming).poll_frame(cx) {
+            let Some(incoming) = &mut self.incoming else {
+                return Poll::Ready(None);
+            };
+            match Pin::new(incoming).poll_frame(cx) {
                 Poll::Ready(Some(Ok(frame))) => {
                     self.waiting = false;
                     // Trailers say nothing in any dialect.
                     let bytes = frame.into_data().unwrap_or_default();
-                    let Some(decoder) = &mut self.decoder else {
-                        if bytes.is_empty() {
-                            continue;
+                    match &mut self.decoder {
+                        Some(decoder) => {
+                            decoder.push(bytes);
+                            if let Some(undone) = self.undone() {
+                                return Poll::Ready(Some(undone));
+                            }
                         }
-                        return Poll::Ready(Some(Ok(bytes)));
-                    };
-                    let mut out = Vec::new();
-                    if let Err(error) = decoder.push(&bytes, &mut out) {
-                        return Poll::Ready(Some(Err(self.undecodable(&error))));
-                    }
-                    self.ready.extend(out);
-                    if let Some(bytes) = self.ready.pop_front() {
-                        return Poll::Ready(Some(Ok(bytes)));
+                        None if bytes.is_empty() => {}
+                        None => return Poll::Ready(Some(Ok(bytes))),
                     }
                 }
                 Poll::Ready(Some(Err(error))) => {
@@ -126,6 +127,12 @@ impl Body {
 }
 
 impl Body {
+    /// More of what arrived, without its coding; `None` if there is none.
+    fn undone(&mut self) -> Option<Result<Bytes, UpstreamError>> {
+        let next = self.decoder.as_mut()?.next();
+        next.map_err(|error| self.undecodable(&error)).transpose()
+    }
+
     fn undecodable(&self, error: &CodingError) -> UpstreamError {
         UpstreamError::Broken {
             upstream: self.upstream.to_string(),

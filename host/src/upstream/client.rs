@@ -408,8 +408,18 @@ impl Upstream {
         started: Instant,
     ) -> Result<Answer, UpstreamError> {
         let status = response.status();
-        let unchanged =
-            status == StatusCode::NOT_MODIFIED && request.headers.contains_key(IF_NONE_MATCH);
+        let unchanged = status == StatusCode::NOT_MODIFIED
+            && request.method == Method::GET
+            && request.headers.contains_key(IF_NONE_MATCH);
+        if status.is_informational() || status.as_u16() >= 600 {
+            return Err(UpstreamError::Broken {
+                upstream: self.name.to_string(),
+                reason: format!(
+                    "its answer has the status {}, which is none",
+                    status.as_u16()
+                ),
+            });
+        }
         if status.is_redirection() && !unchanged {
             let location = response.headers().get(LOCATION);
             tracing::warn!(upstream = &*self.name, %status, ?location, "an upstream's redirect is not followed");
@@ -442,7 +452,8 @@ impl Upstream {
         if answer.status().is_success() {
             self.states_usage.store(true, Ordering::Relaxed);
         }
-        if !matches!(answer.status().as_u16(), 400 | 422) {
+        // What is compressed although nobody asked for that is left to the client's eyes.
+        if !matches!(answer.status().as_u16(), 400 | 422) || answer.decoder.is_some() {
             return false;
         }
         let mut length = 0;
@@ -451,16 +462,7 @@ impl Upstream {
             let next = tokio::time::timeout(self.config.idle_timeout(), body.frame()).await;
             let Ok(Some(Ok(frame))) = next else { break };
             let bytes = frame.into_data().unwrap_or_default();
-            let read = match &mut answer.decoder {
-                Some(decoder) => decoder.push(&bytes, &mut answer.read).is_ok(),
-                None => {
-                    answer.read.push(bytes);
-                    true
-                }
-            };
-            if !read {
-                break;
-            }
+            answer.read.push(bytes);
             length = answer.read.iter().map(Bytes::len).sum();
         }
         let text = String::from_utf8_lossy(&answer.read.concat()).to_ascii_lowercase();

@@ -3,8 +3,8 @@
 //! What is compressed cannot be read, and what Airlock cannot read it must not pass. Every coding of the registry that
 //! clients undo by themselves is undone here; one that is not known is an error that names it.
 //!
-//! Bounds: at most [`MAX_PIECE`] bytes come of [`PIECE`] bytes, whatever the coding and however many are stacked, so that
-//! a bomb ends the body instead of filling memory. Text in events compresses 5 to 50 times; zstd can state 30,000.
+//! Bounds: at most [`MAX_PIECE`] bytes come of [`PIECE`] bytes, whatever the coding and however many are stacked, and no
+//! piece is undone before the one in front of it was taken, so that a bomb ends the body instead of filling memory. Text in events compresses 5 to 50 times; zstd can state 30,000.
 
 use std::io::{self, Write as _};
 
@@ -74,6 +74,8 @@ pub enum CodingError {
 pub struct Decoder {
     /// The coding that was put on last comes first.
     stages: Vec<Stage>,
+    /// What arrived and was not undone yet.
+    coded: Bytes,
     /// Anything arrived: an empty body has no coding to be broken.
     begun: bool,
 }
@@ -115,28 +117,34 @@ impl Decoder {
         stages.reverse();
         Ok((!stages.is_empty()).then_some(Self {
             stages,
+            coded: Bytes::new(),
             begun: false,
         }))
     }
 
-    /// The next bytes of the body: what can be read of them, in pieces.
+    /// The next bytes of the body, to be had from [`Decoder::next`]. All that came before must have been taken.
+    pub fn push(&mut self, bytes: Bytes) {
+        self.begun |= !bytes.is_empty();
+        self.coded = bytes;
+    }
+
+    /// The next piece that can be read; `None` when more has to be pushed.
     ///
     /// # Errors
-    /// [`CodingError::Broken`]; nothing more may be pushed.
-    pub fn push(&mut self, bytes: &[u8], out: &mut Vec<Bytes>) -> Result<(), CodingError> {
-        for piece in bytes.chunks(PIECE) {
-            self.begun = true;
-            let mut piece = piece.to_vec();
+    /// [`CodingError::Broken`]; nothing more can be had.
+    pub fn next(&mut self) -> Result<Option<Bytes>, CodingError> {
+        while !self.coded.is_empty() {
+            let mut piece = self.coded.split_to(PIECE.min(self.coded.len())).to_vec();
             for stage in &mut self.stages {
                 piece = stage
                     .undo(&piece)
                     .map_err(|error| broken(stage.name(), error))?;
             }
             if !piece.is_empty() {
-                out.push(piece.into());
+                return Ok(Some(piece.into()));
             }
         }
-        Ok(())
+        Ok(None)
     }
 
     /// The body's end.
@@ -157,17 +165,14 @@ impl Decoder {
 ///
 /// # Errors
 /// As [`Decoder::push`] and [`Decoder::finish`], or that it is longer than `limit`.
-pub fn undo(mut decoder: Decoder, body: &[u8], limit: usize) -> Result<Bytes, CodingError> {
+pub fn undo(mut decoder: Decoder, body: Bytes, limit: usize) -> Result<Bytes, CodingError> {
     let mut out = Vec::new();
-    let mut pieces = Vec::new();
-    for piece in body.chunks(PIECE) {
-        decoder.push(piece, &mut pieces)?;
-        for piece in pieces.drain(..) {
-            if out.len() + piece.len() > limit {
-                return Err(CodingError::TooLong);
-            }
-            out.extend_from_slice(&piece);
+    decoder.push(body);
+    while let Some(piece) = decoder.next()? {
+        if out.len() + piece.len() > limit {
+            return Err(CodingError::TooLong);
         }
+        out.extend_from_slice(&piece);
     }
     decoder.finish()?;
     Ok(out.into())
@@ -350,9 +355,10 @@ fn broken(coding: &'static str, error: impl ToString) -> CodingError {
     }
 }
 
-/// A name out of a header, for an error.
+/// A name out of a header, for an error: an upstream says nothing else in it.
 fn shortened(name: &str) -> String {
-    name.chars().take(64).collect()
+    let token = |c: &char| c.is_ascii_alphanumeric() || "-_., ".contains(*c);
+    name.chars().filter(token).take(32).collect()
 }
 
 #[cfg(test)]

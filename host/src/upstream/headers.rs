@@ -25,8 +25,15 @@ const HOP_BY_HOP: [&str; 9] = [
     "upgrade",
 ];
 
-/// What tells a client to go to another address.
-const ELSEWHERE: [&str; 4] = ["location", "content-location", "refresh", "alt-svc"];
+/// What tells a client to go to another address, or a reverse proxy in front of Airlock to send something else.
+const ELSEWHERE: [&str; 6] = [
+    "location",
+    "content-location",
+    "refresh",
+    "alt-svc",
+    "x-accel-redirect",
+    "x-sendfile",
+];
 
 /// What describes the bytes of a request's body, which is written anew.
 const OF_THE_BODY: [&str; 4] = ["content-md5", "digest", "content-digest", "repr-digest"];
@@ -268,6 +275,8 @@ mod tests {
             ("alt-svc", "h2=\"elsewhere.example\""),
             ("content-location", "/elsewhere"),
             ("refresh", "0; url=/elsewhere"),
+            ("x-accel-redirect", "/internal"),
+            ("x-sendfile", "/etc/passwd"),
             ("etag", "\"1\""),
             ("digest", "sha-256=x"),
             ("content-digest", "sha-256=:x:"),

@@ -66,6 +66,36 @@ async fn decided(world: &World, request: &Value, verdict: Verdict) -> (Reply, Ap
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_held_stream_whose_upstream_answers_with_a_body_is_a_stream() {
+    let body = json!({"id": "x", "object": "chat.completion", "created": 1, "model": "m",
+        "choices": [{"index": 0, "message": {"role": "assistant", "content": "all is well"}, "finish_reason": "stop"}]});
+    let upstream = Scripted::start(vec![Answer::json(body)]).await;
+    let config = format!("[gateway]\nkeep_alive_ms = 5\n{}", upstream.table("x"));
+    let guard = on("request", &[hold(json!("request"), 60_000, "block")]);
+    let world = configured(&config, vec![Policy::new("guard", guard)]).await;
+    let request =
+        streamed(json!({"model": "m", "messages": [{"role": "user", "content": "hello"}]}));
+    // The client is told that the answer has begun, before there is one.
+    let response = world.open(&[("x-airlock-session-id", "s")], &request).await;
+    let approval = arrived(&world).await;
+    decide(&world, approval.id, Verdict::Approved, "ada", "").await;
+    let reply = collect(response).await;
+    assert!(
+        reply.text().starts_with(": held by airlock"),
+        "{}",
+        reply.text()
+    );
+    assert_eq!(
+        reply.said().at("0/content"),
+        "all is well",
+        "{}",
+        reply.text()
+    );
+    assert!(reply.is_done(), "{}", reply.text());
+    assert_eq!(world.statuses("s"), [Status::Complete]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_approved_call_goes_out_as_it_is() {
     for (context, request) in both(calling()) {
         let guard = on(

@@ -286,3 +286,89 @@ async fn files_that_cannot_be_used_are_told_with_their_key() {
         );
     }
 }
+
+struct Running(std::process::Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The program itself: what it takes from its environment cannot be given to this process.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_environment_names_proxies_and_authorities() {
+    let (authority, upstream) = (Authority::new(), Scripted::start(vec![answer()]).await);
+    let port = secured(&upstream, &authority, false).await;
+    let (address, seen) = proxy(port).await;
+    let free = || {
+        std::net::TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+    };
+    let (gateway, admin) = (free(), free());
+    let route = |name: &str| format!("[[route]]\nmodel = \"{name}\"\nupstream = \"{name}\"\n");
+    let text = format!(
+        "[gateway]\nlisten = \"{gateway}\"\n[admin]\nlisten = \"{admin}\"\n[data]\ndir = \"data\"\n\
+         [upstream.far]\nbase_url = \"https://{HOST}/v1\"\n\
+         [upstream.plain]\nbase_url = \"http://{HOST}/v1\"\n\
+         [upstream.near]\nbase_url = \"https://near.localhost:{port}/v1\"\nretries = 0\n{}{}{}",
+        route("far"),
+        route("plain"),
+        route("near")
+    );
+    let config = authority.file("airlock.toml", &text);
+    let with_credential = address.replace("http://", "http://me:pw@");
+    let child = std::process::Command::new(env!("CARGO_BIN_EXE_airlock"))
+        .args(["serve", "--config"])
+        .arg(config)
+        .env_clear()
+        .env("HOME", authority.dir.path())
+        .env("SSL_CERT_FILE", authority.ca())
+        .env("HTTPS_PROXY", &with_credential)
+        .env("HTTP_PROXY", &with_credential)
+        .env("NO_PROXY", "elsewhere.example")
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let _running = Running(child);
+    let client = hyper_util::client::legacy::Client::builder(TokioExecutor::new()).build_http();
+    let ask = async |model: &str| {
+        let body = json!({"model": model, "messages": [{"role": "user", "content": "hello"}]});
+        let request = http::Request::post(format!("http://{gateway}/v1/chat/completions"))
+            .body(http_body_util::Full::<bytes::Bytes>::from(body.to_string()))
+            .unwrap();
+        let response = client.request(request).await.ok()?;
+        let body = http_body_util::BodyExt::collect(response.into_body())
+            .await
+            .ok()?;
+        Some(String::from_utf8(body.to_bytes().to_vec()).unwrap())
+    };
+    eventually("airlock answers", async || {
+        ask("far").await.is_some_and(|said| said.contains("fine"))
+    })
+    .await;
+    let said = ask("plain").await.unwrap();
+    assert!(said.contains("fine"), "{said}");
+    let before = seen.lock().unwrap().clone();
+    for head in &before {
+        // "me:pw"
+        assert!(
+            head.to_ascii_lowercase()
+                .contains("proxy-authorization: basic bwu6chc="),
+            "{head}"
+        );
+    }
+    // What is on this machine is not asked of a proxy.
+    ask("near").await.unwrap();
+    assert_eq!(*seen.lock().unwrap(), before);
+    assert!(
+        upstream
+            .asked()
+            .iter()
+            .all(|asked| !asked.headers.contains_key("proxy-authorization"))
+    );
+}

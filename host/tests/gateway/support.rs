@@ -346,7 +346,7 @@ impl World {
 }
 
 /// An answer to its end.
-async fn collect(response: http::Response<hyper::body::Incoming>) -> Reply {
+pub async fn collect(response: http::Response<hyper::body::Incoming>) -> Reply {
     let (head, mut body) = response.into_parts();
     let (mut bytes, mut cut) = (Vec::new(), false);
     while let Some(frame) = tokio::time::timeout(PATIENCE, body.frame())

@@ -343,6 +343,26 @@ async fn a_redirect_never_reaches_the_client() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_status_that_is_none_is_an_error_of_the_upstream() {
+    let (upstream, open, guarded) = worlds().await;
+    for status in [600, 999] {
+        let answer = Answer::new(status, "application/json", body("all is well").to_string());
+        for world in [&open, &guarded] {
+            upstream.say(vec![answer.clone()]);
+            for reply in [
+                world.call("one", &ask(true)).await,
+                world.get("/models", &[]).await,
+            ] {
+                assert_eq!(
+                    (reply.status, &*reply.error_code()),
+                    (502, "airlock_upstream")
+                );
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_a_stream_is_read_as_one_whatever_its_type() {
     let (upstream, open, guarded) = worlds().await;
     for kind in [

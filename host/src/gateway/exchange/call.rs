@@ -278,7 +278,8 @@ impl Call {
 
     /// The body for a target; where it is not known whether the upstream takes it, also one without a question for usage.
     fn draft(&self, target: &Target, room: Option<u64>) -> Result<Draft, EditError> {
-        let usage = match self.exchange.view.streamed {
+        let view = &self.exchange.view;
+        let usage = match view.streamed && !view.include_usage {
             true => self.settings.upstreams.stream_usage(&target.upstream),
             false => StreamUsage::Leave,
         };

@@ -75,7 +75,10 @@ fn decode(codings: &[&str], body: &[u8], chunk: usize) -> Result<Vec<u8>, Coding
     let mut decoder = Decoder::of(&headers(codings))?.expect("a coding");
     let mut out = Vec::new();
     for chunk in body.chunks(chunk) {
-        decoder.push(chunk, &mut out)?;
+        decoder.push(Bytes::copy_from_slice(chunk));
+        while let Some(piece) = decoder.next()? {
+            out.push(piece);
+        }
     }
     decoder.finish()?;
     Ok(out.concat())
@@ -135,9 +138,12 @@ fn a_stream_is_readable_as_far_as_it_has_come() {
         }),
     ] {
         let mut decoder = Decoder::of(&headers(&[coding])).unwrap().unwrap();
-        let mut out = Vec::new();
-        decoder.push(&flushed, &mut out).unwrap();
-        assert_eq!(out.concat(), b"data: a\n\n", "{coding}");
+        decoder.push(flushed.into());
+        assert_eq!(
+            decoder.next().unwrap().unwrap(),
+            b"data: a\n\n".as_slice(),
+            "{coding}"
+        );
     }
 }
 
@@ -200,11 +206,33 @@ fn a_bomb_ends_the_body_before_it_fills_memory() {
 }
 
 #[test]
+fn what_arrives_at_once_is_undone_one_piece_at_a_time() {
+    // Each piece expands a thousandfold and is within the bound: together they would not be.
+    let body = gzip(&vec![0; 256 * 1024 * 1024]);
+    assert!(body.len() > 50 * PIECE, "{}", body.len());
+    let mut decoder = Decoder::of(&headers(&["gzip"])).unwrap().unwrap();
+    decoder.push(body.into());
+    for _ in 0..3 {
+        let before = decoder.coded.len();
+        let piece = decoder.next().unwrap().unwrap();
+        assert!(piece.len() <= MAX_PIECE);
+        assert!(before - decoder.coded.len() <= 2 * PIECE);
+    }
+}
+
+#[test]
 fn a_whole_body_has_a_bound_of_its_own() {
     let body = gzip(&vec![b'x'; 100_000]);
+    let body = Bytes::from(body);
     let decoder = || Decoder::of(&headers(&["gzip"])).unwrap().unwrap();
-    assert_eq!(undo(decoder(), &body, 100_000).unwrap().len(), 100_000);
-    assert_eq!(undo(decoder(), &body, 99_999), Err(CodingError::TooLong));
+    assert_eq!(
+        undo(decoder(), body.clone(), 100_000).unwrap().len(),
+        100_000
+    );
+    assert_eq!(
+        undo(decoder(), body.clone(), 99_999),
+        Err(CodingError::TooLong)
+    );
 }
 
 proptest! {
