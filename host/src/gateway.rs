@@ -9,6 +9,7 @@ pub mod framing;
 pub mod guard;
 pub mod identity;
 mod intake;
+mod metering;
 mod models;
 mod multipart;
 mod named;

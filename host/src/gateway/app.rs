@@ -4,8 +4,6 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
-use super::passages::SessionRecorder;
-use super::passthrough::Recorder;
 use crate::ask::{Asks, Means};
 use crate::config::Config;
 use crate::observe::health::Health;
@@ -40,8 +38,6 @@ pub struct App {
     pub alerts: Alerts,
     /// Takes policies' questions.
     pub asks: Arc<Asks>,
-    /// Keeps what passes without being decoded.
-    pub recorder: Arc<dyn Recorder>,
 }
 
 /// One configuration, ready for use. Replaced as a whole.
@@ -117,9 +113,6 @@ impl App {
             asks: Asks::new(Arc::clone(&people), settings.means()),
             settings: ArcSwap::from_pointee(settings),
             policies,
-            recorder: Arc::new(SessionRecorder {
-                sessions: sessions.clone(),
-            }),
             sessions,
             people,
             plans: Plans::default(),

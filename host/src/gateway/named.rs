@@ -100,7 +100,7 @@ fn renamed(body: &Bytes, model: &str) -> Bytes {
 }
 
 /// The path as the upstream has it: its base URL ends with `/v1`.
-fn under_v1(uri: &Uri) -> String {
+pub(super) fn under_v1(uri: &Uri) -> String {
     let path = uri
         .path_and_query()
         .map_or("/", http::uri::PathAndQuery::as_str);

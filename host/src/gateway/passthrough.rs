@@ -1,10 +1,10 @@
 //! Calls that Airlock passes on without decoding them: embeddings, the list of models, and what the operator lists.
 //!
-//! Guarantees: each one is recorded; while an enforcing policy applies, a path that is neither known nor listed is
+//! Guarantees: each one is recorded, and draws on the budget of its session ([`metering`]); while an enforcing policy applies, a path that is neither known nor listed is
 //! refused by name, and one that is listed is recorded as unjudged.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use axum::body::Body;
 use axum::extract::State;
@@ -14,40 +14,15 @@ use http::{HeaderMap, Method, Request, Response, StatusCode};
 
 use super::admission::{self, Permit};
 use super::app::{App, Settings};
-use super::identity::{Caller, identify, unauthorized};
-use super::named::Named;
-use super::{intake, models, reply};
+use super::identity::{identify, unauthorized};
+use super::metering::{self, Estimate, Meter, Spends};
+use super::named::{Named, under_v1};
+use super::passages::{self, Passage};
+use super::{declared, intake, models, reply};
 use crate::config::GatewayConfig;
-use crate::upstream::{Attempt, Outgoing, Target, UpstreamError, headers};
-
-/// One call that passed.
-#[derive(Debug)]
-pub struct Passage<'a> {
-    /// Method and path, without the query, which may hold content.
-    pub path: &'a str,
-    /// Who called.
-    pub caller: &'a Caller,
-    /// The client's headers, by which the session is found. Never recorded.
-    pub headers: &'a HeaderMap,
-    /// Model that it names, if it does.
-    pub model: Option<&'a str>,
-    /// Name of the upstream that answered or was asked last.
-    pub upstream: &'a str,
-    /// Status that the client got.
-    pub status: u16,
-    /// Until the headers of the answer.
-    pub elapsed: Duration,
-    /// Attempts that failed on the way.
-    pub failures: &'a [Attempt],
-    /// Why nobody judged it, if enforcing policies apply or would have applied.
-    pub unjudged: Option<&'a str>,
-}
-
-/// Keeps the record of what passes.
-pub trait Recorder: Send + Sync {
-    /// A call passed. Must not block.
-    fn passage(&self, passage: &Passage<'_>);
-}
+use crate::session::ledger::Limits;
+use crate::session::state::Found;
+use crate::upstream::{self, Outgoing, Target, UpstreamError, headers};
 
 /// What becomes of a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,21 +56,25 @@ pub(super) fn rule(
     if known {
         return Ruling::Pass;
     }
-    let listed = config
-        .pass_paths
-        .iter()
-        .any(|listed| match listed.strip_suffix('*') {
-            Some(prefix) => path.starts_with(prefix),
-            None => path == listed,
-        });
     match enforcing {
-        _ if listed => Ruling::Unjudged("the operator lists this path in `pass_paths`".to_owned()),
+        _ if is_listed(config, path) => {
+            Ruling::Unjudged("the operator lists this path in `pass_paths`".to_owned())
+        }
         None => Ruling::Unjudged("no enforcing policy applies".to_owned()),
         Some(policy) => Ruling::Refuse(format!(
             "Airlock cannot decode {method} {path}, and the policy {policy} must see everything: use \
              /v1/chat/completions, or let the operator add \"{path}\" to `pass_paths` in [gateway]"
         )),
     }
+}
+
+/// Whether the operator lets the path pass by name.
+fn is_listed(config: &GatewayConfig, path: &str) -> bool {
+    let mut listed = config.pass_paths.iter();
+    listed.any(|listed| match listed.strip_suffix('*') {
+        Some(prefix) => path.starts_with(prefix),
+        None => path == listed,
+    })
 }
 
 /// Whether a path means the same to Airlock and to any server behind it. One that an upstream would normalise
@@ -140,40 +119,162 @@ pub async fn handle(State(app): State<Arc<App>>, request: Request<Body>) -> Resp
         Ok(body) => body,
         Err(refused) => return *refused,
     };
-    // Four bytes a token; what an answer costs is not known here.
-    let tokens = body.len() as u64 / 4;
-    match admission::admit(&settings, &caller, tokens).await {
-        Ok(permit) => {
-            let call = PassedCall {
-                head: &head,
-                caller: &caller,
-                tokens,
-                unjudged: unjudged.as_deref(),
-            };
-            pass(&app, &settings, call, body, permit).await
+    let path = head.uri.path();
+    let spends = metering::spends(&head.method, path, &body);
+    let estimate = match spends {
+        Spends::Nothing => Estimate::default(),
+        Spends::Now | Spends::Later => Estimate::of(path, &head.headers, &body),
+    };
+    let permit = match admission::admit(&settings, &caller, estimate.input).await {
+        Ok(permit) => permit,
+        Err(full) => return admission::refused(&full),
+    };
+    let passage = Passage {
+        path: format!("{} {path}", head.method),
+        model: Named::of(&head, &body)
+            .model()
+            .unwrap_or_default()
+            .to_owned(),
+        unjudged,
+        ..Passage::default()
+    };
+    let found = passages::session_of(&caller, &head.headers);
+    if spends == Spends::Nothing {
+        return free(&app, &settings, &head, body, permit, passage, found).await;
+    }
+    let session = match app.sessions.get(found).await {
+        Ok(session) => session,
+        Err(error) => {
+            return reply::error(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "api_error",
+                "airlock_store",
+                &error.to_string(),
+            );
         }
-        Err(full) => admission::refused(&full),
+    };
+    match declared::read(&head.headers) {
+        Ok(declared) => session.ledger.allocate(Limits {
+            tokens: declared.max_tokens,
+            cost: None,
+        }),
+        Err(malformed) => {
+            return reply::error(
+                StatusCode::BAD_REQUEST,
+                "invalid_request_error",
+                "airlock_declared",
+                &malformed.to_string(),
+            );
+        }
+    }
+    let limited = !session.ledger.limits().is_unlimited();
+    if spends == Spends::Later && limited && !is_listed(&settings.config.gateway, path) {
+        return metering::uncounted(&passage.path);
+    }
+    let model = passage.model.clone();
+    let settings_of_call = Arc::clone(&settings);
+    let meter = Meter::open(session, settings_of_call, &model, estimate, permit, passage).await;
+    match meter {
+        Ok(meter) => spending(&settings, &head, body, meter, estimate.input).await,
+        Err(error) => metering::refused(&error),
     }
 }
 
-/// A call that may pass.
-struct PassedCall<'a> {
-    head: &'a http::request::Parts,
-    caller: &'a Caller,
-    tokens: u64,
-    unjudged: Option<&'a str>,
-}
-
-async fn pass(
+/// A call that costs nothing.
+async fn free(
     app: &App,
     settings: &Settings,
-    call: PassedCall<'_>,
+    head: &http::request::Parts,
     body: Bytes,
-    permit: Permit,
+    mut permit: Permit,
+    mut passage: Passage,
+    found: Found,
 ) -> Response<Body> {
-    let head = call.head;
+    let lists = head.method == Method::GET && head.uri.path() == "/v1/models";
+    let response = if lists && !settings.routes.upstreams().is_empty() {
+        list(settings, head, &mut passage).await
+    } else {
+        match pass(settings, head, body, 0, &mut passage).await {
+            Ok(answer) => {
+                permit.settle(0);
+                // The call is under way until its last byte: the stream keeps the permit.
+                let body = answer.body.inspect(move |_| _ = &permit);
+                response(answer.status, &answer.headers, Body::from_stream(body))
+            }
+            Err(refused) => refused,
+        }
+    };
+    passage.status = response.status().as_u16();
+    passages::record_later(Arc::clone(&app.sessions), found, passage);
+    response
+}
+
+/// The models of every upstream.
+async fn list(
+    settings: &Settings,
+    head: &http::request::Parts,
+    passage: &mut Passage,
+) -> Response<Body> {
     let begun = Instant::now();
-    let path = format!("{} {}", head.method, head.uri.path());
+    let request = Outgoing {
+        method: head.method.clone(),
+        path: under_v1(&head.uri),
+        headers: head.headers.clone(),
+        tokens: 0,
+    };
+    let listed = models::list(settings, &request).await;
+    passage.elapsed = begun.elapsed();
+    passage.upstream = listed.upstreams;
+    passage.failures = listed.failures;
+    listed.response
+}
+
+/// A call that its session pays for.
+async fn spending(
+    settings: &Settings,
+    head: &http::request::Parts,
+    body: Bytes,
+    mut meter: Meter,
+    tokens: u64,
+) -> Response<Body> {
+    match pass(settings, head, body, tokens, meter.passage()).await {
+        Ok(answer) => {
+            meter.passage().status = answer.status.as_u16();
+            let body = if answer.status.is_success() {
+                let counted = meter.relay(answer.body, &answer.headers, answer.charge);
+                Body::from_stream(counted)
+            } else {
+                // Kept until the last byte, and then released.
+                Body::from_stream(answer.body.inspect(move |_| _ = &meter))
+            };
+            response(answer.status, &answer.headers, body)
+        }
+        Err(refused) => {
+            meter.passage().status = refused.status().as_u16();
+            refused
+        }
+    }
+}
+
+fn response(status: StatusCode, upstream: &HeaderMap, body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    *response.headers_mut() = headers::of_passage(upstream);
+    response
+}
+
+/// Sends a call on, and notes in `passage` how it went.
+///
+/// # Errors
+/// The answer when there is none.
+async fn pass(
+    settings: &Settings,
+    head: &http::request::Parts,
+    body: Bytes,
+    tokens: u64,
+    passage: &mut Passage,
+) -> Result<upstream::Response, Response<Body>> {
+    let begun = Instant::now();
     let named = Named::of(head, &body);
     let model = named.model();
     let targets = match model {
@@ -185,64 +286,38 @@ async fn pass(
             "no route serves the model {}: add a [[route]]",
             model.unwrap_or_default()
         );
-        return reply::error(
+        return Err(reply::error(
             StatusCode::NOT_FOUND,
             "invalid_request_error",
             "model_not_found",
             &message,
-        );
+        ));
     };
     let request = Outgoing {
         method: head.method.clone(),
         path: named.path(&head.uri, first),
         headers: head.headers.clone(),
-        tokens: call.tokens,
+        tokens,
     };
-    if head.method == Method::GET
-        && head.uri.path() == "/v1/models"
-        && !settings.routes.upstreams().is_empty()
-    {
-        let listed = models::list(settings, &request).await;
-        app.recorder.passage(&Passage {
-            path: &path,
-            caller: call.caller,
-            headers: &head.headers,
-            model: None,
-            upstream: &listed.upstreams,
-            status: listed.response.status().as_u16(),
-            elapsed: begun.elapsed(),
-            failures: &listed.failures,
-            unjudged: call.unjudged,
-        });
-        return listed.response;
-    }
-    let mut failures = Vec::new();
     let result = settings
         .upstreams
         .send(
             &targets,
             &request,
             &|target| named.body(&body, target).into(),
-            &mut |attempt| {
-                failures.push(attempt);
-            },
+            &mut |attempt| passage.failures.push(attempt),
         )
         .await;
-    let (response, upstream) = match result {
+    passage.elapsed = begun.elapsed();
+    match result {
         Ok(answer) => {
-            // The call is under way until its last byte: the stream keeps the permit.
-            let body = answer.body.inspect(move |_| _ = &permit);
-            let mut response = Response::new(Body::from_stream(body));
-            *response.status_mut() = answer.status;
-            *response.headers_mut() = headers::of_passage(&answer.headers);
-            (response, answer.target.upstream.to_string())
+            passage.upstream = answer.target.upstream.to_string();
+            Ok(answer)
         }
         Err(error) => {
-            let upstream = failures
-                .last()
-                .map(|f: &Attempt| f.target.upstream.to_string())
-                .unwrap_or_default();
-            let response = match &error {
+            let last = passage.failures.last();
+            passage.upstream = last.map_or_else(String::new, |f| f.target.upstream.to_string());
+            Err(match &error {
                 UpstreamError::Full(full) => admission::refused(full),
                 error => reply::error(
                     error.status(),
@@ -250,22 +325,9 @@ async fn pass(
                     "airlock_upstream",
                     &error.to_string(),
                 ),
-            };
-            (response, upstream)
+            })
         }
-    };
-    app.recorder.passage(&Passage {
-        path: &path,
-        caller: call.caller,
-        headers: &head.headers,
-        model,
-        upstream: &upstream,
-        status: response.status().as_u16(),
-        elapsed: begun.elapsed(),
-        failures: &failures,
-        unjudged: call.unjudged,
-    });
-    response
+    }
 }
 
 /// Where calls go that name no model.

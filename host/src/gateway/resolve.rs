@@ -78,9 +78,18 @@ pub fn find_by_headers(caller: &Caller, headers: &HeaderMap) -> Option<Found> {
     })
 }
 
-/// Where calls of a principal are recorded that belong to no session.
+/// Where calls of a principal are recorded that belong to no session: one for each day, by its number since 1970, so that
+/// neither its timeline nor what it has spent grows for ever.
 pub fn without_session(caller: &Caller, headers: &HeaderMap) -> Found {
-    found(caller, headers, "none", "passages".to_owned(), "derived")
+    const DAY_US: u64 = 24 * 3600 * 1_000_000;
+    let day = crate::session::timeline::now() / DAY_US;
+    found(
+        caller,
+        headers,
+        "none",
+        format!("passages-{day}"),
+        "derived",
+    )
 }
 
 fn found(

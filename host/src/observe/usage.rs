@@ -16,6 +16,29 @@ use serde_json::{Map, Value};
 
 use crate::session::event::Usage;
 
+/// The usage in an answer of any API, wherever that states it.
+pub fn find(answer: &Value) -> Option<Usage> {
+    let at = |path: &str| answer.pointer(path).and_then(read);
+    let choices = answer.get("choices").and_then(Value::as_array);
+    let in_choices = choices
+        .into_iter()
+        .flatten()
+        .filter_map(|choice| read(choice.get("usage")?));
+    [
+        "/usage",
+        "/usageMetadata",
+        "/response/usage",
+        "/response/usageMetadata",
+        "/message/usage",
+        "/x_groq/usage",
+        "/usage/tokens",
+    ]
+    .into_iter()
+    .filter_map(at)
+    .chain(in_choices)
+    .reduce(Usage::with)
+}
+
 /// Reads a usage object: `None` if it states no token.
 pub fn read(value: &Value) -> Option<Usage> {
     let fields = value.as_object()?;
@@ -25,9 +48,19 @@ pub fn read(value: &Value) -> Option<Usage> {
         let mut parts = parts.iter().filter_map(within);
         parts.find_map(|part| names.iter().find_map(|name| self::number(part, name)))
     };
-    let input = number(&["prompt_tokens", "input_tokens"]);
-    let output = number(&["completion_tokens", "output_tokens"]);
-    let total = number(&["total_tokens"]);
+    let input = number(&[
+        "prompt_tokens",
+        "input_tokens",
+        "inputTokens",
+        "promptTokenCount",
+    ]);
+    let output = number(&[
+        "completion_tokens",
+        "output_tokens",
+        "outputTokens",
+        "candidatesTokenCount",
+    ]);
+    let total = number(&["total_tokens", "totalTokens", "totalTokenCount"]);
     if input.or(output).or(total).is_none() {
         return None;
     }
@@ -35,7 +68,7 @@ pub fn read(value: &Value) -> Option<Usage> {
         &["completion_tokens_details", "output_tokens_details"],
         &["reasoning_tokens", "thinking_tokens"],
     )
-    .or_else(|| number(&["reasoning_tokens"]))
+    .or_else(|| number(&["reasoning_tokens", "thoughtsTokenCount"]))
     .unwrap_or_default();
     // Beside the prompt in Anthropic's own count, inside it in everybody else's.
     let read = number(&["cache_read_input_tokens"]);
@@ -45,7 +78,13 @@ pub fn read(value: &Value) -> Option<Usage> {
         &["prompt_tokens_details", "input_tokens_details"],
         &["cached_tokens"],
     )
-    .or_else(|| number(&["prompt_cache_hit_tokens", "cached_tokens"]))
+    .or_else(|| {
+        number(&[
+            "prompt_cache_hit_tokens",
+            "cached_tokens",
+            "cachedContentTokenCount",
+        ])
+    })
     .max(read)
     .unwrap_or_default();
     let hit_and_miss =

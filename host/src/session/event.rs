@@ -496,6 +496,12 @@ pub enum Body {
         status: u16,
         /// Until the headers of the answer.
         elapsed_us: u64,
+        /// Tokens that the session's ledger was charged, estimated unless they are exact; absent if it spent none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        usage: Option<Usage>,
+        /// Microdollars; absent without a price.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cost: Option<u64>,
     },
     /// Bytes passed that no policy judged, because the operator listed the path.
     Unjudged {

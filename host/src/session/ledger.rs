@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-use super::event::Usage;
+use super::event::{Body, Usage};
 use super::key::SessionId;
 use crate::store::{SavedSession, Store};
 use account::{Account, Open};
@@ -49,11 +49,32 @@ pub struct Settlement {
     pub over: Spend,
 }
 
+impl Settlement {
+    /// What the timeline is told of tokens that were not foreseen; nothing if there were none.
+    pub fn overshoot(&self) -> Option<Body> {
+        (self.hidden > 0 || self.over != Spend::default()).then(|| Body::Annotation {
+            policy: "ledger".to_owned(),
+            name: "overshoot".to_owned(),
+            value: format!(
+                "{} tokens were billed that were not seen; the session is {} tokens and {} microdollars beyond its limits",
+                self.hidden, self.over.tokens, self.over.cost
+            ),
+        })
+    }
+}
+
 /// Number of the account of a policy's question. Exchanges have numbers below; a question lasts minutes, in which the rest of
 /// its ticket does not repeat.
 pub fn account_of_question(ticket: u64) -> u32 {
     const QUESTIONS: u32 = 1 << 31;
     QUESTIONS | (ticket % u64::from(QUESTIONS)) as u32
+}
+
+/// Number of the account of a call that passes without being decoded, by its number in the process: between the exchanges
+/// and the questions.
+pub fn account_of_passage(number: u32) -> u32 {
+    const PASSAGES: u32 = 1 << 30;
+    PASSAGES | (number % PASSAGES)
 }
 
 /// Why nothing could be taken.
@@ -74,6 +95,9 @@ pub enum LedgerError {
         /// The limits.
         limits: Limits,
     },
+    /// The limit was reached in the middle of an answer.
+    #[error("the session's budget is used up")]
+    Ended,
     /// The lease could not be made durable. Counts as "no": what is not durable is not used.
     #[error("the session has a budget, and its ledger cannot be written: {0}")]
     NotDurable(String),

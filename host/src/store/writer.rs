@@ -331,8 +331,13 @@ impl Totals {
                 counters.output_tokens += u64::from(usage.output);
                 counters.cost += cost.unwrap_or_default();
             }
-            // What policies' questions cost is the session's too.
+            // What policies' questions and undecoded calls cost is the session's too.
             Body::Answer {
+                usage: Some(usage),
+                cost,
+                ..
+            }
+            | Body::Passage {
                 usage: Some(usage),
                 cost,
                 ..

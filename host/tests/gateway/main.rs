@@ -13,6 +13,7 @@ mod failure;
 mod hibernation;
 mod holds;
 mod keys;
+mod metering;
 mod network;
 mod outgoing;
 mod overlay;

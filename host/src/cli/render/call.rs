@@ -86,6 +86,8 @@ impl EventRenderer {
                 upstream,
                 status,
                 elapsed_us,
+                usage,
+                cost: _,
             } => {
                 let paint = if *status >= 400 {
                     Paint::RED
@@ -102,9 +104,10 @@ impl EventRenderer {
                     one_line(path),
                     style.paint(paint, &status.to_string()),
                     dim(&format!(
-                        "{model}→ {}  {}",
+                        "{model}→ {}  {}{}",
                         one_line(upstream),
-                        duration(*elapsed_us)
+                        duration(*elapsed_us),
+                        usage.map_or_else(String::new, |usage| format!("  {}", tokens(&usage)))
                     ))
                 );
                 self.line(&gutter("→", "passage", Paint::DIM), &text, out);

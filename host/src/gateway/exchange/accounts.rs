@@ -6,7 +6,7 @@ use super::conduct::Exchange;
 use crate::act::slots::Phase;
 use crate::observe::vitals::id;
 use crate::session::event::{Body, Status, Usage};
-use crate::session::ledger::{Settlement, Spend};
+use crate::session::ledger::Settlement;
 use crate::session::timeline::now;
 
 impl Exchange {
@@ -49,20 +49,10 @@ impl Exchange {
                 elapsed_us: elapsed,
             },
         );
-        let limited = !ledger.limits().is_unlimited();
-        if limited && (settled.hidden > 0 || settled.over != Spend::default()) {
-            self.session.timeline.append(
-                self.number,
-                Body::Annotation {
-                    policy: "ledger".to_owned(),
-                    name: "overshoot".to_owned(),
-                    value: format!(
-                        "{} tokens were billed that were not seen; the session is {} tokens and {} microdollars \
-                         beyond its limits",
-                        settled.hidden, settled.over.tokens, settled.over.cost
-                    ),
-                },
-            );
+        if !ledger.limits().is_unlimited()
+            && let Some(told) = settled.overshoot()
+        {
+            self.session.timeline.append(self.number, told);
         }
         self.session.mailbox.unclaim(&self.bell);
         self.keep_fired();
