@@ -13,6 +13,7 @@ pub mod ledger;
 pub mod mailbox;
 pub mod overlay;
 mod quota;
+pub mod recognition;
 pub mod sessions;
 pub mod state;
 pub mod timeline;

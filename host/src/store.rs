@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::session::event::{Event, Micros};
 use crate::session::key::{SessionId, SessionKey};
+use crate::session::recognition::Kept;
 
 pub mod capture;
 pub mod notes;
@@ -41,6 +42,17 @@ pub trait Store: Send + Sync + 'static {
 
     /// Saves a policy's seat. The newest of a (session, policy) wins. Queues.
     fn save_seat(&self, session: SessionId, seat: Seat);
+
+    /// Keeps a mark by which a session's conversation is recognised; the newest of a (mark, session) wins. Queues.
+    fn keep_mark(&self, _session: SessionId, _mark: Kept) {}
+
+    /// Marks that were kept since then, the newest `limit` of them, oldest first. Blocking.
+    ///
+    /// # Errors
+    /// The database's.
+    fn marks(&self, _since: Micros, _limit: usize) -> Result<Vec<Kept>, StoreError> {
+        Ok(Vec::new())
+    }
 
     /// Saves a ledger and calls `done` once the row survives a power cut, or with the error. `done` runs on the writer's thread
     /// and must be short. The newest row wins, so rows of one session must be handed over in order.

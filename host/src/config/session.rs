@@ -15,8 +15,21 @@ pub struct SessionConfig {
     /// Seconds without an exchange after which a session's policies hibernate: their instances are given back, and the
     /// next call makes them again from what they saved.
     pub hibernate_seconds: u32,
+    /// What names a session though it only correlates calls, since every client here means one conversation by it.
+    pub correlate: Vec<Correlator>,
     /// Minutes without an exchange after which the session itself leaves memory: its next request reads it from the disk.
     pub idle_minutes: u32,
+}
+
+/// What correlates calls, and may name a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Correlator {
+    /// The field `prompt_cache_key` of the body.
+    #[serde(rename = "prompt_cache_key")]
+    PromptCacheKey,
+    /// The trace id of the header `traceparent`.
+    Traceparent,
 }
 
 impl Default for SessionConfig {
@@ -25,6 +38,7 @@ impl Default for SessionConfig {
             max_tokens: 0,
             max_cost_usd: 0.0,
             hibernate_seconds: 60,
+            correlate: Vec::new(),
             idle_minutes: 5,
         }
     }

@@ -20,6 +20,7 @@ mod park;
 mod prepare;
 mod receive;
 mod relay;
+mod remember;
 mod round;
 mod rule;
 mod shape;
@@ -108,7 +109,13 @@ pub async fn handle(State(app): State<Arc<App>>, request: Request<Body>) -> Resp
         Ok(permit) => permit,
         Err(refused) => return *refused,
     };
-    let mut found = resolve::find(&arrival.caller, &head.headers, &view, &app.sessions);
+    let mut found = resolve::find(
+        &arrival.caller,
+        &head.headers,
+        &view,
+        &app.sessions,
+        &settings.config.session.correlate,
+    );
     found.extra = arrival.declared.facts();
     let session = match app.sessions.get(found).await {
         Ok(session) => session,

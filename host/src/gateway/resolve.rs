@@ -6,11 +6,13 @@
 use http::HeaderMap;
 use sha2::{Digest as _, Sha256};
 
-use super::dialect::RequestView;
+use super::dialect::{MessageView, RequestView};
 use super::identity::Caller;
+use crate::config::session::Correlator;
 use crate::session::conversation::Digest;
 use crate::session::event::Role;
 use crate::session::key::SessionKey;
+use crate::session::recognition::{Evidence, Line, mark};
 use crate::session::sessions::Sessions;
 use crate::session::state::Found;
 
@@ -28,35 +30,49 @@ const HEADERS: [&str; 10] = [
     "x-conversation-id",
 ];
 
+/// Field of the body by which providers find a cached prompt.
+const CACHE_KEY: &str = "prompt_cache_key";
+
 /// Names that only a known client may use bare.
 const CODEX_HEADERS: [&str; 4] = ["session-id", "session_id", "thread-id", "conversation_id"];
 
 /// Finds the session that a request belongs to. Never fails: a request that says nothing begins a new one.
+///
+/// What names a session counts first, then the conversation itself. A cache key or a trace is often one for a whole
+/// application, or another for each turn: it names a session only for clients that are known to mean a conversation by it
+/// and where the operator says so (`correlate`); else it only decides between conversations that fit equally.
 pub fn find(
     caller: &Caller,
     headers: &HeaderMap,
     view: &RequestView,
     sessions: &Sessions,
+    correlate: &[Correlator],
 ) -> Found {
     let found = |headers, name, value, confidence| found(caller, headers, name, value, confidence);
     if let Some(found) = find_by_headers(caller, headers) {
         return found;
     }
-    if let Some((name, value)) = view.session_hints.iter().find(|(_, value)| is_id(value)) {
+    let means_it = |name: &str| {
+        name != CACHE_KEY || is_codex(headers) || correlate.contains(&Correlator::PromptCacheKey)
+    };
+    let mut hints = view.session_hints.iter();
+    if let Some((name, value)) = hints.find(|(name, value)| means_it(name) && is_id(value)) {
         return found(headers, name, value.clone(), "explicit");
     }
     if let Some(value) = baggage(headers) {
         return found(headers, "baggage", value, "derived");
     }
-    if let Some(value) = trace(headers) {
+    if correlate.contains(&Correlator::Traceparent)
+        && let Some(value) = trace(headers)
+    {
         return found(headers, "traceparent", value, "derived");
     }
-    let messages: Vec<(Digest, bool)> = view
-        .messages
-        .iter()
-        .map(|m| (m.digest(), m.role == Role::Assistant))
-        .collect();
-    match sessions.recognise(&caller.tenant, &caller.principal, &messages) {
+    let evidence = Evidence {
+        lines: view.messages.iter().map(line).collect(),
+        weak: weak(headers, view),
+        again: client_retries(headers) > 0,
+    };
+    match sessions.recognise(&caller.tenant, &caller.principal, &evidence) {
         Some(key) => Found {
             key,
             confidence: "inferred",
@@ -67,11 +83,36 @@ pub fn find(
     }
 }
 
+fn line(message: &MessageView) -> Line<'_> {
+    let made = message.tool_calls.iter().map(|call| &*call.id);
+    let answered = message.tool_results.iter().map(|result| &*result.id);
+    Line {
+        digest: message.digest(),
+        of_model: message.role == Role::Assistant,
+        text: &message.text,
+        calls: made.chain(answered).filter(|id| !id.is_empty()).collect(),
+    }
+}
+
+/// What only correlates calls: the cache key, else the trace.
+pub fn weak(headers: &HeaderMap, view: &RequestView) -> Option<Digest> {
+    let hints = &view.session_hints;
+    let key = hints.iter().find(|(name, _)| *name == CACHE_KEY);
+    match key {
+        Some((name, value)) => Some(mark(&[name.as_bytes(), value.as_bytes()])),
+        None => trace(headers).map(|value| mark(&[b"traceparent", value.as_bytes()])),
+    }
+}
+
+/// Whether the client is Codex, which means a conversation by names that others use for anything.
+fn is_codex(headers: &HeaderMap) -> bool {
+    header(headers, "user-agent").is_some_and(|agent| agent.to_ascii_lowercase().contains("codex"))
+}
+
 /// The session that the headers name.
 pub fn find_by_headers(caller: &Caller, headers: &HeaderMap) -> Option<Found> {
-    let is_codex = header(headers, "user-agent")
-        .is_some_and(|agent| agent.to_ascii_lowercase().contains("codex"));
-    let bare = CODEX_HEADERS.into_iter().filter(|_| is_codex);
+    let codex = is_codex(headers);
+    let bare = CODEX_HEADERS.into_iter().filter(|_| codex);
     HEADERS.into_iter().chain(bare).find_map(|name| {
         let value = header(headers, name)?;
         Some(found(caller, headers, name, value, "explicit"))

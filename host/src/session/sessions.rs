@@ -1,25 +1,18 @@
 //! All live sessions of the process, and how one is found again.
 //!
-//! A session is named by the client, or recognised by how its conversation begins: the digest of a conversation is
-//! remembered after each turn that the model made, and a request that begins with a remembered one goes on with that
-//! session. Two sessions that said the same so far cannot be told apart, and neither is continued.
+//! A session is named by the client, or recognised by its conversation: see [`recognition`](super::recognition).
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::conversation::{Digest, roll};
-use super::event::{Body, Micros};
+use super::conversation::Digest;
+use super::event::Body;
 use super::key::{SessionId, SessionKey};
 use super::ledger::{Limits, Operator};
+use super::recognition::{Evidence, Given, KEPT_US, Kept, MAX_MARKS, Recognition};
 use super::state::{Found, Session};
 use super::timeline::{Recorder, Timeline, now};
 use crate::store::{SavedSession, StoreError};
-
-/// How long a conversation's beginning is remembered after it was last continued.
-const REMEMBERED_US: u64 = 24 * 3600 * 1_000_000;
-
-/// Beginnings remembered at most; the oldest half goes when there are more. About 10 MB.
-const MAX_REMEMBERED: usize = 65_536;
 
 /// Locks among which sessions are spread while they are read from the store.
 const STRIPES: usize = 64;
@@ -33,8 +26,7 @@ pub struct Sessions {
     /// Whoever reads a session from the store keeps others from doing so until it is done: two who go on from what the
     /// store knows would give two events the same number.
     waking: [tokio::sync::Mutex<()>; STRIPES],
-    /// By whose they are, see [`owner`].
-    beginnings: Mutex<HashMap<(Arc<str>, Digest), Beginning>>,
+    recognition: Mutex<Recognition>,
 }
 
 /// The sessions in memory.
@@ -45,22 +37,21 @@ pub(super) struct Live {
     pub(super) awake: HashSet<SessionId>,
 }
 
-#[derive(Clone)]
-struct Beginning {
-    /// `None` once two sessions have it.
-    key: Option<SessionKey>,
-    at: Micros,
-}
-
 impl Sessions {
-    /// No session yet. `limits` are the operator's, for each of them.
+    /// No session yet. `limits` are the operator's, for each of them. What conversations are recognised by is read from the
+    /// store: at most [`MAX_MARKS`] rows of the last [`KEPT_US`].
     pub fn new(recorder: Recorder, limits: Limits) -> Sessions {
+        let since = now().saturating_sub(KEPT_US);
+        let kept = recorder.store.marks(since, MAX_MARKS).unwrap_or_else(|error| {
+            tracing::error!(%error, "conversations that name no session cannot be recognised from before this start");
+            Vec::new()
+        });
         Sessions {
             recorder,
             operator: Operator::new(limits),
             live: Mutex::default(),
             waking: std::array::from_fn(|_| tokio::sync::Mutex::default()),
-            beginnings: Mutex::default(),
+            recognition: Mutex::new(Recognition::restore(kept)),
         }
     }
 
@@ -131,44 +122,37 @@ impl Sessions {
             .map_err(|error| StoreError::Commit(error.to_string()))?
     }
 
-    /// The session that said the longest known beginning of these messages. `model_turn` says whether a message is a turn
-    /// that the model made: only past one of those does a beginning count.
+    /// The session whose conversation a request goes on with.
     pub fn recognise(
         &self,
         tenant: &str,
         principal: &str,
-        messages: &[(Digest, bool)],
+        evidence: &Evidence<'_>,
     ) -> Option<SessionKey> {
         let owner = owner(tenant, principal);
-        let mut prefix = Digest::default();
-        let mut longest = None;
-        let beginnings = lock(&self.beginnings);
-        for (digest, model_turn) in messages {
-            prefix = roll(prefix, *digest);
-            if *model_turn && let Some(known) = beginnings.get(&(Arc::clone(&owner), prefix)) {
-                longest = Some(known.clone());
-            }
-        }
-        longest?.key
+        let (key, touched) = lock(&self.recognition).find(&owner, evidence, now())?;
+        self.keep(&key, touched);
+        Some((*key).clone())
     }
 
-    /// A model's turn ended a conversation of these messages.
-    pub fn remember(&self, key: &SessionKey, messages: impl Iterator<Item = Digest>) {
-        let prefix = messages.fold(Digest::default(), roll);
-        let at = now();
-        let mut beginnings = lock(&self.beginnings);
-        if beginnings.len() >= MAX_REMEMBERED {
-            forget(&mut beginnings, at);
-        }
-        let known = beginnings
-            .entry((owner(&key.tenant, &key.principal), prefix))
-            .or_insert_with(|| Beginning {
-                key: Some(key.clone()),
-                at,
-            });
-        known.at = at;
-        if known.key.as_ref() != Some(key) {
-            known.key = None;
+    /// An exchange of a session is over: by what its client sent and was given, the next one is recognised.
+    pub fn remember(
+        &self,
+        key: &SessionKey,
+        request: &[Digest],
+        given: &Given,
+        weak: Option<Digest>,
+    ) {
+        let (owner, key) = (owner(&key.tenant, &key.principal), Arc::new(key.clone()));
+        let kept = lock(&self.recognition).remember(&owner, &key, request, given, weak, now());
+        self.keep(&key, kept);
+    }
+
+    /// Queued for the disk: nobody waits.
+    fn keep(&self, key: &SessionKey, kept: Vec<Kept>) {
+        let id = key.id();
+        for kept in kept {
+            self.recorder.store.keep_mark(id, kept);
         }
     }
 
@@ -208,18 +192,8 @@ fn stripe(id: SessionId) -> usize {
 
 /// Tenant and principal in one. A name of a principal may move to another tenant; its conversations do not. No name has
 /// a line break in it.
-fn owner(tenant: &str, principal: &str) -> Arc<str> {
-    format!("{tenant}\n{principal}").into()
-}
-
-fn forget(beginnings: &mut HashMap<(Arc<str>, Digest), Beginning>, at: Micros) {
-    beginnings.retain(|_, known| known.at + REMEMBERED_US > at);
-    if beginnings.len() >= MAX_REMEMBERED {
-        let mut ages: Vec<Micros> = beginnings.values().map(|known| known.at).collect();
-        let (_, median, _) = ages.select_nth_unstable(MAX_REMEMBERED / 2);
-        let median = *median;
-        beginnings.retain(|_, known| known.at > median);
-    }
+fn owner(tenant: &str, principal: &str) -> String {
+    format!("{tenant}\n{principal}")
 }
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -250,11 +250,12 @@ impl Session {
 
     /// The generation under which this session already uses a policy.
     pub fn seated(&self, name: &str) -> Option<Arc<Generation>> {
-        let seats = self.seats.lock().unwrap_or_else(PoisonError::into_inner);
-        let seat = seats
-            .get(name)?
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        // A seat may be in the middle of a call: whoever waits for it must not keep the others' seats from anybody.
+        let seat = {
+            let seats = self.seats.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(seats.get(name)?)
+        };
+        let seat = seat.lock().unwrap_or_else(PoisonError::into_inner);
         Some(Arc::clone(seat.generation()))
     }
 

@@ -10,8 +10,10 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::{ApprovalRow, Done, LedgerRow, Seat, SessionHead};
+use crate::session::conversation::Digest;
 use crate::session::event::{Body, Event, Micros};
 use crate::session::key::SessionId;
+use crate::session::recognition::Meaning;
 
 /// How long the first event of a batch waits for company. The time that a crash can cost.
 pub(super) const GROUP_COMMIT: Duration = Duration::from_millis(50);
@@ -28,6 +30,7 @@ pub(super) struct SessionBatch {
     pub(super) seats: HashMap<String, Seat>,
     pub(super) ledger: Option<LedgerRow>,
     pub(super) approvals: HashMap<String, ApprovalRow>,
+    pub(super) marks: HashMap<Digest, Meaning>,
 }
 
 /// A run of events that were dropped.

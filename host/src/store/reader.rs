@@ -3,6 +3,7 @@
 //! A reader has its own read-only connection. It sees whole batches, never half of one, and never holds the writer up.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
@@ -10,8 +11,9 @@ use super::{
     ApprovalFilter, ApprovalRow, Counters, LedgerRow, SavedSession, Seat, SessionFilter,
     SessionRow, StoreError, schema, writer::int,
 };
-use crate::session::event::{Body, Event};
+use crate::session::event::{Body, Event, Micros};
 use crate::session::key::{InvalidSessionId, SessionId, SessionKey};
+use crate::session::recognition::{Kept, Meaning};
 
 /// A read-only view of a database.
 #[derive(Debug)]
@@ -156,6 +158,42 @@ impl Reader {
                 count: many.len(),
             }),
         }
+    }
+
+    /// Marks of conversations, see [`Store::marks`](super::Store::marks).
+    pub fn marks(&self, since: Micros, limit: usize) -> Result<Vec<Kept>, StoreError> {
+        let mut statement = self.0.prepare_cached(
+            "SELECT mark, at, meaning, tenant, principal, source, value
+             FROM marks JOIN sessions ON n = session WHERE at > ?1 ORDER BY at DESC LIMIT ?2",
+        )?;
+        let rows = statement.query_map(params![int(since), int(limit as u64)], |row| {
+            let meaning: String = row.get(2)?;
+            let (given, weak, continued) = serde_json::from_str(&meaning).map_err(|error| {
+                rusqlite::Error::FromSqlConversionFailure(
+                    2,
+                    rusqlite::types::Type::Text,
+                    error.into(),
+                )
+            })?;
+            Ok(Kept {
+                mark: row.get(0)?,
+                meaning: Meaning {
+                    key: Arc::new(SessionKey {
+                        tenant: row.get(3)?,
+                        principal: row.get(4)?,
+                        source: row.get(5)?,
+                        value: row.get(6)?,
+                    }),
+                    given,
+                    weak,
+                    at: uint(row, 1)?,
+                    continued,
+                },
+            })
+        })?;
+        let mut marks: Vec<Kept> = rows.collect::<Result<_, _>>()?;
+        marks.reverse();
+        Ok(marks)
     }
 
     /// Everything that is needed to go on with a session.

@@ -1,4 +1,5 @@
-//! Forgetting: events older than `retention_days` are removed, and sessions that have not been seen for as long.
+//! Forgetting: events older than `retention_days` are removed, and sessions that have not been seen for as long; marks by
+//! which conversations are recognised, when nothing is held against them any more.
 //!
 //! Done by the writer between batches, in steps of at most [`STEP`] events, at most one step in [`PAUSE`], so that no stream
 //! notices. Freed pages go back to the file system. A session of which only the end is left is not replayable.
@@ -9,6 +10,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::writer::int;
 use crate::session::event::Micros;
+use crate::session::recognition::{KEPT_US, MAX_MARKS};
 use crate::session::timeline;
 
 /// Events removed at a time: a few milliseconds of work.
@@ -37,11 +39,7 @@ impl Retention {
 
     /// How long nothing is to be done.
     pub(super) fn pause(&self, now: Instant) -> Duration {
-        if self.days == 0 {
-            LOOK
-        } else {
-            self.due.saturating_duration_since(now)
-        }
+        self.due.saturating_duration_since(now)
     }
 
     /// Does one step if it is due.
@@ -50,16 +48,32 @@ impl Retention {
         connection: &mut Connection,
         now: Instant,
     ) -> Result<(), rusqlite::Error> {
-        if self.days == 0 || now < self.due {
+        if now < self.due {
             return Ok(());
         }
         self.due = now + LOOK;
+        forget_marks(connection)?;
+        if self.days == 0 {
+            return Ok(());
+        }
         let before = timeline::now().saturating_sub(DAY * Micros::from(self.days));
         if remove(connection, before)? {
             self.due = now + PAUSE;
         }
         Ok(())
     }
+}
+
+/// Marks that no request is held against any more.
+fn forget_marks(connection: &Connection) -> Result<(), rusqlite::Error> {
+    let before = int(timeline::now().saturating_sub(KEPT_US));
+    connection
+        .prepare_cached(
+            "DELETE FROM marks WHERE at <= ?1
+             OR at < (SELECT at FROM marks ORDER BY at DESC LIMIT 1 OFFSET ?2)",
+        )?
+        .execute(params![before, MAX_MARKS as i64])?;
+    Ok(())
 }
 
 /// Removes some of what is older than `before`. Returns whether there may be more.

@@ -93,6 +93,17 @@ const MIGRATIONS: &[&str] = &[
     CREATE INDEX approvals_by_opened ON approvals (opened);
     CREATE INDEX approvals_live ON approvals (opened) WHERE live;
 ",
+    "
+    CREATE TABLE marks (
+        mark    BLOB    NOT NULL,
+        session INTEGER NOT NULL REFERENCES sessions (n) ON DELETE CASCADE,
+        at      INTEGER NOT NULL,
+        meaning TEXT    NOT NULL,
+        PRIMARY KEY (mark, session)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX marks_by_at ON marks (at);
+    CREATE INDEX marks_by_session ON marks (session);
+",
 ];
 
 /// Opens the database for the one writer, creates it if there is none, and brings it to the present schema. The file that is

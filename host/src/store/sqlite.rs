@@ -16,8 +16,9 @@ use super::{
     ApprovalFilter, ApprovalRow, Done, LedgerRow, SavedSession, Seat, SessionFilter, SessionHead,
     SessionRow, Stats, Store, StoreError, schema,
 };
-use crate::session::event::Event;
+use crate::session::event::{Event, Micros};
 use crate::session::key::SessionId;
+use crate::session::recognition::Kept;
 
 /// How long a blocking call waits for the writer.
 const WAIT: Duration = Duration::from_secs(10);
@@ -155,6 +156,16 @@ impl Store for SqliteStore {
         self.queue.put(session, |batch| {
             batch.seats.insert(seat.policy.clone(), seat);
         });
+    }
+
+    fn keep_mark(&self, session: SessionId, kept: Kept) {
+        self.queue.put(session, |batch| {
+            batch.marks.insert(kept.mark, kept.meaning);
+        });
+    }
+
+    fn marks(&self, since: Micros, limit: usize) -> Result<Vec<Kept>, StoreError> {
+        self.read(|reader| reader.marks(since, limit))
     }
 
     fn commit_ledger(&self, session: SessionId, row: LedgerRow, done: Done) {

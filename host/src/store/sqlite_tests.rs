@@ -105,6 +105,42 @@ fn a_session_goes_on_after_a_restart() {
 }
 
 #[test]
+fn conversations_are_recognised_after_a_restart() {
+    use crate::session::recognition::{Given, KEPT_US, Meaning};
+    let dir = tempfile::tempdir().unwrap();
+    let now = crate::session::timeline::now();
+    let mark = |n: u8, at: Micros| Kept {
+        mark: [n; 16],
+        meaning: Meaning {
+            key: Arc::new(key("a")),
+            given: Given {
+                whole: true,
+                calls: vec!["call_1".into()],
+                ..Given::default()
+            },
+            weak: Some([9; 16]),
+            at,
+            continued: n == 2,
+        },
+    };
+    {
+        let store = SqliteStore::open(options(dir.path())).unwrap();
+        store.open_session(key("a").id(), head("a"));
+        for kept in [mark(2, now), mark(1, now - 5), mark(3, now - KEPT_US - 9)] {
+            store.keep_mark(key("a").id(), kept);
+        }
+        store.flush().unwrap();
+    }
+    let store = SqliteStore::open(options(dir.path())).unwrap();
+    let since = now - KEPT_US;
+    assert_eq!(
+        store.marks(since, 9).unwrap(),
+        [mark(1, now - 5), mark(2, now)]
+    );
+    assert_eq!(store.marks(since, 1).unwrap(), [mark(2, now)], "the newest");
+}
+
+#[test]
 fn what_is_queued_is_loaded_too() {
     let dir = tempfile::tempdir().unwrap();
     let store = Arc::new(SqliteStore::open(options(dir.path())).unwrap());

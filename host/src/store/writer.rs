@@ -252,6 +252,15 @@ fn write_session(
             .prepare_cached("INSERT OR REPLACE INTO ledgers VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?
             .execute(ledger_params(n, row))?;
     }
+    for (mark, meaning) in &session.marks {
+        let stored = serde_json::to_string(&(&meaning.given, meaning.weak, meaning.continued))
+            .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
+        transaction
+            .prepare_cached(
+                "INSERT OR REPLACE INTO marks (mark, session, at, meaning) VALUES (?1, ?2, ?3, ?4)",
+            )?
+            .execute(params![mark, n, int(meaning.at), stored])?;
+    }
     for row in session.approvals.values() {
         transaction
             .prepare_cached("INSERT OR REPLACE INTO approvals (id, session, opened, decided, live, value) VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?

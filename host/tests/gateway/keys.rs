@@ -152,7 +152,8 @@ async fn tenant_and_principal_are_those_of_the_key() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_source_of_a_session_id_reaches_across_principals() {
-    let world = keyed("none", "").await;
+    let correlate = "[session]\ncorrelate = [\"traceparent\", \"prompt_cache_key\"]\n";
+    let world = keyed("none", correlate).await;
     let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     let headers: Vec<Vec<(&str, &str)>> = [
         "x-airlock-session-id",

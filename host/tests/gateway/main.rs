@@ -18,6 +18,7 @@ mod network;
 mod outgoing;
 mod overlay;
 mod pending;
+mod recognition;
 mod rules;
 mod sessions;
 mod support;

@@ -93,11 +93,15 @@ async fn two_conversations_that_began_alike_are_not_taken_for_one() {
     let call = async |turns: &[&str]| exchange(&world.call_with(&[], &says(turns)).await).0;
     let (first, second) = (call(&["hello"]).await, call(&["hello"]).await);
     assert_ne!(first, second, "the same prompt alone says nothing");
-    let third = call(&["hello", "hello", "and now?"]).await;
-    assert!(
-        third != first && third != second,
-        "ambiguous: a new session"
+    let one = call(&["hello", "hello", "and now?"]).await;
+    let two = call(&["hello", "hello", "and then?"]).await;
+    assert_ne!(
+        one, two,
+        "nobody tells them apart so far, and they stay two"
     );
+    assert!([&first, &second].contains(&&one) && [&first, &second].contains(&&two));
+    let more = ["hello", "hello", "and now?", "and now?", "more"];
+    assert_eq!(call(&more).await, one, "now they differ");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -191,7 +191,7 @@ impl MessageView {
         let mut hash = Hasher::default();
         hash.part(format!("{:?}", self.role).as_bytes());
         hash.part(self.name.as_deref().unwrap_or_default().as_bytes());
-        for line in self.text.lines().filter(|line| !is_volatile(line)) {
+        for line in self.text.lines() {
             hash.part(line.as_bytes());
         }
         hash.part(b"calls");
@@ -215,11 +215,6 @@ impl MessageView {
         hash.part(&self.media_digest);
         hash.digest()
     }
-}
-
-/// Lines that some clients change in each conversation though nothing was said: billing marks.
-fn is_volatile(line: &str) -> bool {
-    line.trim_start().starts_with("x-anthropic-billing-header:")
 }
 
 /// SHA-256 over parts, each with its length, so that no two lists of parts look alike.

@@ -316,7 +316,10 @@ impl Exchange {
                 mode: BlockMode::Soft,
                 fallback,
                 ..
-            } => (fallback, Ending::Refused, Status::Blocked),
+            } => {
+                self.epilogue.clone_from(&fallback);
+                (fallback, Ending::Refused, Status::Blocked)
+            }
             Fate::Stop {
                 reason,
                 confidence,
@@ -381,6 +384,7 @@ impl Call {
                 fallback,
                 ..
             }) => {
+                exchange.given = Some(fallback.clone());
                 exchange.end(Status::Blocked);
                 exchange.own_answer(&fallback, &Ending::Refused)
             }
@@ -407,6 +411,7 @@ impl Call {
                 exchange.own_answer("", &Ending::Partial(partial))
             }
             Some(Fate::Explain(text)) => {
+                exchange.given = Some(text.clone());
                 exchange.end(Status::Complete);
                 exchange.own_answer(&text, &Ending::Complete)
             }

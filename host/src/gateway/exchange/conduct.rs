@@ -91,6 +91,8 @@ pub struct Exchange {
     pub(super) expired: bool,
     pub(super) body_digest: Digest,
     pub(super) digests: Vec<Digest>,
+    /// What only correlates its calls with others.
+    pub(super) weak: Option<Digest>,
     pub(super) ids: Vec<u64>,
     pub(super) retry: u32,
     pub(super) attempt: u32,
@@ -126,6 +128,8 @@ pub struct Exchange {
     pub(super) circuits_open: bool,
     /// What Airlock said after the model.
     pub(super) epilogue: String,
+    /// What the client was given in place of what the model said.
+    pub(super) given: Option<String>,
     /// What waits for an answer.
     pub(super) parked: Vec<Parked>,
     /// Rung when the request itself begins to wait.
@@ -208,6 +212,7 @@ impl Exchange {
             expired: false,
             body_digest: body,
             digests,
+            weak: resolve::weak(headers, &view),
             ids: told.ids.clone(),
             retry,
             attempt: 0,
@@ -232,6 +237,7 @@ impl Exchange {
             at_hand: AtHand::default(),
             circuits_open,
             epilogue: String::new(),
+            given: None,
             parked: Vec::new(),
             settled: Vec::new(),
             held: Arc::new(Notify::new()),

@@ -499,6 +499,13 @@ impl Stretch {
         text
     }
 
+    /// The same up to an offset.
+    pub fn seen_to(&self, end: u32) -> String {
+        let mut text = String::new();
+        self.render(0, end.min(self.text.len() as u32), &mut text);
+        text
+    }
+
     /// The same from an offset on.
     pub fn seen_from(&self, start: u32) -> String {
         let mut text = String::new();

@@ -7,12 +7,11 @@ use super::conduct::{Exchange, Unflushed};
 use super::hold::{Call, Duty, Payload, Ready, Said, Stretch, Verdict};
 use crate::act::slots::Phase;
 use crate::contract::types::{self as wit, BlockMode, Checkpoint, Detail, EventKind};
-use crate::gateway::dialect::{Failure, Identity, MessageView, Piece, ToolCallView, Undecodable};
+use crate::gateway::dialect::{Failure, Identity, Piece, Undecodable};
 use crate::gateway::sse::Frame;
 use crate::policy::spec::OnFailure;
 use crate::reason::patterns::Match;
-use crate::session::conversation::Digest;
-use crate::session::event::{Body, Channel, FailureKind, Place, Role, Status, Usage};
+use crate::session::event::{Body, Channel, FailureKind, Place, Usage};
 use crate::session::timeline::now;
 
 /// Bytes that wait at most: past this, the policies that hold them are treated as failed. A megabyte is some 200,000 tokens.
@@ -419,56 +418,6 @@ impl Exchange {
                 self.excuse(entry);
             }
         }
-    }
-
-    /// The model's turn as the client will send it back: by it the conversation is recognised.
-    pub(super) fn remember(&mut self, status: Status) {
-        if status != Status::Complete {
-            return;
-        }
-        let text_of = |channel: Channel| {
-            self.hold
-                .stretches
-                .iter()
-                .filter(|s| s.place.channel == channel && s.place.choice == 0)
-                .map(Stretch::seen)
-                .collect::<String>()
-        };
-        let turn = MessageView {
-            role: Role::Assistant,
-            text: text_of(Channel::Output) + &self.epilogue,
-            tool_calls: self
-                .hold
-                .stretches
-                .iter()
-                .filter(|s| s.place.choice == 0)
-                .filter_map(|s| {
-                    let call = s.call.as_ref()?;
-                    let reaches = !matches!(call.verdict, Verdict::Denied(_));
-                    reaches.then(|| ToolCallView {
-                        id: if call.unnamed {
-                            String::new()
-                        } else {
-                            call.id.clone()
-                        },
-                        name: call.name.clone(),
-                        arguments: s.seen(),
-                    })
-                })
-                .collect(),
-            tool_results: Vec::new(),
-            name: None,
-            has_media: false,
-            span: 0..0,
-            media_digest: Digest::default(),
-        };
-        let digest = turn.digest();
-        let message = self.session.state().conversation.answered(digest);
-        self.restore_denied(message);
-        self.app.sessions.remember(
-            &self.session.key,
-            self.digests.iter().copied().chain(std::iter::once(digest)),
-        );
     }
 
     /// What is stated to a client that asked for usage, when Airlock ends the stream itself.

@@ -126,6 +126,7 @@ impl Exchange {
                 let body =
                     self.dialect
                         .answer_body(&self.identity, &fallback, &Ending::Refused, usage);
+                self.given = Some(fallback);
                 (body, Status::Blocked)
             }
             Some(Fate::Block { reason, .. }) => {
@@ -152,6 +153,9 @@ impl Exchange {
                 } else {
                     None
                 };
+                if kept.is_none() {
+                    self.given = Some(String::new());
+                }
                 let body = kept.unwrap_or_else(|| {
                     self.dialect.answer_body(&self.identity, "", &ending, usage)
                 });
@@ -169,6 +173,7 @@ impl Exchange {
                 let body =
                     self.dialect
                         .answer_body(&self.identity, &text, &Ending::Complete, usage);
+                self.given = Some(text);
                 (body, Status::Complete)
             }
             Some(Fate::Retry { .. }) => {

@@ -32,6 +32,8 @@ const METADATA_SESSION: &[(&str, &str)] = &[
     ("thread_id", "metadata.thread_id"),
     ("conversation_id", "metadata.conversation_id"),
 ];
+/// Messages of one request at most. Vendors refuse far fewer (OpenAI: 2,048); each costs a hash and 24 bytes a session.
+const MAX_MESSAGES: usize = 65_536;
 /// Limits of output tokens: the present name, and the one that older servers know.
 pub(super) const OUTPUT_LIMITS: &[&str] = &["max_completion_tokens", "max_tokens"];
 pub(super) fn read(body: &[u8]) -> Result<RequestView, Undecodable> {
@@ -100,7 +102,17 @@ pub(super) fn messages<'a>(root: &Object<'a>) -> Result<Vec<&'a RawValue>, Undec
     let value = root
         .get("messages")
         .ok_or_else(|| undecodable("messages", "the request has no such field"))?;
-    json::array(value).map_err(|error| undecodable("messages", error))
+    let messages = json::array(value).map_err(|error| undecodable("messages", error))?;
+    if messages.len() > MAX_MESSAGES {
+        let count = messages.len();
+        return Err(undecodable(
+            "messages",
+            format!(
+                "the request has {count} messages, and at most {MAX_MESSAGES} are read: shorten its history"
+            ),
+        ));
+    }
+    Ok(messages)
 }
 
 fn message(source: &str, index: usize, value: &RawValue) -> Result<MessageView, Undecodable> {

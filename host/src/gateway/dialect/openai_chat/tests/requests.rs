@@ -191,7 +191,8 @@ fn messages_that_mean_the_same_have_one_digest() {
             r#"{{"role":"system","content":"x-anthropic-billing-header: {mark}\nbe kind"}}"#
         ))
     };
-    assert_eq!(billed("1").digest(), billed("2").digest());
+    // A line that some clients change is text that a model reads, like any other: what stands there is told.
+    assert_ne!(billed("1").digest(), billed("2").digest());
 }
 
 #[test]
