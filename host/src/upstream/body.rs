@@ -36,12 +36,20 @@ pub struct Body {
     pass: Option<Pass>,
 }
 
+/// A body of which the head was read.
+pub(super) struct Arriving {
+    /// What has not been read.
+    pub incoming: Incoming,
+    /// Undoes its coding.
+    pub decoder: Option<Decoder>,
+    /// What has, and bears no coding.
+    pub read: Vec<Bytes>,
+}
+
 impl Body {
-    /// `read` was taken from `incoming` before. `started` is the beginning of the attempt, from which `total` counts.
+    /// `started` is the beginning of the attempt, from which `total` counts.
     pub(super) fn new(
-        incoming: Incoming,
-        decoder: Option<Decoder>,
-        read: Vec<Bytes>,
+        arriving: Arriving,
         upstream: Arc<str>,
         idle: Duration,
         total: Duration,
@@ -49,9 +57,13 @@ impl Body {
         pass: Pass,
     ) -> Self {
         Self {
-            incoming: Some(incoming),
-            decoder,
-            ready: read.into_iter().filter(|bytes| !bytes.is_empty()).collect(),
+            incoming: Some(arriving.incoming),
+            decoder: arriving.decoder,
+            ready: arriving
+                .read
+                .into_iter()
+                .filter(|bytes| !bytes.is_empty())
+                .collect(),
             upstream,
             idle,
             total,
@@ -129,7 +141,7 @@ impl Body {
 impl Body {
     /// More of what arrived, without its coding; `None` if there is none.
     fn undone(&mut self) -> Option<Result<Bytes, UpstreamError>> {
-        let next = self.decoder.as_mut()?.next();
+        let next = self.decoder.as_mut()?.pull();
         next.map_err(|error| self.undecodable(&error)).transpose()
     }
 

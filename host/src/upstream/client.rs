@@ -15,6 +15,7 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::time::Instant;
 
 use super::attempt::{MAX_WAIT, asked_wait, backoff, should_retry};
+use super::body::Arriving;
 use super::coding::{CodingError, Decoder, forget_body};
 use super::connect::{ConnectTimedOut, Connector, Proxies};
 use super::error::reason;
@@ -525,9 +526,11 @@ impl Upstream {
             status: head.status,
             headers: head.headers,
             body: Body::new(
-                incoming,
-                answer.decoder,
-                answer.read,
+                Arriving {
+                    incoming,
+                    decoder: answer.decoder,
+                    read: answer.read,
+                },
                 self.name.clone(),
                 idle,
                 total,

@@ -99,7 +99,9 @@ impl Decoder {
             for name in text.split(',').map(str::trim) {
                 stages.extend(match name {
                     "" | "identity" => None,
-                    "gzip" | "x-gzip" => Some(Stage::Gzip(MultiGzDecoder::new(Sink::default()))),
+                    "gzip" | "x-gzip" => {
+                        Some(Stage::Gzip(Box::new(MultiGzDecoder::new(Sink::default()))))
+                    }
                     "deflate" => Some(Stage::Deflate(None)),
                     "br" => Some(Stage::Brotli(brotli())),
                     "zstd" => Some(Stage::Zstd {
@@ -122,7 +124,7 @@ impl Decoder {
         }))
     }
 
-    /// The next bytes of the body, to be had from [`Decoder::next`]. All that came before must have been taken.
+    /// The next bytes of the body, to be had from [`Decoder::pull`]. All that came before must have been taken.
     pub fn push(&mut self, bytes: Bytes) {
         self.begun |= !bytes.is_empty();
         self.coded = bytes;
@@ -132,7 +134,7 @@ impl Decoder {
     ///
     /// # Errors
     /// [`CodingError::Broken`]; nothing more can be had.
-    pub fn next(&mut self) -> Result<Option<Bytes>, CodingError> {
+    pub fn pull(&mut self) -> Result<Option<Bytes>, CodingError> {
         while !self.coded.is_empty() {
             let mut piece = self.coded.split_to(PIECE.min(self.coded.len())).to_vec();
             for stage in &mut self.stages {
@@ -168,7 +170,7 @@ impl Decoder {
 pub fn undo(mut decoder: Decoder, body: Bytes, limit: usize) -> Result<Bytes, CodingError> {
     let mut out = Vec::new();
     decoder.push(body);
-    while let Some(piece) = decoder.next()? {
+    while let Some(piece) = decoder.pull()? {
         if out.len() + piece.len() > limit {
             return Err(CodingError::TooLong);
         }
@@ -179,7 +181,7 @@ pub fn undo(mut decoder: Decoder, body: Bytes, limit: usize) -> Result<Bytes, Co
 }
 
 enum Stage {
-    Gzip(MultiGzDecoder<Sink>),
+    Gzip(Box<MultiGzDecoder<Sink>>),
     /// The first byte tells whether it is in a zlib frame, as the standard has it, or bare, as some servers do.
     Deflate(Option<(Decompress, bool)>),
     Brotli(Box<Brotli>),

@@ -42,6 +42,8 @@ fuzz_target!(|input: &[u8]| {
     let _ = OpenAiChat.read_request(input);
     let _ = OpenAiChat.read_body(input, &mut Identity::default(), &mut Vec::new());
     OpenAiChat.read_error(500, input);
+    let _ = OpenAiChat.stream_of_body(input);
+    let _ = OpenAiChat.body_of_stream(&frames(input));
     for frame in frames(input) {
         let Some(before) = texts(&frame) else {
             continue;

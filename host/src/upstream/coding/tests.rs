@@ -58,7 +58,7 @@ struct Bits(Vec<u8>, u32);
 impl Bits {
     fn push(&mut self, value: u64, bits: u32) {
         for n in 0..bits {
-            if self.1 % 8 == 0 {
+            if self.1.is_multiple_of(8) {
                 self.0.push(0);
             }
             *self.0.last_mut().unwrap() |= ((value >> n & 1) as u8) << (self.1 % 8);
@@ -76,7 +76,7 @@ fn decode(codings: &[&str], body: &[u8], chunk: usize) -> Result<Vec<u8>, Coding
     let mut out = Vec::new();
     for chunk in body.chunks(chunk) {
         decoder.push(Bytes::copy_from_slice(chunk));
-        while let Some(piece) = decoder.next()? {
+        while let Some(piece) = decoder.pull()? {
             out.push(piece);
         }
     }
@@ -140,7 +140,7 @@ fn a_stream_is_readable_as_far_as_it_has_come() {
         let mut decoder = Decoder::of(&headers(&[coding])).unwrap().unwrap();
         decoder.push(flushed.into());
         assert_eq!(
-            decoder.next().unwrap().unwrap(),
+            decoder.pull().unwrap().unwrap(),
             b"data: a\n\n".as_slice(),
             "{coding}"
         );
@@ -214,7 +214,7 @@ fn what_arrives_at_once_is_undone_one_piece_at_a_time() {
     decoder.push(body.into());
     for _ in 0..3 {
         let before = decoder.coded.len();
-        let piece = decoder.next().unwrap().unwrap();
+        let piece = decoder.pull().unwrap().unwrap();
         assert!(piece.len() <= MAX_PIECE);
         assert!(before - decoder.coded.len() <= 2 * PIECE);
     }

@@ -174,16 +174,36 @@ pub(super) fn body(frames: &[Frame]) -> Result<Vec<u8>, Undecodable> {
 }
 
 fn add_choice(known: &mut Map<String, Value>, new: Map<String, Value>) {
-    for (key, value) in new {
+    for (key, mut value) in new {
         let key = match key.as_str() {
             "index" => continue,
             "delta" => "message".to_owned(),
             _ => key,
         };
+        if let (Some(Value::Object(message)), Value::Object(delta)) =
+            (known.get("message"), &mut value)
+        {
+            one_reasoning(message, delta);
+        }
         if key == "finish_reason" && !value.is_null() {
             known.insert(key, value);
         } else {
             add(known, key, value);
+        }
+    }
+}
+
+/// Reasoning that goes on in the other one of its two fields goes on all the same.
+fn one_reasoning(message: &Map<String, Value>, delta: &mut Map<String, Value>) {
+    for (known, other) in [
+        ("reasoning", "reasoning_content"),
+        ("reasoning_content", "reasoning"),
+    ] {
+        let switches = message.contains_key(known)
+            && !message.contains_key(other)
+            && !delta.contains_key(known);
+        if switches && let Some(text) = delta.remove(other) {
+            delta.insert(known.to_owned(), text);
         }
     }
 }
@@ -213,8 +233,19 @@ fn add(known: &mut Map<String, Value>, key: String, value: Value) {
                 add(old, key, value);
             }
         }
+        // Content in parts goes on as text, and text in parts.
+        (Value::Array(old), Value::String(new)) => add_item(old, text_part(new)),
+        (old, Value::Array(new)) if old.is_string() => {
+            let mut parts = vec![text_part(old.as_str().unwrap_or_default().to_owned())];
+            parts.extend(new);
+            *old = Value::Array(parts);
+        }
         (old, new) => *old = new,
     }
+}
+
+fn text_part(text: String) -> Value {
+    json!({"type": "text", "text": text})
 }
 
 /// An item with an index goes on where the last one of that index stopped, unless it has an id of its own.

@@ -2,6 +2,7 @@
 
 mod corpus;
 mod requests;
+mod reshape;
 mod responses;
 mod said;
 

@@ -19,13 +19,13 @@ const CUT_EVERYWHERE: usize = 4096;
 
 const DETAILS: &[u8] = b"\"reasoning_details\"";
 
-struct Recording {
-    name: String,
-    stream: Vec<u8>,
+pub(super) struct Recording {
+    pub name: String,
+    pub stream: Vec<u8>,
     expect: Value,
 }
 
-fn recordings() -> Vec<Recording> {
+pub(super) fn recordings() -> Vec<Recording> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let mut all = Vec::new();
     for file in std::fs::read_dir(root.join("tests/fixtures/openai-chat")).unwrap() {
