@@ -34,7 +34,21 @@ impl Frame {
             .is_some_and(|data| !data.trim_ascii().is_empty())
     }
 
-    /// Whether it is its data and nothing beside: no other field, no comment, no byte order mark, no part of a frame.
+    /// Whether any line of it is something else than data: another field, a comment.
+    pub fn says_more(&self) -> bool {
+        let mut rest = self.raw.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&self.raw);
+        while !rest.is_empty() {
+            let (line, after) = split_line(rest);
+            rest = after;
+            if !line.is_empty() && field(line).0 != b"data" {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Whether it is its data and nothing beside: no other field, no comment, no byte order mark, no part of a frame; and
+    /// ended so that every client sees its end, which is not so of a lone CR.
     pub fn is_bare(&self) -> bool {
         let Some(data) = &self.data else {
             return false;
@@ -44,7 +58,7 @@ impl Frame {
                 .unwrap_or(rest)
                 .strip_prefix(data.as_ref())
         });
-        value.is_some_and(|end| matches!(end, b"\n\n" | b"\r\n\r\n" | b"\r\r"))
+        value.is_some_and(|end| matches!(end, b"\n\n" | b"\r\n\r\n"))
     }
 
     /// The frame with its data alone, on one line. Values of several lines are joined by spaces, which mean the same in

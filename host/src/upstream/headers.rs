@@ -113,12 +113,13 @@ pub fn of_passage(upstream: &HeaderMap) -> HeaderMap {
 
 /// Gives a stream of events its type. The upstream's own stays if it is that, and in an encoding that Airlock read.
 pub fn mark_stream(headers: &mut HeaderMap) {
-    let own = headers.get(header::CONTENT_TYPE).is_some_and(|value| {
+    let mut stated = headers.get_all(header::CONTENT_TYPE).iter();
+    let own = stated.next().is_some_and(|value| {
         let value = String::from_utf8_lossy(value.as_bytes());
         let mut parts = value.split(';').map(str::trim);
         parts.next() == Some("text/event-stream")
             && parts.all(|part| part.eq_ignore_ascii_case("charset=utf-8"))
-    });
+    }) && stated.next().is_none();
     if !own {
         headers.insert(
             header::CONTENT_TYPE,
@@ -256,6 +257,12 @@ mod tests {
             mark_stream(&mut map);
             assert_eq!(map["content-type"], expected);
         }
+        let mut map = headers(&[
+            ("content-type", "text/event-stream"),
+            ("content-type", "text/event-stream; charset=utf-7"),
+        ]);
+        mark_stream(&mut map);
+        assert_eq!(map.get_all("content-type").iter().count(), 1);
         let mut map = HeaderMap::new();
         mark_stream(&mut map);
         assert_eq!(map["content-type"], "text/event-stream; charset=utf-8");

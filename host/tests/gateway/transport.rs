@@ -171,6 +171,28 @@ async fn only_the_data_of_events_leaves_where_somebody_judges() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn line_ends_of_any_kind_say_the_same() {
+    let (upstream, open, guarded) = worlds().await;
+    for end in ["\n", "\r\n", "\r"] {
+        let stream = saying("all is well", "").replace('\n', end);
+        let answer = Answer::events(stream.clone());
+        for reply in both_legs(&upstream, &guarded, true, &answer).await {
+            let text = reply.text().replace("\r\n", "\n");
+            assert_eq!(
+                text.matches("\n\n").count(),
+                text.matches("data: ").count(),
+                "{text}"
+            );
+            assert!(!reply.text().contains("\r\r"), "{:?}", reply.text());
+        }
+        upstream.say(vec![answer]);
+        let session = format!("open-{}", end.len() + usize::from(end == "\r"));
+        assert_eq!(open.call(&session, &ask(true)).await.text(), stream);
+        assert!(unjudged(&open, &session).is_empty());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_answer_of_noise_alone_is_an_error_and_not_an_empty_answer() {
     let (upstream, _, guarded) = worlds().await;
     for noise in ["<html>forbidden</html>", ": forbidden\n\n", "forbidden", ""] {

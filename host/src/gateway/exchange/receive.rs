@@ -29,7 +29,7 @@ impl Exchange {
         if self.guards() {
             return self.frame(frame.bare());
         }
-        if !frame.is_bare() {
+        if frame.says_more() {
             self.passes_unread("fields beside an event's data");
         }
         self.frame(frame);

@@ -71,6 +71,7 @@ fn the_data_alone_is_written_without_what_stands_beside_it() {
         "data: a",
         "data: a\n",
         "event: e\r\ndata: a\r\n\r\n",
+        "data: a\r\r",
     ] {
         let decoded = decode(&[raw.as_bytes()]);
         let Some(Decoded::Unit(frame)) = decoded.iter().find(|d| matches!(d, Decoded::Unit(_)))
@@ -89,12 +90,31 @@ fn the_data_alone_is_written_without_what_stands_beside_it() {
 
 #[test]
 fn an_event_that_is_data_alone_is_not_written_anew() {
-    for raw in ["data: a\n\n", "data:a\r\n\r\n", "data: a\r\r"] {
+    for raw in ["data: a\n\n", "data:a\r\n\r\n"] {
         let decoded = decode(&[raw.as_bytes()]);
         let Decoded::Unit(frame) = &decoded[0] else {
             panic!("{decoded:?}")
         };
         assert_eq!(frame.bare().raw, raw);
+    }
+}
+
+#[test]
+fn what_stands_beside_the_data_is_noticed_and_a_cut_line_end_is_not() {
+    for (raw, more) in [
+        ("data: a\n\n", false),
+        ("\ndata: a\r\n\r", false),
+        ("\u{feff}data: a\ndata: b\n\n", false),
+        ("id: 1\ndata: a\n\n", true),
+        ("data: a\n:\n\n", true),
+        ("data : b\ndata: a\n\n", true),
+    ] {
+        let frame = Frame {
+            raw: raw.into(),
+            event: None,
+            data: None,
+        };
+        assert_eq!(frame.says_more(), more, "{raw:?}");
     }
 }
 
