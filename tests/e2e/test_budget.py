@@ -111,3 +111,39 @@ def test_kill_under_many_streams_at_once_forgets_none_of_them(make: Makers, simu
     airlock.start()
     assert airlock.post(body(stream=False, text="on"), session).status_code == 200
     assert ledger(airlock, session)[0] >= reserved
+
+
+def test_kill_in_the_first_call_of_many_sessions_forgets_none_of_them(make: Makers, simulator: Simulator) -> None:
+    airlock = make.airlock(simulator, f"[session]\nmax_tokens = {BUDGET}\n")
+
+    async def stream(http: httpx.AsyncClient, session: str, got: dict[str, int]) -> None:
+        try:
+            async with http.stream("POST", "/v1/chat/completions", json=order(None), headers={SESSION_HEADER: session}) as response:
+                async for line in response.aiter_lines():
+                    if line.startswith("data: {") and json.loads(line[6:])["choices"][0]["delta"].get("content"):
+                        got[session] += 1
+        except httpx.TransportError:
+            pass
+
+    async def run(sessions: dict[str, int], moment: int) -> None:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{airlock.port}", timeout=60) as http:
+            streams = [asyncio.create_task(stream(http, session, sessions)) for session in sessions]
+            while sum(sessions.values()) < moment:
+                await asyncio.sleep(0)
+            airlock.process.kill()
+            await asyncio.gather(*streams)
+
+    # Nothing of these sessions is on the disk when their first tokens leave: notes stand in for it.
+    for moment in (1, 10, 40, 200):
+        sessions = {new_session(): 0 for _ in range(20)}
+        asyncio.run(asyncio.wait_for(run(sessions, moment), 60))
+        airlock.start()
+        for session in sessions:
+            assert airlock.post(body(stream=False, text="on"), session).status_code == 200
+        airlock.stop()
+        for session, got in sessions.items():
+            reserved, settled = ledger(airlock, session)
+            assert reserved == settled >= got, f"the client has {got} tokens, and the next process knows of {reserved}"
+            # An estimate of the prompt, a lease, and the call that looked.
+            assert reserved <= got + 1_000, f"{reserved} counted for {got} tokens"
+        airlock.start()

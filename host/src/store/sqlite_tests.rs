@@ -141,6 +141,40 @@ fn conversations_are_recognised_after_a_restart() {
 }
 
 #[test]
+fn what_a_killed_process_noted_counts_after_the_next_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let (known, unknown) = (key("known").id(), key("unknown").id());
+    let row = |reserved, limit| LedgerRow {
+        max_tokens: limit,
+        settled_tokens: 5,
+        reserved_tokens: reserved,
+        ..LedgerRow::default()
+    };
+    {
+        let store = SqliteStore::open(options(dir.path())).unwrap();
+        store.open_session(known, head("known"));
+        store.commit_ledger(known, row(40, Some(900)), Box::new(|_| ()));
+        store.flush().unwrap();
+        // Never cleared, as by a process that was killed before its rows were written.
+        std::mem::forget(store.note_ledger(known, &row(300, None)).unwrap());
+        std::mem::forget(store.note_ledger(unknown, &row(256, Some(1000))).unwrap());
+    }
+    let store = SqliteStore::open(options(dir.path())).unwrap();
+    let ledger = |session| store.load_session(session).unwrap().unwrap().ledger.unwrap();
+    assert_eq!(ledger(known), row(300, Some(900)));
+    assert_eq!(ledger(unknown), row(256, Some(1000)));
+    // The session of which only the note was left is a session like others once it comes back.
+    store.open_session(unknown, head("unknown"));
+    let saved = store.load_session(unknown).unwrap().unwrap();
+    assert_eq!((saved.row.key, saved.next_seq), (key("unknown"), 1));
+    drop(store);
+    // It counts once.
+    let store = SqliteStore::open(options(dir.path())).unwrap();
+    let again = store.load_session(known).unwrap().unwrap();
+    assert_eq!(again.ledger.unwrap().reserved_tokens, 300);
+}
+
+#[test]
 fn what_is_queued_is_loaded_too() {
     let dir = tempfile::tempdir().unwrap();
     let store = Arc::new(SqliteStore::open(options(dir.path())).unwrap());
