@@ -15,6 +15,7 @@ use super::dialect::RequestView;
 use super::identity::Caller;
 use super::reply;
 use crate::config::CallLimits;
+use crate::observe::tokens;
 use crate::upstream::{Charge, Full, Pass, Whose};
 
 /// A call that was let in. Its places are given back when this is dropped.
@@ -81,9 +82,10 @@ pub async fn admit(settings: &Settings, caller: &Caller, tokens: u64) -> Result<
 /// Tokens that a request will use, as far as it says: its text, four bytes a token, and the answer that it allows. An answer
 /// without a stated limit counts when it is known.
 pub fn estimate(view: &RequestView) -> u64 {
-    let text: usize = view.messages.iter().map(|m| m.text.len()).sum();
+    let texts = view.messages.iter();
+    let text: u64 = texts.map(|m| u64::from(tokens::estimate(&m.text))).sum();
     let answer = u64::from(view.max_output_tokens.unwrap_or_default());
-    text as u64 / 4 + answer.saturating_mul(view.choices.max(1).into())
+    text + answer.saturating_mul(view.choices.max(1).into())
 }
 
 /// The answer when there is no room.

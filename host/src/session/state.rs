@@ -16,7 +16,7 @@ use super::overlay::Overlay;
 use super::timeline::{Recorder, Timeline, now};
 use crate::contract::types::{self as wit, Facts};
 use crate::observe::health::{Track, Tracks};
-use crate::observe::tokens::TokenCounter;
+use crate::observe::tokens::{TokenCounter, estimate};
 use crate::observe::tools::Tools;
 use crate::observe::vitals::SessionVitals;
 use crate::policy::generation::Generation;
@@ -280,7 +280,7 @@ impl Session {
         }
         // Counting exactly takes about 0.1 us a byte; a request must not wait 10 ms for an estimate.
         let tokens = if text.len() > COUNTED_BYTES {
-            (text.len() / 4) as u32
+            estimate(text)
         } else {
             counter.count_text(text)
         };

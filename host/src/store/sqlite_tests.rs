@@ -160,7 +160,14 @@ fn what_a_killed_process_noted_counts_after_the_next_start() {
         std::mem::forget(store.note_ledger(unknown, &row(256, Some(1000))).unwrap());
     }
     let store = SqliteStore::open(options(dir.path())).unwrap();
-    let ledger = |session| store.load_session(session).unwrap().unwrap().ledger.unwrap();
+    let ledger = |session| {
+        store
+            .load_session(session)
+            .unwrap()
+            .unwrap()
+            .ledger
+            .unwrap()
+    };
     assert_eq!(ledger(known), row(300, Some(900)));
     assert_eq!(ledger(unknown), row(256, Some(1000)));
     // The session of which only the note was left is a session like others once it comes back.

@@ -197,3 +197,22 @@ fn throughput() {
         assert_eq!(stream.total(), tokens);
     }
 }
+
+#[test]
+fn a_picture_in_text_is_never_tokenised_however_it_arrives() {
+    let url = format!(
+        "Here: ![x](data:image/png;base64,{}) as you asked.",
+        "iVBORw0KGgo".repeat(100_000)
+    );
+    let counter = TokenCounter::for_model("gpt-4o");
+    let whole = counter.count_text(&url);
+    assert!((1_000..1_600).contains(&whole), "{whole}");
+    let mut stream = counter.stream();
+    let told: u32 = url
+        .as_bytes()
+        .chunks(700)
+        .map(|piece| stream.push(std::str::from_utf8(piece).unwrap()))
+        .sum();
+    assert!(told.abs_diff(whole) < 40, "{told} and {whole}");
+    assert!(estimate(&url) < 1_600);
+}
