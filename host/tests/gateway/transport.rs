@@ -529,6 +529,61 @@ async fn the_form_that_nobody_asked_for_is_judged_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_a_policy_repeats_is_checked_like_the_first() {
+    let retry = json!({"retry": {"upstream": "", "model": "", "after-ms": 0}});
+    let mut again = ordering(wakes(json!([{"event": "failure"}])), &[retry]);
+    again.subscription.as_mut().unwrap()["findings"] = json!(["again.*"]);
+    again.assessments[0]["findings"][0]["kind"] = json!("again.found");
+    let upstream = Scripted::start(vec![]).await;
+    let mut policies = guards();
+    policies.push(Policy::new("again", again));
+    let world = configured(&upstream.table("x"), policies).await;
+    let bad = "so it is forbidden here";
+    for stream in [true, false] {
+        let plain = match stream {
+            true => saying(bad, ""),
+            false => body(bad).to_string(),
+        };
+        for (answer, passes) in [
+            (
+                Answer::new(200, "text/plain", gzip(plain.as_bytes()))
+                    .with("content-encoding", "gzip"),
+                false,
+            ),
+            (Answer::new(200, "", plain.clone()), false),
+            (
+                Answer::events(saying("all is well", ": forbidden\n\nid: forbidden\n")),
+                true,
+            ),
+            (
+                Answer::new(200, "text/html", body("all is well").to_string()),
+                true,
+            ),
+            (
+                Answer::new(302, "", "forbidden").with("location", "http://forbidden.example"),
+                false,
+            ),
+        ] {
+            let failed = Answer::new(500, "application/json", "{\"error\":{\"message\":\"no\"}}");
+            upstream.say(vec![failed, answer.clone()]);
+            let before = upstream.asked().len();
+            let reply = world.call("one", &ask(stream)).await;
+            let (text, head) = (reply.text(), format!("{:?}", reply.headers));
+            assert!(upstream.asked().len() >= before + 2, "{text}");
+            assert!(
+                !text.contains("forbidden") && !head.contains("forbidden"),
+                "{answer:?}\n{text}"
+            );
+            if passes {
+                assert_eq!(reply.said().at("0/content"), "all is well", "{text}");
+            } else {
+                assert!(reply.error_code().starts_with("airlock_"), "{text}");
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_frame_with_an_image_of_nine_megabytes_passes() {
     let (upstream, open, guarded) = worlds().await;
     let image = format!(

@@ -162,6 +162,36 @@ fn an_answer_read_to_its_end_is_told_apart_by_its_bytes() {
     }
 }
 
+/// Data as clients of different make read it.
+fn by_standard(stream: &[u8]) -> Vec<Vec<u8>> {
+    decode(&[stream])
+        .into_iter()
+        .filter_map(|d| match d {
+            Decoded::Unit(frame) => frame.data.map(|data| data.to_vec()),
+            _ => None,
+        })
+        .collect()
+}
+
+/// Each line by itself, as scanners of lines do.
+fn by_lines(stream: &[u8]) -> Vec<Vec<u8>> {
+    let lines = stream.split(|b| *b == b'\n');
+    let lines = lines.map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+    lines
+        .filter_map(|line| line.strip_prefix(b"data:"))
+        .map(|data| data.strip_prefix(b" ").unwrap_or(data).to_vec())
+        .collect()
+}
+
+/// Split at blank lines of LF, or of CRLF, with all that is not data ignored.
+fn by_blank_lines(stream: &[u8]) -> Vec<Vec<u8>> {
+    let text = String::from_utf8_lossy(stream).replace("\r\n", "\n");
+    text.split("\n\n")
+        .filter_map(|frame| frame.strip_prefix("data:"))
+        .map(|data| data.strip_prefix(' ').unwrap_or(data).as_bytes().to_vec())
+        .collect()
+}
+
 fn stream() -> impl Strategy<Value = Vec<u8>> {
     let token = prop::sample::select(vec![
         "\n",
@@ -215,6 +245,22 @@ proptest! {
         let flat = |said: Vec<String>| said.into_iter().map(|s| s.replace('\n', " ")).collect::<Vec<_>>();
         let before: Vec<Decoded> = decoded.into_iter().filter(|d| matches!(d, Decoded::Unit(_))).collect();
         prop_assert_eq!(flat(units(&again)), flat(units(&before)));
+    }
+
+    #[test]
+    fn every_kind_of_client_reads_what_was_judged(stream in stream()) {
+        let mut written = Vec::new();
+        let mut judged = Vec::new();
+        for d in decode(&[&stream]) {
+            if let Decoded::Unit(frame) = d {
+                let bare = frame.bare();
+                written.extend_from_slice(&bare.raw);
+                judged.extend(bare.data.map(|data| data.to_vec()));
+            }
+        }
+        prop_assert_eq!(&by_standard(&written), &judged);
+        prop_assert_eq!(&by_lines(&written), &judged);
+        prop_assert_eq!(&by_blank_lines(&written), &judged);
     }
 
     #[test]
