@@ -240,6 +240,17 @@ def test_a_bad_configuration_says_where_and_what(tmp_path, text: str, says: str)
         assert "sk-123" not in message and "panicked" not in message
 
 
+def test_what_an_upstream_needs_and_is_not_there_is_told_by_a_check(tmp_path) -> None:
+    config = tmp_path / "airlock.toml"
+    config.write_text(
+        '[upstream.a]\nbase_url = "https://a.example/v1"\nkey = "env:AIRLOCK_TEST_UNSET"\n'
+        '[upstream.b]\nbase_url = "https://b.example/v1"\nca_file = "absent.pem"\n'
+    )
+    done = subprocess.run([str(BINARY), "config", "check", str(config)], capture_output=True, text=True, timeout=60)
+    for key, what in [("upstream.a.key", "AIRLOCK_TEST_UNSET"), ("upstream.b.ca_file", str(tmp_path / "absent.pem"))]:
+        assert any(key in line and what in line for line in done.stdout.splitlines()), done.stdout + done.stderr
+
+
 def test_init_writes_a_configuration_that_is_sound(tmp_path) -> None:
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

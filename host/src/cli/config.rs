@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::{Failure, Global, Output};
 use crate::config::{Problems, locate};
+use crate::upstream::Upstreams;
 
 /// Commands on the configuration.
 #[derive(Debug, clap::Subcommand)]
@@ -41,11 +42,12 @@ pub async fn run(global: &Global, command: &ConfigCommand) -> Result<(), Failure
         Output::Json => Failure::usage(anyhow!("{} problems", problems.problems.len())),
         Output::Table => Failure::from(problems),
     })?;
-    // A key may be there only where Airlock runs: worth telling, not a mistake of the file.
-    let missing = config.upstreams.iter().filter_map(|(name, upstream)| {
-        let error = upstream.key.as_ref()?.resolve().err()?;
-        Some(format!("upstream.{name}.key: {error}"))
-    });
+    // Keys and certificates may be there only where Airlock runs: worth telling, not a mistake of the file.
+    let missing = Upstreams::new(&config)
+        .err()
+        .into_iter()
+        .flat_map(|missing| missing.problems)
+        .map(|problem| format!("{}: {}", problem.key, problem.message));
     if global.output == Output::Table {
         for warning in config.warnings().into_iter().chain(missing) {
             println!("warning: {warning}");
