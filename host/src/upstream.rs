@@ -13,6 +13,7 @@ pub mod error;
 pub mod gate;
 pub mod headers;
 pub mod route;
+mod server;
 mod tls;
 pub mod webhook;
 

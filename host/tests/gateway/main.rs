@@ -10,6 +10,7 @@ mod budgets;
 mod coverage;
 mod declared;
 mod failure;
+mod forms;
 mod hibernation;
 mod holds;
 mod keys;
