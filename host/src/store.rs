@@ -58,6 +58,13 @@ pub trait Store: Send + Sync + 'static {
     /// and must be short. The newest row wins, so rows of one session must be handed over in order.
     fn commit_ledger(&self, session: SessionId, row: LedgerRow, done: Done);
 
+    /// As [`Store::commit_ledger`], in no hurry: for a row that counts less as spent than the one before it. It goes with the
+    /// next batch, and survives the death of the process when `done` is called; until it survives a power cut, the row before
+    /// it does, which counts too much and not too little.
+    fn settle_ledger(&self, session: SessionId, row: LedgerRow, done: Done) {
+        self.commit_ledger(session, row, done);
+    }
+
     /// Notes at once what a session may have spent, ahead of [`Store::commit_ledger`]: what is noted outlives the death of the
     /// process, not a power cut. `None` where that cannot be had, or the disk fails: then only the commit counts.
     fn note_ledger(&self, _session: SessionId, _row: &LedgerRow) -> Option<notes::Note> {

@@ -26,8 +26,8 @@ use tokio::sync::Notify;
 
 use super::event::{Body, Usage};
 use super::key::SessionId;
-use crate::store::{SavedSession, Store};
-use account::{Account, Open};
+use crate::store::{Done, SavedSession, Store};
+use account::{Account, Open, Order};
 pub use limits::{Limits, Operator, Prices, Spend};
 
 /// Tokens of output that are made durable at a time, for each open exchange, while its answer is short. At 100 tokens a
@@ -332,11 +332,16 @@ impl Ledger {
             return Settlement::default();
         };
         let (spent, hidden) = charge(open);
-        account.close(open, spent);
+        let more = account.close(open, spent);
         let limits = account.limits();
         let over = account.used.minus(account.used.capped(limits));
-        if !limits.is_unlimited() || account.is_noted() {
+        if !limits.is_unlimited() && more {
             self.order(&mut account);
+        } else if !limits.is_unlimited() || account.is_noted() {
+            // The row before this one counts at least as much: nothing is lost if this one comes late.
+            let order = account.order_calmly();
+            let done = self.answers(order);
+            self.store.settle_ledger(self.session, account.row(), done);
         }
         Settlement {
             spent,
@@ -409,18 +414,20 @@ impl Ledger {
     /// Asks the store to write the present row; what it covers may be used once that is durable.
     fn order(self: &Arc<Self>, account: &mut Account) {
         let order = account.order(Instant::now());
+        let done = self.answers(order);
+        self.store.commit_ledger(self.session, account.row(), done);
+    }
+
+    /// Hears what the store says to an order.
+    fn answers(self: &Arc<Self>, order: Order) -> Done {
         let ledger = Arc::downgrade(self);
-        self.store.commit_ledger(
-            self.session,
-            account.row(),
-            Box::new(move |result| {
-                let Some(ledger) = ledger.upgrade() else {
-                    return;
-                };
-                ledger.lock().answered(&order, result, Instant::now());
-                ledger.committed.notify_waiters();
-            }),
-        );
+        Box::new(move |result| {
+            let Some(ledger) = ledger.upgrade() else {
+                return;
+            };
+            ledger.lock().answered(&order, result, Instant::now());
+            ledger.committed.notify_waiters();
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, Account> {

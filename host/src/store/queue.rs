@@ -47,6 +47,8 @@ pub(super) struct Batch {
     pub(super) sessions: HashMap<SessionId, SessionBatch>,
     /// Told when the batch is on the disk. With any of them the commit survives a power cut.
     pub(super) waiting: Vec<Done>,
+    /// Told when the batch is written, however well; they hurry nobody.
+    pub(super) along: Vec<Done>,
     pub(super) events: usize,
     pub(super) bytes: usize,
     full: bool,
@@ -148,6 +150,23 @@ impl Queue {
         state.batch.waiting.push(done);
         drop(state);
         self.work.notify_one();
+    }
+
+    /// Puts something in that goes with whatever goes next.
+    pub(super) fn along(
+        &self,
+        session: SessionId,
+        done: Done,
+        change: impl FnOnce(&mut SessionBatch),
+    ) {
+        let mut state = self.lock();
+        let wake = state.batch.is_empty();
+        change(state.batch.sessions.entry(session).or_default());
+        state.batch.along.push(done);
+        drop(state);
+        if wake {
+            self.work.notify_one();
+        }
     }
 
     /// Asks for a commit of what is in at once.

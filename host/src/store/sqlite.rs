@@ -173,6 +173,11 @@ impl Store for SqliteStore {
             .urgent(session, done, |batch| batch.ledger = Some(row));
     }
 
+    fn settle_ledger(&self, session: SessionId, row: LedgerRow, done: Done) {
+        self.queue
+            .along(session, done, |batch| batch.ledger = Some(row));
+    }
+
     fn note_ledger(&self, session: SessionId, row: &LedgerRow) -> Option<Note> {
         let failing = self.progress.failing.load(Ordering::Relaxed);
         (!failing).then(|| self.notes.note(session, row)).flatten()

@@ -56,13 +56,17 @@ impl Writer {
 
     fn write(&mut self, mut batch: Batch) {
         let mut waiting = std::mem::take(&mut batch.waiting);
+        let mut along = std::mem::take(&mut batch.along);
         let mut attempts = 0;
         loop {
             let error = match self.commit(&batch, !waiting.is_empty()) {
                 Ok(written) => {
                     self.progress.written.fetch_add(written, Ordering::Relaxed);
                     self.progress.failing.store(false, Ordering::Relaxed);
-                    waiting.drain(..).for_each(|done| done(Ok(())));
+                    waiting
+                        .drain(..)
+                        .chain(along.drain(..))
+                        .for_each(|done| done(Ok(())));
                     return;
                 }
                 Err(error) => error,
@@ -74,6 +78,7 @@ impl Writer {
             self.progress.retried.fetch_add(1, Ordering::Relaxed);
             let text = error.to_string();
             tell(&mut waiting, &text);
+            tell(&mut along, &text);
             if !may_pass(&error) {
                 // Once more with a gap in place of the events; if even that fails, without.
                 let lost: usize = batch

@@ -51,6 +51,8 @@ pub(super) struct Order {
     number: u64,
     round: u64,
     mark: Spend,
+    /// The disk is to answer at once.
+    urgent: bool,
 }
 
 #[derive(Debug, Default)]
@@ -73,7 +75,7 @@ pub(super) struct Account {
     pub(super) asked: Spend,
     /// Orders given so far.
     orders: u64,
-    /// Orders without an answer, and since when the disk owes the first of them, or has said nothing since an earlier one.
+    /// Urgent orders without an answer, and since when the disk owes the first of them, or has said nothing since an earlier one.
     pending: u64,
     owed_since: Option<Instant>,
     /// Counts how often the mark was lowered; an order from before does not raise it again.
@@ -158,13 +160,15 @@ impl Account {
         }
     }
 
-    /// Closes an exchange at what it cost.
-    pub(super) fn close(&mut self, open: Open, spent: Spend) {
+    /// Closes an exchange at what it cost. Whether more is spent now than any row says, as when hidden tokens are billed.
+    pub(super) fn close(&mut self, open: Open, spent: Spend) -> bool {
         self.used = self.used.minus(open.spend()).plus(spent);
         self.settled = self.settled.plus(spent);
+        let more = self.used.max(self.asked) != self.asked;
         if self.open.is_empty() {
             self.lower();
         }
+        more
     }
 
     /// Nothing is under way: what is leased and not used is given back, with the next order.
@@ -205,22 +209,31 @@ impl Account {
         self.note = Some((note, self.orders + 1));
     }
 
-    /// The present row goes to the store.
+    /// The present row goes to the store, which is to answer at once.
     pub(super) fn order(&mut self, now: Instant) -> Order {
-        self.asked = self.asked.max(self.used);
-        self.orders += 1;
         self.pending += 1;
         self.owed_since.get_or_insert(now);
+        Order {
+            urgent: true,
+            ..self.order_calmly()
+        }
+    }
+
+    /// The present row goes to the store.
+    pub(super) fn order_calmly(&mut self) -> Order {
+        self.asked = self.asked.max(self.used);
+        self.orders += 1;
         Order {
             number: self.orders,
             round: self.round,
             mark: self.asked,
+            urgent: false,
         }
     }
 
     /// The store's answer to an order.
     pub(super) fn answered(&mut self, order: &Order, result: Result<(), StoreError>, now: Instant) {
-        self.pending = self.pending.saturating_sub(1);
+        self.pending = self.pending.saturating_sub(order.urgent.into());
         match result {
             Ok(()) => {
                 self.failing = None;
