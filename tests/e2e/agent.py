@@ -114,7 +114,7 @@ class _Counted(httpx.SyncByteStream):
 
     def __iter__(self) -> Any:
         for piece in self.stream:
-            self.comments.read += piece.count(b": held by airlock\n\n")
+            self.comments.read += piece.count(b": airlock keeps the connection\n\n")
             yield piece
 
     def close(self) -> None:

@@ -56,7 +56,7 @@ def test_kill_at_every_moment_of_a_lease_never_undercounts(make: Makers, simulat
     rest = 0
     while True:
         with airlock.http.stream("POST", "/v1/chat/completions", json=order(None), headers={SESSION_HEADER: session}) as response:
-            if response.status_code == 403:
+            if response.status_code == 402:
                 break
             rest += sum(words(response))
     assert 0 < rest <= BUDGET - before, "something is left, and no more than what is left"

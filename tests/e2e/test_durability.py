@@ -96,7 +96,7 @@ def test_a_bad_file_leaves_the_old_generation_serving(make: Makers, simulator: S
         target.unlink()
     wait_for(lambda: "blocklist" in airlock.cli("policies") and last_error(airlock), "the failure to be told")
     assert generation(airlock, "blocklist") == first
-    assert airlock.post(body(stream=False, chunks=[FORBIDDEN])).status_code == 403
+    assert airlock.post(body(stream=False, chunks=[FORBIDDEN])).status_code == 400
 
 
 def last_error(airlock: Airlock) -> str:
@@ -124,7 +124,7 @@ def test_a_bad_configuration_is_rejected_whole(make: Makers, simulator: Simulato
     airlock = make.airlock(simulator, blocklist())
     airlock.write(blocklist(patterns=["other"]), "[gateway2]\n")
     airlock.process.wait_line("gateway2")
-    assert airlock.post(body(stream=False, chunks=[FORBIDDEN])).status_code == 403
+    assert airlock.post(body(stream=False, chunks=[FORBIDDEN])).status_code == 400
     assert airlock.post(body(stream=False, chunks=["other"])).status_code == 200
 
 

@@ -127,11 +127,12 @@ pub trait Dialect: Send + Sync {
     /// Frames that bring a stream to an end that every client understands.
     fn close_stream(&self, identity: &Identity, closing: &Closing<'_>) -> Bytes;
 
-    /// A whole body that answers with `text` in one choice.
+    /// A whole body that answers with `text` in one choice, or refuses with it.
     fn answer_body(
         &self,
         identity: &Identity,
         text: &str,
+        refusal: bool,
         ending: &Ending,
         usage: Usage,
     ) -> Vec<u8>;
@@ -279,6 +280,8 @@ pub struct Closing<'a> {
     pub begun: bool,
     /// Text to say before the end, in each open choice; may be empty.
     pub text: &'a str,
+    /// The text is a refusal, so that no client takes it for the answer whose form it asked for.
+    pub refusal: bool,
     /// How it ends.
     pub ending: &'a Ending,
     /// Stated to the client if it asked for usage.
@@ -294,8 +297,21 @@ pub struct ClientError {
     pub kind: FailureKind,
     /// For people.
     pub message: String,
-    /// For programs: `airlock_blocked`, `airlock_undecodable`, ...
+    /// For programs: `content_filter`, `airlock_budget`, `airlock_undecodable`, ...
     pub code: String,
+    /// Who decided it, where somebody did: stated in the field `airlock` of the error.
+    pub origin: Option<Origin>,
+}
+
+/// Where a decision comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// Airlock's own word for it, where the error's code is one that clients know from elsewhere.
+    pub code: &'static str,
+    /// The policy, rule or part of Airlock that ordered it; may be empty.
+    pub policy: String,
+    /// Session and exchange.
+    pub exchange: String,
 }
 
 /// Bytes that are not what the dialect says they should be.

@@ -12,6 +12,7 @@ mod compose;
 mod conclude;
 mod conduct;
 mod deadline;
+mod ending;
 mod hold;
 mod judge;
 mod kept;
@@ -173,6 +174,7 @@ fn refusal(status: StatusCode, kind: FailureKind, code: &str, message: String) -
         kind,
         message,
         code: code.to_owned(),
+        origin: None,
     }
 }
 

@@ -125,8 +125,15 @@ fn routes(app: Arc<App>) -> Router {
         .with_state(app)
 }
 
-/// 503 while a required policy has no good generation: a load balancer then keeps traffic away.
+/// 503 while a required policy has no good generation, or the disk takes nothing: a load balancer then keeps traffic away.
 async fn ready(State(app): State<Arc<App>>) -> Response<Body> {
+    if app.sessions.recorder().store.stats().failing {
+        return reply::json_response(
+            StatusCode::SERVICE_UNAVAILABLE,
+            json!({"ready": false, "store": "the database cannot be written: see the log"})
+                .to_string(),
+        );
+    }
     match app.policies.ready() {
         Ok(()) => reply::json_response(StatusCode::OK, json!({"ready": true}).to_string()),
         Err(missing) => reply::json_response(

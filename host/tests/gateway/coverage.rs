@@ -300,7 +300,7 @@ async fn a_local_answer_is_judged_like_a_models() {
         streamed(chat(&json!({"text": "x"}))),
     ] {
         let reply = world.call("s", &request).await;
-        assert_eq!(reply.error_code(), "airlock_blocked", "{}", reply.text());
+        assert_eq!(reply.error_code(), "content_filter", "{}", reply.text());
         assert!(!reply.text().contains("Grüße from"), "{}", reply.text());
     }
 }
@@ -380,7 +380,7 @@ async fn a_forbidden_string_cut_anywhere_leaks_not_one_byte() {
                     reply.text()
                 );
                 assert!(before.starts_with(reply.said().at(place)), "{context}");
-                assert_eq!(reply.error_code(), "airlock_blocked", "{context}");
+                assert_eq!(reply.error_code(), "content_filter", "{context}");
                 assert!(!reply.is_done() && reply.finishes().is_empty(), "{context}");
                 assert_eq!(world.statuses(&session), [Status::Blocked], "{context}");
             }
@@ -393,7 +393,7 @@ async fn a_forbidden_string_cut_anywhere_leaks_not_one_byte() {
             .await;
         assert_eq!(
             (reply.status, reply.error_code().as_str()),
-            (403, "airlock_blocked")
+            (400, "content_filter")
         );
         assert!(!reply.text().contains("geheim"), "{}", reply.text());
     }
@@ -461,10 +461,7 @@ async fn text_in_other_shapes_and_other_choices_is_no_way_around() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_passes_a_mark() {
-    for (on_failure, end) in [
-        (OnFailure::Closed, "airlock_blocked"),
-        (OnFailure::Open, ""),
-    ] {
+    for (on_failure, end) in [(OnFailure::Closed, "content_filter"), (OnFailure::Open, "")] {
         let guest = crate::guests::Guest {
             subscription: Some(json!({"wakes": [{"every-tokens": 1}],
                 "release": [{"channel": "output", "mode": "hold-until-judged", "max-hold-ms": 20}]})),

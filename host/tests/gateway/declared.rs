@@ -175,6 +175,6 @@ async fn a_declared_budget_only_tightens() {
             .status
     };
     assert_eq!(call("999999").await, 200);
-    assert_eq!(call("10").await, 403, "spent already");
-    assert_eq!(call("999999").await, 403, "and it stays so");
+    assert_eq!(call("10").await, 402, "spent already");
+    assert_eq!(call("999999").await, 402, "and it stays so");
 }

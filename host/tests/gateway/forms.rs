@@ -44,7 +44,7 @@ async fn what_is_a_stream_is_read_as_one_whatever_its_type() {
             for reply in both_legs(&upstream, &guarded, stream, &answer).await {
                 assert_eq!(
                     reply.error_code(),
-                    "airlock_blocked",
+                    "content_filter",
                     "{kind}: {}",
                     reply.text()
                 );
@@ -143,7 +143,7 @@ async fn the_form_that_nobody_asked_for_is_judged_too() {
         (false, Answer::events(saying("so it is forbidden here", ""))),
     ] {
         for reply in both_legs(&upstream, &guarded, stream, &answer).await {
-            assert_eq!(reply.error_code(), "airlock_blocked", "{}", reply.text());
+            assert_eq!(reply.error_code(), "content_filter", "{}", reply.text());
             assert!(!reply.text().contains("forbidden"), "{}", reply.text());
         }
     }

@@ -81,7 +81,7 @@ async fn a_held_stream_whose_upstream_answers_with_a_body_is_a_stream() {
     decide(&world, approval.id, Verdict::Approved, "ada", "").await;
     let reply = collect(response).await;
     assert!(
-        reply.text().starts_with(": held by airlock"),
+        reply.text().starts_with(": airlock keeps the connection"),
         "{}",
         reply.text()
     );
@@ -258,7 +258,7 @@ async fn a_held_request_goes_upstream_only_when_it_was_approved() {
         assert_eq!(reply.bytes, world.sent(), "{context}");
         let (reply, _) =
             decided(&world, &chat(&json!({"text": "Another."})), Verdict::Denied).await;
-        assert_eq!(reply.error_code(), "airlock_blocked", "{context}");
+        assert_eq!(reply.error_code(), "content_filter", "{context}");
         assert_eq!(world.received().len(), 1, "{context}");
     }
 }
@@ -303,7 +303,7 @@ async fn held_text_leaves_when_it_was_approved() {
                     "{context}: {}",
                     reply.text()
                 );
-                assert_eq!(reply.error_code(), "airlock_blocked", "{context}");
+                assert_eq!(reply.error_code(), "content_filter", "{context}");
             }
         }
     }
@@ -359,7 +359,8 @@ async fn a_client_that_waits_for_a_stream_reads_comments() {
         assert!(response.headers().contains_key("x-airlock-exchange"));
         let mut text = String::new();
         use http_body_util::BodyExt as _;
-        while !text.contains(": held by airlock\n\n: held by airlock\n\n") {
+        while !text.contains(": airlock keeps the connection\n\n: airlock keeps the connection\n\n")
+        {
             let frame = response.body_mut().frame().await.unwrap().unwrap();
             text.push_str(std::str::from_utf8(&frame.into_data().unwrap()).unwrap());
         }
@@ -369,7 +370,7 @@ async fn a_client_that_waits_for_a_stream_reads_comments() {
             text.push_str(std::str::from_utf8(&frame.unwrap().into_data().unwrap()).unwrap());
         }
         assert!(text.ends_with("data: [DONE]\n\n"), "{event}: {text}");
-        let rest = text.replace(": held by airlock\n\n", "");
+        let rest = text.replace(": airlock keeps the connection\n\n", "");
         assert_eq!(rest.as_bytes(), world.sent(), "{event}");
     }
 }

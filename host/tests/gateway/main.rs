@@ -9,6 +9,7 @@ mod actions;
 mod budgets;
 mod coverage;
 mod declared;
+mod endings;
 mod failure;
 mod forms;
 mod hibernation;

@@ -318,7 +318,7 @@ async fn what_is_put_in_is_judged_by_the_others() {
         // Its first call is for what the client said.
         let world = world(vec![editor, judge(event)]).await;
         let reply = send(&world, &history()).await;
-        assert_eq!(reply.status, 403, "{action}");
+        assert_eq!(reply.status, 400, "{action}");
         assert!(world.received().is_empty(), "{action}");
         let told = world.timeline("s").iter().any(|e| match &e.body {
             Body::Message { text, .. } => event == "message" && text == "worse",
@@ -342,7 +342,7 @@ async fn what_was_ordered_too_late_is_judged_before_the_next_request() {
     assert_eq!(send(&world, &history()).await.status, 200);
     assert_eq!(world.outcome("s", "inject").0, Outcome::Applied);
     for _ in 0..2 {
-        assert_eq!(send(&world, &history()).await.status, 403);
+        assert_eq!(send(&world, &history()).await.status, 400);
         restart(&world).await;
     }
     assert_eq!(world.received().len(), 1);
@@ -358,7 +358,7 @@ async fn an_instruction_for_the_session_outlives_a_request_that_was_blocked() {
     );
     let once = policy("once", "request", FIRST, &[block("hard")]);
     let world = world(vec![guard, once]).await;
-    assert_eq!(send(&world, &[user("one")]).await.status, 403);
+    assert_eq!(send(&world, &[user("one")]).await.status, 400);
     restart(&world).await;
     assert_eq!(send(&world, &[user("two")]).await.status, 200);
     assert!(texts(&world).contains(&"never".to_owned()));

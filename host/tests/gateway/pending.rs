@@ -150,7 +150,7 @@ async fn after_the_deadline_the_stated_default_counts() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_ticket_that_nobody_gave_is_refused_and_its_default_counts() {
     let subscription = wakes(json!([{"event": "request"}]));
-    for (on_timeout, status) in [("block", 403), ("release", 200)] {
+    for (on_timeout, status) in [("block", 400), ("release", 200)] {
         let guest = Guest {
             observe: "(if (i32.ne (local.get 1) (i32.const 6)) (then (return {a0})))",
             extra: "",

@@ -29,7 +29,7 @@ async fn a_rule_blocks_a_request_and_is_named_on_the_timeline() {
         let reply = world.call("s", &request).await;
         assert_eq!(
             (reply.status, reply.error_code().as_str()),
-            (403, "airlock_blocked")
+            (400, "content_filter")
         );
         assert!(reply.text().contains("not this model"));
     }
@@ -103,7 +103,7 @@ async fn a_tool_call_that_a_rule_judges_never_reaches_the_client_before() {
     ] {
         let reply = world.call(session, &request).await;
         assert!(!reply.text().contains("rm -rf"), "{}", reply.text());
-        assert_eq!(reply.error_code(), "airlock_blocked");
+        assert_eq!(reply.error_code(), "content_filter");
         assert_eq!(world.outcome(session, "block").0, Outcome::Applied);
     }
 }
@@ -173,7 +173,7 @@ async fn rules_and_policies_meet_in_the_same_slots() {
         mode(Policy::new("finder", finds))
     };
     let world = configured(rules, vec![finder(|p| p)]).await;
-    assert_eq!(world.call("s", &hello()).await.status, 403);
+    assert_eq!(world.call("s", &hello()).await.status, 400);
     let world = configured(rules, vec![finder(Policy::observing)]).await;
     assert_eq!(
         world.call("s", &hello()).await.status,
@@ -192,7 +192,7 @@ async fn a_condition_that_cannot_be_evaluated_is_on_the_timeline() {
         [("rule:divide".to_owned(), "it divides by zero".to_owned())]
     );
     let world = configured(&format!("{rule}on_failure = \"closed\"\n"), vec![]).await;
-    assert_eq!(world.call("s", &hello()).await.status, 403);
+    assert_eq!(world.call("s", &hello()).await.status, 400);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -298,7 +298,7 @@ async fn two_hundred_streams_never_pass_one_budget() {
     assert!(
         replies
             .iter()
-            .all(|r| r.status == 200 || r.error_code() == "airlock_blocked")
+            .all(|r| r.status == 200 || r.error_code() == "airlock_budget")
     );
 }
 

@@ -218,6 +218,14 @@ impl World {
         self.app.follow(next);
     }
 
+    /// A `GET` of a path beside `/v1`, to its end.
+    pub async fn probe(&self, path: &str) -> Reply {
+        let uri = self.base.replace("/v1", path);
+        let request = http::Request::get(uri).body(Full::default()).unwrap();
+        let answer = tokio::time::timeout(PATIENCE, self.client.request(request));
+        collect(answer.await.expect("no answer").unwrap()).await
+    }
+
     /// A `GET` of a path under `/v1`, to its end.
     pub async fn get(&self, path: &str, headers: &[(&str, &str)]) -> Reply {
         let mut request = http::Request::get(format!("{}{path}", self.base));

@@ -161,7 +161,7 @@ async fn what_cannot_be_decoded_does_not_pass_while_a_policy_enforces() {
             } else {
                 assert_eq!(
                     reply.error_code(),
-                    "airlock_blocked",
+                    "content_filter",
                     "{raw}: {}",
                     reply.text()
                 );

@@ -118,10 +118,11 @@ impl Dialect for OpenAiChat {
         &self,
         identity: &Identity,
         text: &str,
+        refusal: bool,
         ending: &Ending,
         usage: Usage,
     ) -> Vec<u8> {
-        say::answer_body(identity, text, ending, usage)
+        say::answer_body(identity, text, refusal, ending, usage)
     }
 
     fn end_body(&self, body: &[u8], ending: &Ending) -> Result<Vec<u8>, EditError> {

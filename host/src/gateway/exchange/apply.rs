@@ -51,6 +51,7 @@ impl Exchange {
             Action::AnswerLocally(text) => self.decide(Fate::Answer(text.clone())),
             Action::Block(block) => self.decide(Fate::Block {
                 mode: block.mode,
+                by,
                 reason: block.reason.clone(),
                 fallback: block.fallback.clone(),
             }),
@@ -273,6 +274,7 @@ impl Exchange {
 impl Fate {
     fn strength(&self) -> u8 {
         match self {
+            Fate::Refused(_) => 6,
             Fate::Block { .. } => 5,
             Fate::Stop { .. } => 4,
             Fate::Unanswered(_) => 3,

@@ -3,8 +3,9 @@
 use axum::body::Body;
 use http::{HeaderMap, Response, StatusCode};
 
+use super::conclude::{Form, error_response};
 use super::deadline::expired;
-use super::refuse;
+use super::{DIALECT, refuse};
 use crate::gateway::admission::{self, Permit};
 use crate::gateway::app::Settings;
 use crate::gateway::declared::{self, Declared};
@@ -61,7 +62,7 @@ impl Arrival {
             admitted = admission::admit(settings, &self.caller, admission::estimate(view)) => {
                 admitted.map_err(|full| Box::new(admission::refused(&full)))
             }
-            () = super::until(self.deadline) => Err(Box::new(expired())),
+            () = super::until(self.deadline) => Err(Box::new(error_response(&DIALECT, &expired(), Form::Error))),
         }
     }
 

@@ -1,22 +1,22 @@
-//! How an exchange ends when it does not end by itself: what the client is told, correct in its dialect.
+//! Between the exchange and its transport: where the call goes, what it may use, and what a response of Airlock's own is made of.
 
 use axum::body::Body;
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::{Response, StatusCode};
 
-use super::call::Call;
 use super::conduct::{Exchange, Fate};
 use super::hold::Ready;
 use super::prepare;
-use super::relay::Relay;
-use super::upstream_failed;
 use crate::act::slots::Phase;
 use crate::contract::types::BlockMode;
-use crate::gateway::dialect::{ClientError, Closing, Dialect, EditError, Ending, Failure, Partial};
-use crate::session::event::{Channel, FailureKind, Outcome, Status, Usage};
+use crate::gateway::dialect::{ClientError, Dialect, EditError, Failure};
+use crate::session::event::{Channel, Outcome, Status};
 use crate::session::ledger::{LedgerError, Prices, Spend};
-use crate::upstream::{Attempt, Target, headers};
+use crate::upstream::{Attempt, Target};
+
+/// Who speaks for the session's budget.
+pub(super) const LEDGER: &str = "ledger";
 
 /// Tokens that an answer gets, at least, that is neither streamed nor limited by its request, while the session has a
 /// budget. 4,096 was the vendors' own bound for years; more than an eighth of the rest would starve calls beside it.
@@ -135,21 +135,20 @@ impl Exchange {
         Ok(granted)
     }
 
-    /// The session's budget does not reach for this call.
+    /// The session's budget does not reach for this call, or cannot be kept.
     pub fn over_budget(&mut self, error: &LedgerError) {
         self.intervened(
             "block",
-            "ledger",
+            LEDGER,
             usize::MAX,
             Outcome::Applied,
             &error.to_string(),
             serde_json::Value::Null,
         );
-        self.fate = Some(Fate::Block {
-            mode: BlockMode::Hard,
-            reason: error.to_string(),
-            fallback: String::new(),
-        });
+        self.fate = Some(Fate::Refused(match error {
+            LedgerError::NotDurable(_) => self.unkept(error),
+            LedgerError::Exhausted { .. } | LedgerError::Ended => self.used_up(&error.to_string()),
+        }));
     }
 
     /// The session's budget ended in the middle of the generation.
@@ -158,7 +157,7 @@ impl Exchange {
         let reason = "the session's budget is used up".to_owned();
         self.intervened(
             "stop",
-            "ledger",
+            LEDGER,
             usize::MAX,
             Outcome::Applied,
             &reason,
@@ -169,7 +168,7 @@ impl Exchange {
                 reason,
                 confidence: None,
                 keep_held: false,
-                by: "ledger".to_owned(),
+                by: LEDGER.to_owned(),
             });
         }
     }
@@ -178,6 +177,7 @@ impl Exchange {
     pub fn uneditable(&mut self, error: &EditError) {
         self.fate = Some(Fate::Block {
             mode: BlockMode::Hard,
+            by: String::new(),
             reason: format!("the request could not be changed as the policies ordered: {error}"),
             fallback: String::new(),
         });
@@ -221,13 +221,6 @@ impl Exchange {
         self.dialect.error_frame(error)
     }
 
-    /// A text that ends a turn in the model's place, as it is put after what the model said.
-    pub(super) fn explained(&mut self, text: &str) -> String {
-        let gap = if self.said().is_empty() { "" } else { "\n\n" };
-        self.epilogue = format!("{gap}{text}");
-        self.epilogue.clone()
-    }
-
     /// Everything that the model said, as the client has it.
     pub(super) fn said(&self) -> String {
         self.hold
@@ -266,203 +259,6 @@ impl Exchange {
     pub fn delivered(&mut self, ready: &Ready) {
         self.hold.delivered(ready);
     }
-
-    pub(super) fn own_answer(&self, text: &str, ending: &Ending) -> Response<Body> {
-        let usage = self.usage_so_far();
-        if !self.view.streamed {
-            let body = self
-                .dialect
-                .answer_body(&self.identity, text, ending, usage);
-            return shaped(Response::new(Body::from(body)), Form::Body);
-        }
-        let choices: Vec<u16> = (0..self.view.choices.max(1)).collect();
-        let closing = Closing {
-            open: &choices,
-            begun: false,
-            text,
-            ending,
-            usage: self.stated_usage(),
-        };
-        let frames = self.dialect.close_stream(&self.identity, &closing);
-        shaped(Response::new(Body::from(frames)), Form::Stream)
-    }
-
-    /// Ends a stream that has begun: its last bytes, and whether the connection is then cut.
-    pub fn conclude_stream(&mut self) -> (Bytes, bool) {
-        let Some(fate) = self.fate.clone() else {
-            return (Bytes::new(), false);
-        };
-        self.hold.discard();
-        let open: Vec<u16> = (0..self.view.choices.max(1))
-            .filter(|choice| !self.hold.finished.contains(choice))
-            .collect();
-        let (text, ending, status) = match fate {
-            Fate::Block {
-                mode: BlockMode::Abort,
-                ..
-            } => {
-                self.end(Status::Blocked);
-                return (Bytes::new(), true);
-            }
-            Fate::Block {
-                mode: BlockMode::Hard,
-                reason,
-                ..
-            } => {
-                self.end(Status::Blocked);
-                return (self.dialect.error_frame(&blocked(reason)), false);
-            }
-            Fate::Block {
-                mode: BlockMode::Soft,
-                fallback,
-                ..
-            } => {
-                self.epilogue.clone_from(&fallback);
-                (fallback, Ending::Refused, Status::Blocked)
-            }
-            Fate::Stop {
-                reason,
-                confidence,
-                by,
-                ..
-            } => (
-                String::new(),
-                Ending::Partial(Partial {
-                    reason,
-                    confidence,
-                    policy: by,
-                }),
-                Status::Partial,
-            ),
-            Fate::Explain(text) => (self.explained(&text), Ending::Complete, Status::Complete),
-            Fate::Unanswered(message) => {
-                self.end(Status::Blocked);
-                return (self.dialect.error_frame(&held(message)), false);
-            }
-            // Refused while a generation runs: see `slots`.
-            Fate::Answer(_) | Fate::Retry { .. } => {
-                (String::new(), Ending::Complete, Status::Failed)
-            }
-        };
-        let closing = Closing {
-            open: &open,
-            begun: self.hold.begun,
-            text: &text,
-            ending: &ending,
-            usage: self.stated_usage(),
-        };
-        let bytes = self.dialect.close_stream(&self.identity, &closing);
-        self.end(status);
-        (bytes, false)
-    }
-}
-
-impl Call {
-    /// Ends a call of which the client has seen nothing, not even headers.
-    pub(super) async fn conclude_unsent(mut self) -> Response<Body> {
-        let dialect = self.exchange.dialect;
-        let label = self.exchange.label();
-        let exchange = &mut self.exchange;
-        let mut response = match exchange.fate.take() {
-            Some(Fate::Stop { .. }) if exchange.expired => {
-                exchange.end(Status::Failed);
-                super::deadline::expired()
-            }
-            Some(Fate::Answer(text)) => {
-                exchange.answered();
-                return self.answer_locally(text).await;
-            }
-            Some(Fate::Block {
-                mode: BlockMode::Abort,
-                ..
-            }) => {
-                exchange.end(Status::Blocked);
-                cut(StatusCode::OK)
-            }
-            Some(Fate::Block {
-                mode: BlockMode::Soft,
-                fallback,
-                ..
-            }) => {
-                exchange.given = Some(fallback.clone());
-                exchange.end(Status::Blocked);
-                exchange.own_answer(&fallback, &Ending::Refused)
-            }
-            Some(Fate::Block { reason, .. }) => {
-                exchange.end(Status::Blocked);
-                error_response(dialect, &blocked(reason), Form::Error)
-            }
-            Some(Fate::Unanswered(message)) => {
-                exchange.end(Status::Blocked);
-                unanswered(dialect, message)
-            }
-            Some(Fate::Stop {
-                reason,
-                confidence,
-                by,
-                ..
-            }) => {
-                exchange.end(Status::Partial);
-                let partial = Partial {
-                    reason,
-                    confidence,
-                    policy: by,
-                };
-                exchange.own_answer("", &Ending::Partial(partial))
-            }
-            Some(Fate::Explain(text)) => {
-                exchange.given = Some(text.clone());
-                exchange.end(Status::Complete);
-                exchange.own_answer(&text, &Ending::Complete)
-            }
-            Some(Fate::Retry { .. }) | None => {
-                exchange.end(Status::Failed);
-                let error =
-                    upstream_failed(FailureKind::Upstream, "the upstream failed".to_owned());
-                error_response(dialect, &error, Form::Error)
-            }
-        };
-        if let Ok(label) = HeaderValue::from_str(&label) {
-            response.headers_mut().insert(headers::EXCHANGE_ID, label);
-        }
-        response
-    }
-
-    /// An answer in the model's place goes the way of any other: the other policies judge it.
-    async fn answer_locally(mut self, text: String) -> Response<Body> {
-        let exchange = &mut self.exchange;
-        exchange.usage = Some(Usage {
-            exact: true,
-            ..Usage::default()
-        });
-        if exchange.view.streamed {
-            let choices: Vec<u16> = (0..exchange.view.choices.max(1)).collect();
-            let frames = exchange.dialect.close_stream(
-                &exchange.identity,
-                &Closing {
-                    open: &choices,
-                    begun: false,
-                    text: &text,
-                    ending: &Ending::Complete,
-                    usage: exchange.stated_usage(),
-                },
-            );
-            let stream = Relay::local(self, frames).into_stream();
-            return shaped(Response::new(Body::from_stream(stream)), Form::Stream);
-        }
-        let body = exchange.dialect.answer_body(
-            &exchange.identity,
-            &text,
-            &Ending::Complete,
-            Usage::default(),
-        );
-        exchange.body(body.into());
-        if exchange.fate.is_none() {
-            exchange.finished();
-        }
-        exchange.wait_for_answers().await;
-        self.exchange.conclude_whole(StatusCode::OK).await
-    }
 }
 
 /// A connection that ends without a word.
@@ -474,35 +270,6 @@ pub(super) fn cut(status: StatusCode) -> Response<Body> {
     response
 }
 
-/// Nobody has decided yet, and the client cannot wait any longer. A repetition waits for the same decision.
-fn held(message: String) -> ClientError {
-    ClientError {
-        status: 503,
-        kind: FailureKind::Policy,
-        message,
-        code: "airlock_held".to_owned(),
-    }
-}
-
-/// As [`held`], in an answer that has not begun: SDKs repeat it by themselves.
-pub(super) fn unanswered(dialect: &dyn Dialect, message: String) -> Response<Body> {
-    let mut response = error_response(dialect, &held(message), Form::Error);
-    let headers = response.headers_mut();
-    headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-    headers.insert("x-should-retry", HeaderValue::from_static("true"));
-    response
-}
-
-/// What the client is told of a hard block. 403, because SDKs do not repeat it.
-pub(super) fn blocked(reason: String) -> ClientError {
-    ClientError {
-        status: 403,
-        kind: FailureKind::Policy,
-        message: reason,
-        code: "airlock_blocked".to_owned(),
-    }
-}
-
 /// An error as an HTTP response.
 pub(super) fn error_response(
     dialect: &dyn Dialect,
@@ -511,7 +278,8 @@ pub(super) fn error_response(
 ) -> Response<Body> {
     let mut response = shaped(Response::new(Body::from(dialect.error_body(error))), form);
     *response.status_mut() = StatusCode::from_u16(error.status).unwrap_or(StatusCode::BAD_GATEWAY);
-    if response.status().is_client_error() {
+    // A deadline that has passed has passed for a repetition too.
+    if response.status().is_client_error() || error.code == super::deadline::CODE {
         response
             .headers_mut()
             .insert("x-should-retry", HeaderValue::from_static("false"));

@@ -17,7 +17,7 @@ use crate::act::slots::Phase;
 use crate::contract::types::{self as wit, BlockMode, Checkpoint, Detail, EventKind};
 use crate::gateway::admission::Permit;
 use crate::gateway::app::{App, Settings};
-use crate::gateway::dialect::{Dialect, Failure, Identity, RequestView};
+use crate::gateway::dialect::{ClientError, Dialect, Failure, Identity, RequestView};
 use crate::gateway::resolve;
 use crate::observe::log::{Log, inline};
 use crate::observe::tokens::TokenCounter;
@@ -38,6 +38,8 @@ pub enum Fate {
     Block {
         /// How the client learns of it.
         mode: BlockMode,
+        /// Who ordered it; empty: Airlock itself.
+        by: String,
         /// Why, for the client.
         reason: String,
         /// Given instead, for a soft block.
@@ -60,6 +62,8 @@ pub enum Fate {
     Explain(String),
     /// Somebody was asked, and the client cannot wait any longer: it may come again.
     Unanswered(String),
+    /// Airlock itself cannot let it go on: the budget is used up, or cannot be kept.
+    Refused(ClientError),
     /// The failed call is repeated.
     Retry {
         /// Upstream; empty: the same.

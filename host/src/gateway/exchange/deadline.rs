@@ -4,12 +4,12 @@
 //! partial. Text that was held until then stays held: nobody has judged it. The clock is looked at whenever something
 //! arrives and when the time is up, but not while a client does not read.
 
-use axum::body::Body;
-use http::{Response, StatusCode};
+use http::StatusCode;
 
 use super::conduct::{Exchange, Fate};
-use super::refuse;
+use super::refusal;
 use crate::gateway::admission::Permit;
+use crate::gateway::dialect::ClientError;
 use crate::session::event::{FailureKind, Micros, Outcome};
 use crate::session::timeline::now;
 
@@ -47,17 +47,15 @@ impl Exchange {
     }
 }
 
-/// The answer to a client that has seen nothing when its time is up. Its SDK does not repeat the call: its time would be up
-/// again.
-pub(super) fn expired() -> Response<Body> {
-    let mut response = refuse(
+/// Code of the answer to a client that has seen nothing when its time is up.
+pub(super) const CODE: &str = "airlock_deadline";
+
+/// What it is told. Its SDK must not repeat the call: its time would be up again.
+pub(super) fn expired() -> ClientError {
+    refusal(
         StatusCode::GATEWAY_TIMEOUT,
         FailureKind::Timeout,
-        "airlock_deadline",
+        CODE,
         REASON.to_owned(),
-    );
-    response
-        .headers_mut()
-        .insert("x-should-retry", http::HeaderValue::from_static("false"));
-    response
+    )
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::gateway::dialect::{Dialect, EditError, Identity, Splice, TextEdit};
+use crate::gateway::dialect::{Dialect, EditError, Identity, Splice};
 use crate::gateway::sse::Frame;
 use crate::observe::tokens::{StreamCounter, TokenCounter};
 use crate::reason::patterns::{Match, PatternSet, Scanner};
@@ -151,6 +151,8 @@ pub struct Ready {
     begins: bool,
     /// Choices that it ends.
     finishes: Vec<u16>,
+    /// After it, the client is in the middle of a tool call.
+    pub in_a_call: bool,
 }
 
 /// Why a replacement was not made.
@@ -171,14 +173,16 @@ pub struct Hold {
     pub finished: Vec<u16>,
     /// Whether the client has seen anything of the generation.
     pub begun: bool,
+    /// Whether the client has a frame of the answer, if only one that names the role: a second role would be joined to the first.
+    pub opened: bool,
     /// What is added to the upstream's own index of a call: those of later rounds go on counting.
     pub base: u16,
     frames: VecDeque<Held>,
     bytes: usize,
     /// Ids that the client reads, once a second round has begun.
     identity: Option<Identity>,
-    /// Text of earlier rounds that a body has to begin with.
-    before: Vec<TextEdit>,
+    /// Text of earlier rounds that a body has to begin with. It is held like that of the body.
+    before: Vec<Span>,
 }
 
 impl Hold {
@@ -310,35 +314,20 @@ impl Hold {
         self.frames = frames;
         for body in bodies {
             self.bytes -= body.payload.len();
-            self.carry(&body.said.spans);
-        }
-    }
-
-    /// Keeps the text of a body whose round is over, for the body that the client gets.
-    fn carry(&mut self, spans: &[Span]) {
-        for span in spans {
-            let Some(stretch) = self.stretches.get_mut(span.stretch) else {
-                continue;
-            };
-            stretch.released = stretch.released.max(span.end);
-            if stretch.place.channel == Channel::ToolArguments {
-                continue;
-            }
-            let mut text = String::new();
-            stretch.render(span.start, span.end, &mut text);
-            match self.before.iter_mut().find(|e| e.place == stretch.place) {
-                Some(edit) => edit.text.push_str(&text),
-                None => self.before.push(TextEdit {
-                    place: stretch.place,
-                    text,
-                }),
-            }
+            let text = body.said.spans.into_iter().filter(|span| {
+                let stretch = self.stretches.get(span.stretch);
+                stretch.is_some_and(|s| s.place.channel != Channel::ToolArguments)
+            });
+            self.before.extend(text);
         }
     }
 
     /// Another attempt at the whole answer: nothing of this one has reached the client.
     pub fn start_over(&mut self) {
-        *self = Hold::default();
+        *self = Hold {
+            opened: self.opened,
+            ..Hold::default()
+        };
     }
 
     /// The stretch of a call.
@@ -424,7 +413,14 @@ impl Hold {
                 self.stretches.get(*index).is_none_or(may)
             };
             let due = front.duty != Duty::Terminal || end;
-            if !(due && front.said.spans.iter().all(may) && front.said.calls.iter().all(named)) {
+            let before = match front.payload {
+                Payload::Body(_) => &self.before[..],
+                Payload::Frame(_) => &[],
+            };
+            if !(due
+                && before.iter().chain(&front.said.spans).all(may)
+                && front.said.calls.iter().all(named))
+            {
                 break;
             }
             let Some(held) = self.frames.pop_front() else {
@@ -433,7 +429,11 @@ impl Hold {
             self.bytes -= held.payload.len();
             let edits = self.edits(&held);
             let calls = self.call_edits(&held);
-            for span in &held.said.spans {
+            let before = match held.payload {
+                Payload::Body(_) => std::mem::take(&mut self.before),
+                Payload::Frame(_) => Vec::new(),
+            };
+            for span in before.iter().chain(&held.said.spans) {
                 if let Some(stretch) = self.stretches.get_mut(span.stretch) {
                     stretch.released = stretch.released.max(span.end);
                 }
@@ -444,7 +444,7 @@ impl Hold {
             let splice = Splice {
                 identity: self.identity.as_ref().filter(|_| held.foreign),
                 calls,
-                before: std::mem::take(&mut self.before),
+                before: self.texts(&before),
                 usage: held.said.usage,
                 goes_on: held.goes_on,
             };
@@ -457,14 +457,70 @@ impl Hold {
                 bytes,
                 tokens: held.said.tokens,
                 finishes: held.said.finishes,
+                in_a_call: self
+                    .frames
+                    .iter()
+                    .any(|held| self.goes_on_with_a_call(held)),
             });
         }
         Ok(())
     }
 
+    /// Whether a frame bears more of a call of which the client has a part.
+    fn goes_on_with_a_call(&self, held: &Held) -> bool {
+        let spans = held.said.spans.iter().map(|span| span.stretch);
+        let mut stretches = spans.chain(held.said.calls.iter().copied());
+        stretches.any(|index| {
+            let call = self.stretches.get(index).and_then(|s| s.call.as_ref());
+            call.is_some_and(|call| call.left)
+        })
+    }
+
+    /// Whether the client has read anything that was said, or an end.
+    pub fn told_anything(&self) -> bool {
+        !self.finished.is_empty() || self.stretches.iter().any(|s| s.released > 0)
+    }
+
+    /// Whether the client has a part of a tool call, and not all of it.
+    pub fn is_in_a_call(&self) -> bool {
+        self.stretches.iter().any(|s| {
+            let part =
+                |call: &Call| call.left && (!call.complete || (s.released as usize) < s.text.len());
+            s.call.as_ref().is_some_and(part)
+        })
+    }
+
+    /// Whether a text repeats so many bytes in a row that the client does not have. Of much held text nothing is repeated.
+    pub fn quotes_held(&self, text: &str, bytes: usize) -> bool {
+        const MOST: usize = 256 * 1024;
+        let held = |s: &Stretch| {
+            s.text
+                .get(s.released as usize..)
+                .unwrap_or_default()
+                .to_owned()
+        };
+        let held: Vec<String> = self
+            .stretches
+            .iter()
+            .map(held)
+            .filter(|h| h.len() >= bytes)
+            .collect();
+        if held.iter().map(String::len).sum::<usize>() > MOST {
+            return true;
+        }
+        let starts =
+            (0..text.len().saturating_sub(bytes - 1)).filter(|at| text.is_char_boundary(*at));
+        let mut runs = starts.filter_map(|at| {
+            let end = (at + bytes..=text.len()).find(|end| text.is_char_boundary(*end))?;
+            text.get(at..end)
+        });
+        runs.any(|run| held.iter().any(|held| held.contains(run)))
+    }
+
     /// The client was given a frame. Not every one that may leave does: the session's budget may end before it.
     pub fn delivered(&mut self, ready: &Ready) {
         self.begun |= ready.begins;
+        self.opened |= !ready.bytes.is_empty();
         self.finished.extend(&ready.finishes);
     }
 

@@ -364,6 +364,7 @@ impl Exchange {
                 if self.fate.is_none() {
                     self.fate = Some(Fate::Block {
                         mode: BlockMode::Hard,
+                        by: String::new(),
                         reason: format!("held for a person: {said}"),
                         fallback: String::new(),
                     });
@@ -420,6 +421,7 @@ impl Exchange {
         if outcome != Outcome::Applied && self.fate.is_none() {
             self.fate = Some(Fate::Block {
                 mode: BlockMode::Hard,
+                by: String::new(),
                 reason: format!("a tool's result could not be withheld: {reason}"),
                 fallback: String::new(),
             });

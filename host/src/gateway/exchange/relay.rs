@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::pin::Pin;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
@@ -36,6 +37,73 @@ pub(super) struct Relay {
     quiet_since: Micros,
 }
 
+/// What is next for a client.
+enum Step {
+    Give(Bytes),
+    /// The connection ends without a word.
+    Cut,
+    /// Nothing before an upstream was asked.
+    Ask,
+}
+
+/// A relay between two reads of its client.
+enum State {
+    Relaying(Box<Relay>),
+    /// Asks an upstream for the next part of the answer, which may take as long as a first call.
+    Asking {
+        asking: Pin<Box<dyn Future<Output = Box<Relay>> + Send>>,
+        /// When its client is given a comment, and how long after that the next, us.
+        comment: Micros,
+        every: Micros,
+    },
+    Cut,
+}
+
+impl State {
+    async fn next(mut self) -> Option<(io::Result<Bytes>, State)> {
+        loop {
+            self = match self {
+                State::Relaying(mut relay) => match relay.next().await? {
+                    Step::Give(bytes) => return Some((Ok(bytes), State::Relaying(relay))),
+                    Step::Cut => {
+                        let cut =
+                            io::Error::new(io::ErrorKind::ConnectionAborted, "cut by a policy");
+                        return Some((Err(cut), State::Cut));
+                    }
+                    Step::Ask => {
+                        let (comment, every) = (relay.comment_due(), relay.keep_alive());
+                        let asking = Box::pin(async move {
+                            relay.ask().await;
+                            relay
+                        });
+                        State::Asking {
+                            asking,
+                            comment,
+                            every,
+                        }
+                    }
+                },
+                State::Asking {
+                    mut asking,
+                    comment,
+                    every,
+                } => tokio::select! {
+                    biased;
+                    mut relay = &mut asking => {
+                        relay.quiet_since = now();
+                        State::Relaying(relay)
+                    }
+                    () = until(Some(comment)) => {
+                        let comment = now() + every;
+                        return Some((Ok(COMMENT), State::Asking { asking, comment, every }));
+                    }
+                },
+                State::Cut => return None,
+            };
+        }
+    }
+}
+
 impl Relay {
     pub(super) fn new(call: Call, upstream: Body) -> Relay {
         Relay::with(call, Some(upstream))
@@ -61,30 +129,23 @@ impl Relay {
     }
 
     pub(super) fn into_stream(self) -> impl Stream<Item = io::Result<Bytes>> + Send {
-        futures_util::stream::unfold(self, |mut relay| async move {
-            let item = relay.next().await?;
-            Some((item, relay))
-        })
+        futures_util::stream::unfold(State::Relaying(Box::new(self)), State::next)
     }
 
-    async fn next(&mut self) -> Option<io::Result<Bytes>> {
+    async fn next(&mut self) -> Option<Step> {
         loop {
             if let Some(bytes) = self.out.pop_front() {
                 self.quiet_since = now();
-                return Some(Ok(bytes));
+                return Some(Step::Give(bytes));
             }
             if std::mem::take(&mut self.abort) {
-                return Some(Err(io::Error::new(
-                    io::ErrorKind::ConnectionAborted,
-                    "cut by a policy",
-                )));
+                return Some(Step::Cut);
             }
             if std::mem::take(&mut self.asks) {
-                self.ask().await;
-                continue;
+                return Some(Step::Ask);
             }
             let waits = self.call.exchange.waits();
-            let comment = self.comment_due().filter(|_| waits);
+            let comment = self.comment_due();
             let Some(upstream) = &mut self.upstream else {
                 if self.call.exchange.is_over() {
                     return None;
@@ -93,7 +154,7 @@ impl Relay {
                     tokio::select! {
                         biased;
                         () = self.call.exchange.stir() => {}
-                        () = until(comment) => {
+                        () = until(Some(comment)) => {
                             self.out.push_back(COMMENT);
                             continue;
                         }
@@ -118,7 +179,7 @@ impl Relay {
                     }
                 },
                 () = self.call.exchange.stir() => {}
-                () = until(comment), if waits => {
+                () = until(Some(comment)) => {
                     self.out.push_back(COMMENT);
                     continue;
                 }
@@ -127,10 +188,15 @@ impl Relay {
         }
     }
 
-    /// When a client that waits is given something to read.
-    fn comment_due(&self) -> Option<Micros> {
-        let every = self.call.settings.config.gateway.keep_alive_ms;
-        Some(self.quiet_since + every * 1_000)
+    /// When a client that has read nothing is given a comment, whatever keeps it waiting: a model that thinks, a call whose
+    /// arguments are held, a person. What is given is whole frames, so a comment stands between two.
+    fn comment_due(&self) -> Micros {
+        self.quiet_since + self.keep_alive()
+    }
+
+    /// How long a client reads nothing at most, us.
+    fn keep_alive(&self) -> Micros {
+        self.call.settings.config.gateway.keep_alive_ms * 1_000
     }
 
     /// Bytes arrived: every frame that they complete is judged.
@@ -260,7 +326,7 @@ impl Relay {
             return;
         }
         let wanted: u64 = ready.iter().map(|r| u64::from(r.tokens)).sum();
-        let mut granted = match self.call.exchange.lease(wanted).await {
+        let granted = match self.call.exchange.lease(wanted).await {
             Ok(granted) => granted,
             Err(error) => {
                 self.call.exchange.over_budget(&error);
@@ -270,12 +336,8 @@ impl Relay {
         let enough = granted >= wanted;
         let mut joined = BytesMut::new();
         let single = ready.len() == 1;
-        for frame in ready {
-            let tokens = u64::from(frame.tokens);
-            if tokens > granted {
-                break;
-            }
-            granted -= tokens;
+        let affordable = affordable(&ready, granted);
+        for frame in ready.into_iter().take(affordable) {
             self.call.exchange.delivered(&frame);
             if !single {
                 joined.extend_from_slice(&frame.bytes);
@@ -305,6 +367,23 @@ impl Relay {
         }
         self.refuse(&upstream_failed(failure.kind, failure.message));
     }
+}
+
+/// How many frames the granted tokens reach for. A tool call goes whole or not at all: agents mend one that was cut.
+fn affordable(ready: &[Ready], mut granted: u64) -> usize {
+    let mut whole = 0;
+    for (at, frame) in ready.iter().enumerate() {
+        let tokens = u64::from(frame.tokens);
+        if tokens > granted {
+            return whole;
+        }
+        granted -= tokens;
+        if !frame.in_a_call {
+            whole = at + 1;
+        }
+    }
+    // What follows of a call that is not all here comes with tokens of its own.
+    ready.len()
 }
 
 /// A whole body, bounded.

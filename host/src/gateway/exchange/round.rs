@@ -67,7 +67,14 @@ impl Exchange {
                 })
                 .collect::<Vec<_>>()
                 .join("\n");
-            self.fate = Some(Fate::Explain(text));
+            // What the model said before goes out too: it is judged like any response.
+            self.finished();
+            if self.fate.is_none() && !self.parked.is_empty() {
+                return Turn::Waits;
+            }
+            if self.fate.is_none() {
+                self.fate = Some(Fate::Explain(text));
+            }
             return Turn::Ended;
         }
         Turn::Again

@@ -294,6 +294,7 @@ impl Exchange {
             tracing::error!(%error, session = %self.session.id, "a replacement could not be written: the exchange ends");
             self.fate = Some(Fate::Block {
                 mode: BlockMode::Hard,
+                by: String::new(),
                 reason: "a policy's replacement could not be written into the response".to_owned(),
                 fallback: String::new(),
             });
@@ -302,6 +303,7 @@ impl Exchange {
         if finished && self.fate.is_none() && self.hold.bytes() > 0 {
             self.fate = Some(Fate::Block {
                 mode: BlockMode::Hard,
+                by: String::new(),
                 reason: "a part of the response was held and never released".to_owned(),
                 fallback: String::new(),
             });
@@ -330,6 +332,7 @@ impl Exchange {
         if self.guards() {
             self.fate = Some(Fate::Block {
                 mode: BlockMode::Hard,
+                by: String::new(),
                 reason: format!("the upstream's answer cannot be judged: {error}"),
                 fallback: String::new(),
             });
@@ -411,6 +414,7 @@ impl Exchange {
             if closed {
                 self.fate = Some(Fate::Block {
                     mode: BlockMode::Hard,
+                    by: String::new(),
                     reason: format!("the policy `{}` {what}", generation.name),
                     fallback: String::new(),
                 });

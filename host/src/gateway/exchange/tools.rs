@@ -34,12 +34,17 @@ pub(super) struct AtHand {
 impl Exchange {
     /// Whether somebody could object to what is generated, so that it may not pass unread.
     pub(super) fn guards(&self) -> bool {
-        self.plan.enforcing || self.holds_tool_calls()
+        self.plan.enforcing || self.plan.holds_tool_calls || self.circuits_open
     }
 
-    /// Whether a tool call waits until it was judged whole.
+    /// Whether a tool call waits until it was judged whole: where somebody may object to it, and where anything can end the
+    /// generation in the middle of it. Agents mend a call that was cut, and run it: of `delete("/srv/data/tmp")` a block left
+    /// `delete("/srv/dat")`.
     pub(super) fn holds_tool_calls(&self) -> bool {
-        self.plan.holds_tool_calls || self.circuits_open
+        let ends = self.plan.enforcing
+            || self.deadline.is_some()
+            || !self.session.ledger.limits().is_unlimited();
+        self.plan.holds_tool_calls || self.circuits_open || ends
     }
 
     /// A call is complete when its choice goes on with something else.

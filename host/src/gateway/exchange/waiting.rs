@@ -24,7 +24,7 @@ use crate::session::timeline::now;
 use crate::upstream::headers;
 
 /// What a client reads while it waits.
-pub(super) const COMMENT: Bytes = Bytes::from_static(b": held by airlock\n\n");
+pub(super) const COMMENT: Bytes = Bytes::from_static(b": airlock keeps the connection\n\n");
 
 /// How long before a client's own timeout it is answered: a round trip and some scheduling.
 const MARGIN_US: u64 = 10_000_000;
@@ -115,6 +115,13 @@ async fn told_in_stream(response: Response<Body>) -> io::Result<Bytes> {
         .await
         .map_err(|error| io::Error::new(io::ErrorKind::ConnectionAborted, error))?;
     let failure = DIALECT.read_error(status.as_u16(), &body);
+    // What Airlock says itself it says in full.
+    if status != StatusCode::OK
+        && let Ok(error) = serde_json::from_slice::<serde_json::Value>(&body)
+        && error["error"]["airlock"].is_object()
+    {
+        return Ok(format!("data: {error}\n\n").into());
+    }
     let code = serde_json::from_slice::<serde_json::Value>(&body)
         .ok()
         .and_then(|v| v["error"]["code"].as_str().map(str::to_owned))
@@ -128,6 +135,7 @@ async fn told_in_stream(response: Response<Body>) -> io::Result<Bytes> {
         kind: failure.kind,
         message: failure.message,
         code,
+        origin: None,
     }))
 }
 

@@ -1,6 +1,7 @@
 //! A store that a test can read at once.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use airlock::session::event::Event;
@@ -16,6 +17,8 @@ pub struct Tape(
     Mutex<Vec<(SessionId, Arc<Event>)>>,
     Mutex<Vec<ApprovalRow>>,
     Mutex<HashMap<SessionId, SavedSession>>,
+    /// The disk is full.
+    pub AtomicBool,
 );
 
 impl Tape {
@@ -76,8 +79,13 @@ impl Store for Tape {
         }
     }
     fn commit_ledger(&self, _: SessionId, _: LedgerRow, done: Done) {
+        let full = self.3.load(Ordering::Relaxed);
+        let result = match full {
+            true => Err(StoreError::Commit("database or disk is full".to_owned())),
+            false => Ok(()),
+        };
         // On another thread, as the store's writer does.
-        std::thread::spawn(move || done(Ok(())));
+        std::thread::spawn(move || done(result));
     }
     fn commit_approval(&self, row: ApprovalRow, done: Done) {
         let mut rows = self.1.lock().unwrap();
@@ -122,6 +130,9 @@ impl Store for Tape {
         Ok(())
     }
     fn stats(&self) -> Stats {
-        Stats::default()
+        Stats {
+            failing: self.3.load(Ordering::Relaxed),
+            ..Stats::default()
+        }
     }
 }

@@ -8,7 +8,7 @@
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use crate::gateway::dialect::{ClientError, Closing, EditError, Ending, Identity};
+use crate::gateway::dialect::{ClientError, Closing, EditError, Ending, Identity, Origin};
 use crate::session::event::{Channel, FailureKind, Place, Usage};
 
 /// Top-level field that marks a partial result.
@@ -43,10 +43,12 @@ pub(super) fn text_frame(
 pub(super) fn close_stream(identity: &Identity, closing: &Closing<'_>) -> Bytes {
     let mut out = String::new();
     for &index in closing.open {
-        let delta = match (closing.begun, closing.text) {
-            (false, text) => json!({ "role": "assistant", "content": text }),
-            (true, "") => continue,
-            (true, text) => json!({ "content": text }),
+        let delta = match (closing.begun, closing.refusal, closing.text) {
+            (true, _, "") => continue,
+            (false, false, text) => json!({ "role": "assistant", "content": text }),
+            (false, true, text) => json!({ "role": "assistant", "refusal": text }),
+            (true, false, text) => json!({ "content": text }),
+            (true, true, text) => json!({ "refusal": text }),
         };
         out.push_str(&frame(&chunk(
             identity,
@@ -70,9 +72,14 @@ pub(super) fn close_stream(identity: &Identity, closing: &Closing<'_>) -> Bytes 
 pub(super) fn answer_body(
     identity: &Identity,
     text: &str,
+    refusal: bool,
     ending: &Ending,
     counted: Usage,
 ) -> Vec<u8> {
+    let message = match refusal {
+        true => json!({ "role": "assistant", "content": null, "refusal": text }),
+        false => json!({ "role": "assistant", "content": text, "refusal": null }),
+    };
     let body = json!({
         "id": identity.id,
         "object": "chat.completion",
@@ -80,7 +87,7 @@ pub(super) fn answer_body(
         "model": identity.model,
         "choices": [{
             "index": 0,
-            "message": { "role": "assistant", "content": text, "refusal": null },
+            "message": message,
             "logprobs": null,
             "finish_reason": finish_reason(ending),
         }],
@@ -161,13 +168,20 @@ fn error_object(error: &ClientError) -> Value {
         _ if error.status >= 500 => "server_error",
         _ => "invalid_request_error",
     };
-    json!({
-        "error": {
-            "message": error.message,
-            "type": kind,
-            "param": null,
-            "code": error.code,
-            "status": error.status,
-        }
-    })
+    let mut object = json!({
+        "message": error.message,
+        "type": kind,
+        "param": null,
+        "code": error.code,
+        "status": error.status,
+    });
+    if let Some(Origin {
+        code,
+        policy,
+        exchange,
+    }) = &error.origin
+    {
+        object[MARK] = json!({ "code": code, "policy": policy, "exchange": exchange });
+    }
+    json!({ "error": object })
 }

@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 
-use super::{Held, Hold, Payload, Stretch, Verdict};
+use super::{Held, Hold, Payload, Span, Stretch, Verdict};
 use crate::gateway::dialect::{CallEdit, Dialect, EditError, Splice, TextEdit};
 use crate::session::event::Channel;
 
@@ -34,6 +34,26 @@ impl Hold {
             }
         }
         edits
+    }
+
+    /// Text of earlier rounds as a body begins with it.
+    pub(super) fn texts(&self, spans: &[Span]) -> Vec<TextEdit> {
+        let mut texts: Vec<TextEdit> = Vec::new();
+        for span in spans {
+            let Some(stretch) = self.stretches.get(span.stretch) else {
+                continue;
+            };
+            let mut text = String::new();
+            stretch.render(span.start, span.end, &mut text);
+            match texts.iter_mut().find(|e| e.place == stretch.place) {
+                Some(edit) => edit.text.push_str(&text),
+                None => texts.push(TextEdit {
+                    place: stretch.place,
+                    text,
+                }),
+            }
+        }
+        texts
     }
 
     /// What becomes of the calls in a frame: those that are denied are left out, and the client counts the others.

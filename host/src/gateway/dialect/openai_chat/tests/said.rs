@@ -96,6 +96,7 @@ fn a_stream_that_never_began_is_begun_said_and_closed() {
         open: &[0],
         begun: false,
         text: "no",
+        refusal: false,
         ending: &Ending::Refused,
         usage: Some(USAGE),
     };
@@ -124,6 +125,7 @@ fn every_open_choice_is_closed_and_a_partial_result_says_so() {
         open: &[0, 2],
         begun: true,
         text: "",
+        refusal: false,
         ending: &partial(),
         usage: None,
     };
@@ -148,7 +150,7 @@ fn a_body_says_the_same_as_a_stream() {
         (Ending::Refused, "content_filter"),
         (partial(), "length"),
     ] {
-        let body = OpenAiChat.answer_body(&identity(), "hi", &ending, USAGE);
+        let body = OpenAiChat.answer_body(&identity(), "hi", false, &ending, USAGE);
         let mut pieces = Vec::new();
         let mut learnt = Identity::default();
         OpenAiChat
@@ -171,6 +173,7 @@ fn an_error_is_an_error_object_and_no_terminator_follows() {
         kind: FailureKind::Policy,
         message: "blocked".into(),
         code: "airlock_blocked".into(),
+        origin: None,
     };
     let read = OpenAiChat.read_error(403, &OpenAiChat.error_body(&error));
     assert_eq!((read.status, read.message.as_str()), (403, "blocked"));
