@@ -133,8 +133,7 @@ pub async fn handle(State(app): State<Arc<App>>, request: Request<Body>) -> Resp
     let digest = resolve::body_digest(&body);
     let tokens = admission::estimate(&view);
     let mut exchange = Exchange::begin(
-        app,
-        Arc::clone(&settings),
+        (app, Arc::clone(&settings)),
         session,
         dialect,
         view,

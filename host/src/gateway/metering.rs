@@ -172,12 +172,12 @@ impl Drop for Meter {
     }
 }
 
-/// The answer to a call for which the budget does not reach.
+/// The answer to a call for which the budget does not reach: as an exchange has it (`exchange/ending.rs`).
 pub(super) fn refused(error: &LedgerError) -> Response<Body> {
     let (status, kind, code) = match error {
         LedgerError::Exhausted { .. } | LedgerError::Ended => (
-            StatusCode::FORBIDDEN,
-            "invalid_request_error",
+            StatusCode::PAYMENT_REQUIRED,
+            "insufficient_quota",
             "airlock_budget",
         ),
         LedgerError::NotDurable(_) => (

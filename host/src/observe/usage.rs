@@ -61,9 +61,7 @@ pub fn read(value: &Value) -> Option<Usage> {
         "candidatesTokenCount",
     ]);
     let total = number(&["total_tokens", "totalTokens", "totalTokenCount"]);
-    if input.or(output).or(total).is_none() {
-        return None;
-    }
+    input.or(output).or(total)?;
     let reasoning = detail(
         &["completion_tokens_details", "output_tokens_details"],
         &["reasoning_tokens", "thinking_tokens"],

@@ -45,6 +45,9 @@ pub struct Note {
     slot: u16,
 }
 
+/// What an earlier process left: the mark of each session.
+pub type Left = Vec<(SessionId, LedgerRow)>;
+
 /// The file of notes beside a database.
 pub(super) fn beside(database: &Path) -> PathBuf {
     let mut path = database.as_os_str().to_owned();
@@ -58,7 +61,7 @@ impl Notes {
     ///
     /// # Errors
     /// The system's.
-    pub fn open(path: &Path) -> io::Result<(Arc<Self>, Vec<(SessionId, LedgerRow)>)> {
+    pub fn open(path: &Path) -> io::Result<(Arc<Self>, Left)> {
         let file = OpenOptions::new()
             .read(true)
             .write(true)

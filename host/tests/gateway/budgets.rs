@@ -287,6 +287,34 @@ async fn what_every_vendor_states_in_a_stream_is_billed_at_its_price() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_every_vendor_states_in_a_body_is_billed_at_its_price() {
+    for (vendor, frames, expected) in vendors() {
+        // A body has one choice, and states what the frames state in the end.
+        let mut body = json!({"id": "c", "object": "chat.completion", "created": 1, "model": "m",
+            "choices": [{"index": 0, "message": {"role": "assistant", "content": "hi"}, "finish_reason": "stop"}]});
+        for frame in frames {
+            for part in ["usage", "x_groq"] {
+                if frame[part].is_object() && frame[part]["prompt_tokens"] != json!(0) {
+                    body[part] = frame[part].clone();
+                }
+            }
+            if frame["choices"][0]["usage"].is_object() {
+                body["choices"][0]["usage"] = frame["choices"][0]["usage"].clone();
+            }
+        }
+        let upstream = Scripted::start(vec![Answer::json(body)]).await;
+        let world = configured(&format!("{PRICE}{}", upstream.table("other")), vec![]).await;
+        assert_eq!(world.call("s", &words(1)).await.status, 200, "{vendor}");
+        let [(usage, cost)] = settled(&world, "s")[..] else {
+            panic!("{vendor}: not one end");
+        };
+        let read = [usage.input, usage.output, usage.cached, usage.reasoning];
+        assert_eq!(read, expected, "{vendor}");
+        assert_eq!(cost, Some(price(expected)), "{vendor}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn usage_in_every_frame_does_not_make_the_rest_free_when_the_client_leaves() {
     let world = configured("[session]\nmax_tokens = 100000\n", vec![]).await;
     // The server states its usage once, at the beginning, and goes on for long.

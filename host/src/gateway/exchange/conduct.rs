@@ -173,10 +173,10 @@ pub(super) struct Unflushed {
 }
 
 impl Exchange {
-    /// Begins an exchange: tells what is new in the request, and runs its checkpoints.
+    /// Begins an exchange: tells what is new in the request, and runs its checkpoints. The settings are those with which the
+    /// call arrived; it sees no others.
     pub fn begin(
-        app: Arc<App>,
-        settings: Arc<Settings>,
+        (app, settings): (Arc<App>, Arc<Settings>),
         session: Arc<Session>,
         dialect: &'static dyn Dialect,
         view: RequestView,
