@@ -7,9 +7,9 @@
 //!
 //! Not guaranteed: that a note survives the end of the machine.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, Permissions};
 use std::io;
-use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -69,6 +69,8 @@ impl Notes {
             .truncate(false)
             .mode(0o600)
             .open(path)?;
+        // A file from elsewhere (a copy, a restored backup) may be readable by others.
+        file.set_permissions(Permissions::from_mode(0o600))?;
         let mut bytes = Vec::new();
         io::Read::read_to_end(&mut &file, &mut bytes)?;
         let left = bytes.chunks_exact(SLOT).filter_map(read).collect();

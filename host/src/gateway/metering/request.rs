@@ -122,6 +122,8 @@ fn text(value: &Value) -> Bytes {
     fn walk(key: &str, value: &Value, bytes: &mut Bytes) {
         match value {
             Value::String(text) => bytes.add(key, text),
+            // A prompt may be given as the tokens that it is.
+            Value::Number(_) if matches!(key, "input" | "prompt") => bytes.text += 4,
             Value::Array(items) => items.iter().for_each(|item| walk(key, item, bytes)),
             Value::Object(fields) => fields
                 .iter()
@@ -191,6 +193,7 @@ mod tests {
         assert!((1024..1100).contains(&shown.input), "{shown:?}");
         let limited = of(json!({"input": "x", "max_output_tokens": 50, "n": 2}));
         assert_eq!(limited.output, Some(100));
+        assert_eq!(of(json!({"input": [[1, 2, 3], [4]]})).input, 4);
         let embedding = Estimate::of("/v1/embeddings", &HeaderMap::new(), b"{}");
         assert!(!embedding.generates);
     }
