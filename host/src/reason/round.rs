@@ -76,6 +76,8 @@ struct Found {
     cursor: usize,
     matches: Vec<PatternMatch>,
     findings: Vec<Finding>,
+    /// Sequence numbers of the events that each is about, as its evidence says.
+    about: Vec<Vec<u64>>,
 }
 
 /// Everything that a checkpoint needs of its exchange.
@@ -169,12 +171,14 @@ impl Round<'_> {
         heard
             .pending
             .extend(assessment.pending.into_iter().map(|p| (entry, p)));
+        let mut about = Vec::new();
         for finding in &assessment.findings {
-            let evidence = finding
+            let evidence: Vec<(u64, u32, u32)> = finding
                 .evidence
                 .iter()
                 .filter_map(|s| Some((origins.seq(s.event)?, s.start, s.len)))
                 .collect();
+            about.push(evidence.iter().map(|(seq, ..)| *seq).collect());
             self.timeline.append(
                 self.exchange,
                 Body::Finding {
@@ -194,6 +198,7 @@ impl Round<'_> {
             cursor,
             matches: batch.matches.clone(),
             findings: assessment.findings,
+            about,
         })
     }
 
@@ -289,42 +294,68 @@ impl Round<'_> {
         }
         for f in found {
             let observed = !self.enforces(f.entry);
-            for finding in &f.findings {
-                let (at_hand, tool) = self.at_hand(checkpoint);
-                let occasion = Occasion {
-                    title: &finding.kind,
-                    summary: &finding.summary,
-                    severity: finding.severity,
-                    at_hand,
-                    tool,
-                };
-                heard.orders.extend(
-                    self.on_finding
-                        .iter()
-                        .filter(|row| row.matches(finding))
-                        .map(|row| Order {
-                            by: By::Operator { observed },
-                            action: row.reaction.action(&occasion),
-                        }),
-                );
+            for (finding, about) in f.findings.iter().zip(&f.about) {
+                let at_hand = self.at_hand(checkpoint, f.cursor, about);
+                for row in self.on_finding.iter().filter(|row| row.matches(finding)) {
+                    let mut actions: Vec<Action> = Vec::new();
+                    for (item, tool) in &at_hand {
+                        let action = row.reaction.action(&Occasion {
+                            title: &finding.kind,
+                            summary: &finding.summary,
+                            severity: finding.severity,
+                            at_hand: item.clone(),
+                            tool,
+                        });
+                        // What is not about one item is ordered once.
+                        if !actions.contains(&action) {
+                            actions.push(action);
+                        }
+                    }
+                    heard.orders.extend(actions.into_iter().map(|action| Order {
+                        by: By::Operator { observed },
+                        action,
+                    }));
+                }
             }
         }
     }
 
-    /// What an action of the operator's table without an id means: the newest call or result at the checkpoints for
-    /// those, else the request or the text.
-    fn at_hand(&self, checkpoint: Checkpoint) -> (Item, &str) {
-        let newest = |kind| self.log.since(0).iter().rfind(|item| item.kind == kind);
-        let detail = match checkpoint {
-            Checkpoint::ToolCall => newest(EventKind::ToolCall).and_then(LogItem::detail),
-            Checkpoint::ToolResult => newest(EventKind::ToolResult).and_then(LogItem::detail),
-            Checkpoint::Request => return (Item::Request, ""),
-            _ => None,
+    /// What an action of the operator's table without an id means. At the checkpoints of calls and results: those that the
+    /// finding names as its evidence, and if it names none, all that the policy was told of now, since it can have meant any.
+    /// Elsewhere the request or the text. Never empty.
+    fn at_hand(&self, checkpoint: Checkpoint, cursor: usize, about: &[u64]) -> Vec<(Item, &str)> {
+        let kind = match checkpoint {
+            Checkpoint::ToolCall => EventKind::ToolCall,
+            Checkpoint::ToolResult => EventKind::ToolResult,
+            Checkpoint::Request => return vec![(Item::Request, "")],
+            _ => return vec![(Item::Text, "")],
         };
-        match detail {
-            Some(Detail::ToolCall(call)) => (Item::ToolCall(call.id.clone()), &call.name),
-            Some(Detail::ToolResult(result)) => (Item::ToolResult(result.id.clone()), &result.name),
-            _ => (Item::Text, ""),
+        let items = |from: usize, is: &dyn Fn(&LogItem) -> bool| -> Vec<(Item, &str)> {
+            let told = self
+                .log
+                .since(from)
+                .iter()
+                .filter(|i| i.kind == kind && is(i));
+            told.filter_map(|item| match item.detail()? {
+                Detail::ToolCall(call) => Some((Item::ToolCall(call.id.clone()), &*call.name)),
+                Detail::ToolResult(result) => {
+                    Some((Item::ToolResult(result.id.clone()), &*result.name))
+                }
+                _ => None,
+            })
+            .collect()
+        };
+        let named = items(0, &|item| about.contains(&item.seq));
+        let all = match named.is_empty() {
+            false => named,
+            true => items(cursor, &|_| true),
+        };
+        match all.is_empty() {
+            false => all,
+            true => {
+                let newest = items(0, &|_| true).pop();
+                vec![newest.unwrap_or((Item::Text, ""))]
+            }
         }
     }
 

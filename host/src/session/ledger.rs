@@ -312,9 +312,12 @@ impl Ledger {
     }
 
     /// Closes an exchange whose usage will never be known (the client left, the upstream broke off): what was reserved
-    /// and leased counts as spent.
-    pub fn abandon(self: &Arc<Self>, exchange: u32) -> Settlement {
-        self.close(exchange, |open| (open.spend(), 0))
+    /// and leased counts as spent, and what was `generated`, in tokens, also where nobody was given it.
+    pub fn abandon(self: &Arc<Self>, exchange: u32, generated: u64) -> Settlement {
+        self.close(exchange, |open| {
+            let output = open.output.max(generated);
+            (Open { output, ..open }.spend(), 0)
+        })
     }
 
     /// Closes an exchange that never reached a model: nothing was spent.

@@ -104,6 +104,8 @@ struct Recent {
     retry: u32,
     /// It is under way.
     open: bool,
+    /// Its connection was cut by a policy: a repetition is cut too, without another generation.
+    cut: bool,
 }
 
 /// What outlives the process, opaque to the store.
@@ -376,8 +378,22 @@ impl State {
             at,
             retry: retry_of_client,
             open: true,
+            cut: false,
         });
         (exchange, 0)
+    }
+
+    /// The connection of an exchange was cut. SDKs repeat what ends so.
+    pub fn cut(&mut self, exchange: u32) {
+        let mut recent = self.recent.iter_mut();
+        if let Some(recent) = recent.find(|r| r.exchange == exchange) {
+            recent.cut = true;
+        }
+    }
+
+    /// Whether the connection of an exchange was cut.
+    pub fn was_cut(&self, exchange: u32) -> bool {
+        self.recent.iter().any(|r| r.exchange == exchange && r.cut)
     }
 
     /// An exchange is over: a repetition of its request may attach to it.

@@ -6,6 +6,7 @@
 mod guests;
 
 mod actions;
+mod aims;
 mod budgets;
 mod coverage;
 mod declared;

@@ -19,7 +19,7 @@ impl Exchange {
         self.flush();
         let at = now();
         let usage = self.usage_so_far();
-        let cost = self.settings.prices.cost_microdollars(&self.model, &usage);
+        let cost = self.cost_so_far();
         self.permit
             .settle(u64::from(usage.input) + u64::from(usage.output));
         let ledger = &self.session.ledger;
@@ -31,7 +31,10 @@ impl Exchange {
                 ledger.release(self.number);
                 Settlement::default()
             }
-            (false, Phase::Waiting | Phase::Generating) => ledger.abandon(self.number),
+            (false, Phase::Waiting | Phase::Generating) => {
+                let generated = self.cut_at.unwrap_or(self.vitals.output_tokens);
+                ledger.abandon(self.number, generated.into())
+            }
         };
         let elapsed = at.saturating_sub(self.started);
         self.session.timeline.append(
@@ -94,6 +97,20 @@ impl Exchange {
                 .collect();
             state.fired.insert(Arc::clone(&generation.name), fired);
         }
+    }
+
+    /// What all calls to upstreams cost, each by the prices of the model that it went to; `None` if nobody knows a price.
+    pub(super) fn cost_so_far(&self) -> Option<u64> {
+        let now = self.cost_of_round();
+        self.prior_cost
+            .map_or(now, |prior| Some(prior + now.unwrap_or_default()))
+    }
+
+    /// What the present call to an upstream cost so far.
+    pub(super) fn cost_of_round(&self) -> Option<u64> {
+        self.settings
+            .prices
+            .cost_microdollars(&self.model, &self.round_usage())
     }
 
     /// Tokens of all rounds, as the provider stated them, else as they were counted.

@@ -124,6 +124,8 @@ pub struct Exchange {
     /// Usage of those rounds, and tokens of output counted until the present one began.
     pub(super) prior: Usage,
     pub(super) prior_output: u32,
+    /// What they cost, each at the model that it went to, microdollars.
+    pub(super) prior_cost: Option<u64>,
     /// Offset of the output at which the present round began.
     pub(super) said_from: u32,
     /// What the checkpoint that runs now is about.
@@ -237,6 +239,7 @@ impl Exchange {
             steps: Vec::new(),
             prior: Usage::default(),
             prior_output: 0,
+            prior_cost: None,
             said_from: 0,
             at_hand: AtHand::default(),
             circuits_open,
@@ -263,6 +266,14 @@ impl Exchange {
             app,
             session,
         };
+        if retry > 0 && exchange.session.state().was_cut(number) {
+            exchange.fate = Some(Fate::Block {
+                mode: BlockMode::Abort,
+                by: String::new(),
+                reason: "the call that this one repeats was cut".to_owned(),
+                fallback: String::new(),
+            });
+        }
         // Answers that came while nobody listened are heard first.
         exchange.session.mailbox.adopt(&exchange.bell);
         exchange.adopt();

@@ -144,7 +144,10 @@ impl Exchange {
         self.hold.discard();
         let (told, status) = self.ending(fate);
         let (bytes, cut) = match told {
-            Told::Cut => (Bytes::new(), true),
+            Told::Cut => {
+                self.session.state().cut(self.number);
+                (Bytes::new(), true)
+            }
             Told::Error(error) => (self.dialect.error_frame(&error), false),
             Told::Text {
                 text,
@@ -257,7 +260,10 @@ impl Exchange {
         usage: Usage,
     ) -> Response<Body> {
         let response = match told {
-            Told::Cut => cut(status),
+            Told::Cut => {
+                self.session.state().cut(self.number);
+                cut(status)
+            }
             Told::Error(error) => self.error_response(&error),
             Told::Text {
                 text,

@@ -63,7 +63,9 @@ impl Exchange {
         self.measure();
         for depth in 0..MAX_DEPTH {
             let woken = self.watchers.iter().any(|w| w.woken);
-            if !woken && (depth > 0 || !self.plan.rules.due(checkpoint)) {
+            // What was changed is shown to the rules too, whether or not a policy looks at it.
+            let shown = depth > 0 && !self.rules.has_news(&self.log);
+            if !woken && (shown || !self.plan.rules.due(checkpoint)) {
                 return;
             }
             let mut heard = if woken {

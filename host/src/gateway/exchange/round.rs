@@ -88,6 +88,7 @@ impl Exchange {
             calls: self.denied_now(),
         };
         let usage = self.usage_so_far();
+        self.prior_cost = self.cost_so_far();
         self.prior = Usage {
             exact: self.usage.is_some() && usage.exact,
             ..usage
@@ -103,6 +104,7 @@ impl Exchange {
     /// Another attempt at the present round: nothing of it has reached the client.
     pub(super) fn start_over(&mut self) {
         self.flush();
+        self.prior_cost = self.cost_so_far();
         self.prior = Usage {
             exact: false,
             ..self.usage_so_far()

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::conduct::Exchange;
 use crate::act::slots::Phase;
 use crate::contract::types::{Checkpoint, Detail};
-use crate::observe::log::Item;
+use crate::observe::log::{Item, Log};
 use crate::reason::round::Order;
 use crate::reason::rules::Standing;
 use crate::reason::rules::view::{Moment, Subject, Told};
@@ -19,6 +19,13 @@ pub(super) struct Place {
     standing: Standing,
     /// First item of the log that they were not shown.
     cursor: usize,
+}
+
+impl Place {
+    /// Whether something was told that rules were not shown.
+    pub(super) fn has_news(&self, log: &Log) -> bool {
+        self.cursor < log.len()
+    }
 }
 
 impl Exchange {

@@ -246,11 +246,7 @@ impl Exchange {
             cached_tokens: usage.cached,
             reasoning_tokens: usage.reasoning,
             exact: usage.exact,
-            cost: self
-                .settings
-                .prices
-                .cost_microdollars(&self.model, &usage)
-                .unwrap_or_default(),
+            cost: self.cost_so_far().unwrap_or_default(),
             status: "complete".to_owned(),
         });
         self.log.push(

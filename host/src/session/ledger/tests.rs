@@ -152,8 +152,8 @@ async fn an_exchange_is_charged_once() {
     ledger.reserve_input(1, 100, FREE).await.unwrap();
     assert_eq!(ledger.spent().tokens, 100);
     ledger.lease(1, 10).await.unwrap();
-    assert_eq!(ledger.abandon(1).spent.tokens, 110);
-    assert_eq!(ledger.abandon(1), Settlement::default());
+    assert_eq!(ledger.abandon(1, 0).spent.tokens, 110);
+    assert_eq!(ledger.abandon(1, 0), Settlement::default());
     assert_eq!(
         ledger.settle(1, usage(500, 500), None),
         Settlement::default()

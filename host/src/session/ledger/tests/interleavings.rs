@@ -160,12 +160,12 @@ fn run(steps: Vec<Step>) {
                     truth.ended(input + output);
                 }
                 // Nothing is open any more: a second end costs nothing.
-                assert_eq!(ledger.abandon(call), Settlement::default());
+                assert_eq!(ledger.abandon(call, 0), Settlement::default());
             }
             Step::Abandon(call) => {
                 let known = truth.open.remove(&call);
                 let (input, output) = known.unwrap_or_default();
-                assert_eq!(ledger.abandon(call).spent.tokens, input + output);
+                assert_eq!(ledger.abandon(call, 0).spent.tokens, input + output);
                 known.inspect(|_| truth.ended(input + output));
             }
             Step::Release(call) => {
