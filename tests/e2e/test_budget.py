@@ -146,4 +146,6 @@ def test_kill_in_the_first_call_of_many_sessions_forgets_none_of_them(make: Make
             assert reserved == settled >= got, f"the client has {got} tokens, and the next process knows of {reserved}"
             # An estimate of the prompt, a lease, and the call that looked.
             assert reserved <= got + 1_000, f"{reserved} counted for {got} tokens"
+        before = [ledger(airlock, session) for session in sessions]
         airlock.start()
+        assert [ledger(airlock, session) for session in sessions] == before, "an orderly end leaves no note behind"

@@ -27,7 +27,7 @@ use tokio::sync::Notify;
 use super::event::{Body, Usage};
 use super::key::SessionId;
 use crate::store::{Done, SavedSession, Store};
-use account::{Account, Open, Order};
+use account::{Account, Held, Open, Order};
 pub use limits::{Limits, Operator, Prices, Spend};
 
 /// Tokens of output that are made durable at a time, for each open exchange, while its answer is short. At 100 tokens a
@@ -124,6 +124,7 @@ pub struct Ledger {
     session: SessionId,
     store: Arc<dyn Store>,
     account: Mutex<Account>,
+    held: Held,
     /// Rung when a commit has ended, well or badly.
     committed: Notify,
 }
@@ -173,6 +174,7 @@ impl Ledger {
         Arc::new(Self {
             session,
             store,
+            held: account.held.clone(),
             account: Mutex::new(account),
             committed: Notify::new(),
         })
@@ -340,7 +342,7 @@ impl Ledger {
         let over = account.used.minus(account.used.capped(limits));
         if !limits.is_unlimited() && more {
             self.order(&mut account);
-        } else if !limits.is_unlimited() || account.is_noted() {
+        } else if !limits.is_unlimited() || account.held.is_some() {
             // The row before this one counts at least as much: nothing is lost if this one comes late.
             let order = account.order_calmly();
             let done = self.answers(order);
@@ -402,7 +404,7 @@ impl Ledger {
             return false;
         }
         let row = account.row();
-        let noted = match account.take_note() {
+        let noted = match account.held.take() {
             Some(note) => note.rewrite(&row).then_some(note),
             None => self.store.note_ledger(self.session, &row),
         };
@@ -421,11 +423,16 @@ impl Ledger {
         self.store.commit_ledger(self.session, account.row(), done);
     }
 
-    /// Hears what the store says to an order.
+    /// Hears what the store says to an order, even when nobody else needs the ledger any more: a note that is not cleared
+    /// would count as spent after the next start.
     fn answers(self: &Arc<Self>, order: Order) -> Done {
-        let ledger = Arc::downgrade(self);
+        // Not the ledger itself: it holds the store, and the writer must not be the last to do so.
+        let (ledger, held) = (Arc::downgrade(self), self.held.clone());
         Box::new(move |result| {
             let Some(ledger) = ledger.upgrade() else {
+                if result.is_ok() {
+                    held.written(order.number);
+                }
                 return;
             };
             ledger.lock().answered(&order, result, Instant::now());

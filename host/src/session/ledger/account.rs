@@ -1,6 +1,7 @@
 //! The account of one session, without I/O: what is open, what is spent, and what of it would survive a crash.
 
 use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::LEASE;
@@ -45,10 +46,49 @@ fn micros(picos: u128) -> u64 {
     u64::try_from(picos.div_ceil(1_000_000)).unwrap_or(u64::MAX)
 }
 
+/// A session's note, and the order whose row makes it superfluous. Whoever hears that the row is written clears it, the
+/// ledger or, when that is gone, the store's answer itself: a note that stays would count as spent after the next start.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Held(Arc<Mutex<Option<(Note, u64)>>>);
+
+impl Held {
+    fn hold(&self, note: Note, until: u64) {
+        *self.lock() = Some((note, until));
+    }
+
+    /// A later order makes it superfluous.
+    fn until(&self, order: u64) {
+        if let Some((_, until)) = &mut *self.lock() {
+            *until = order;
+        }
+    }
+
+    /// Whether there is one.
+    pub(super) fn is_some(&self) -> bool {
+        self.lock().is_some()
+    }
+
+    /// Takes it out, to write another one in its place.
+    pub(super) fn take(&self) -> Option<Note> {
+        self.lock().take().map(|(note, _)| note)
+    }
+
+    /// The row of an order is written. Whether the note is cleared for that.
+    pub(super) fn written(&self, order: u64) -> bool {
+        let mut held = self.lock();
+        let done = held.take_if(|(_, until)| *until <= order);
+        done.inspect(|(note, _)| note.clear()).is_some()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<(Note, u64)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// A row that the store was asked to write.
 #[derive(Debug)]
 pub(super) struct Order {
-    number: u64,
+    pub(super) number: u64,
     round: u64,
     mark: Spend,
     /// The disk is to answer at once.
@@ -69,8 +109,8 @@ pub(super) struct Account {
     pub(super) mark: Spend,
     /// Noted: the same after the death of the process. Nothing while no note is held.
     noted: Spend,
-    /// The note, and the order whose row makes it superfluous.
-    note: Option<(Note, u64)>,
+    /// The note, if there is one.
+    pub(super) held: Held,
     /// The highest mark that the store was asked to hold. What is written never goes below it while a commit is under way.
     pub(super) asked: Spend,
     /// Orders given so far.
@@ -177,9 +217,7 @@ impl Account {
         self.noted = self.noted.min(self.used);
         self.asked = self.used;
         self.round += 1;
-        if let Some((_, by)) = &mut self.note {
-            *by = self.orders + 1;
-        }
+        self.held.until(self.orders + 1);
     }
 
     /// Whether the disk has something to answer.
@@ -193,20 +231,10 @@ impl Account {
         self.failing.is_none() && silent.is_none_or(|silent| silent < ADVANCE)
     }
 
-    /// Whether a note is held.
-    pub(super) fn is_noted(&self) -> bool {
-        self.note.is_some()
-    }
-
-    /// Takes the note out, to write another one in its place.
-    pub(super) fn take_note(&mut self) -> Option<Note> {
-        self.note.take().map(|(note, _)| note)
-    }
-
     /// What was asked for is noted. The next order makes the note superfluous.
     pub(super) fn hold(&mut self, note: Note) {
         self.noted = self.asked;
-        self.note = Some((note, self.orders + 1));
+        self.held.hold(note, self.orders + 1);
     }
 
     /// The present row goes to the store, which is to answer at once.
@@ -241,13 +269,8 @@ impl Account {
                 if order.round == self.round {
                     self.mark = self.mark.max(order.mark);
                 }
-                if self
-                    .note
-                    .as_ref()
-                    .is_some_and(|(_, by)| *by <= order.number)
-                {
+                if self.held.written(order.number) {
                     self.noted = Spend::default();
-                    self.take_note().inspect(Note::clear);
                 }
             }
             Err(error) => {

@@ -35,6 +35,23 @@ async fn neither_a_first_call_nor_its_chunks_wait_for_the_disk_and_a_kill_forget
 }
 
 #[tokio::test]
+async fn a_note_is_cleared_when_nobody_needs_the_ledger_any_more() {
+    let disk = Arc::new(Disk::slow().with_notes());
+    let ledger = ledger(&disk, tokens(10_000));
+    assert!(
+        ledger
+            .reserve_input(1, 100, FREE)
+            .now_or_never()
+            .unwrap()
+            .is_ok()
+    );
+    ledger.settle(1, usage(100, 0), None);
+    drop(ledger);
+    disk.turn();
+    assert_eq!(disk.with_note().reserved_tokens, 100);
+}
+
+#[tokio::test]
 async fn an_answer_leased_beforehand_is_as_long_as_it_likes() {
     let disk = Arc::new(Disk::slow().with_notes());
     let ledger = ledger(&disk, tokens(1_000_000));
