@@ -47,15 +47,16 @@ impl Disk {
 
     /// What survives the death of the process, as the next one finds it.
     pub(super) fn with_note(&self) -> LedgerRow {
-        let row = self.row();
         let path: Option<PathBuf> = self.notes.as_ref().map(|(dir, _)| dir.path().join("notes"));
         let left = path.map_or_else(Vec::new, |path| Notes::open(&path).unwrap().1);
-        left.into_iter().fold(row, |row, (_, note)| LedgerRow {
-            max_tokens: row.max_tokens.into_iter().chain(note.max_tokens).min(),
-            settled_tokens: row.settled_tokens.max(note.settled_tokens),
-            reserved_tokens: row.reserved_tokens.max(note.reserved_tokens),
-            ..row
-        })
+        // Looked at last: a note is cleared only once the row is there.
+        left.into_iter()
+            .fold(self.row(), |row, (_, note)| LedgerRow {
+                max_tokens: row.max_tokens.into_iter().chain(note.max_tokens).min(),
+                settled_tokens: row.settled_tokens.max(note.settled_tokens),
+                reserved_tokens: row.reserved_tokens.max(note.reserved_tokens),
+                ..row
+            })
     }
 
     /// Commits what waits.

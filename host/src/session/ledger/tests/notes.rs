@@ -144,3 +144,58 @@ async fn other_limits_of_the_operator_hold_at_once_and_those_of_policies_stay() 
         "a policy's limit stays"
     );
 }
+
+#[test]
+fn many_at_once_on_a_disk_that_is_behind_pass_no_limit_and_are_all_remembered() {
+    let disk = Arc::new(Disk::slow().with_notes());
+    let ledger = ledger(&disk, tokens(3_000));
+    let passed = Arc::new(AtomicU64::new(0));
+    let done = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let writer = {
+        let (disk, done) = (Arc::clone(&disk), Arc::clone(&done));
+        std::thread::spawn(move || {
+            while !done.load(Ordering::SeqCst) {
+                disk.turn();
+                std::thread::yield_now();
+            }
+        })
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(4)
+        .enable_time()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let tasks = (1..=8).map(|call| {
+            let (ledger, passed, disk) =
+                (Arc::clone(&ledger), Arc::clone(&passed), Arc::clone(&disk));
+            tokio::spawn(async move {
+                // The others may have taken all of it.
+                if ledger.reserve_input(call, 1, FREE).await.is_err() {
+                    return;
+                }
+                passed.fetch_add(1, Ordering::SeqCst);
+                loop {
+                    let granted = ledger.lease(call, 7).await.unwrap();
+                    let so_far = passed.fetch_add(granted, Ordering::SeqCst) + granted;
+                    assert!(so_far <= 3_000, "{so_far} of 3000");
+                    let known = disk.with_note().reserved_tokens;
+                    assert!(
+                        known >= so_far,
+                        "{so_far} passed, and {known} would be known"
+                    );
+                    if granted < 7 {
+                        return;
+                    }
+                }
+            })
+        });
+        for task in tasks.collect::<Vec<_>>() {
+            task.await.unwrap();
+        }
+    });
+    done.store(true, Ordering::SeqCst);
+    writer.join().unwrap();
+    assert_eq!(passed.load(Ordering::SeqCst), 3_000);
+    assert_eq!(ledger.spent().tokens, 3_000);
+}
