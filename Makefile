@@ -20,7 +20,7 @@ demo: build ## runs Airlock on real traffic and shows policies stepping in
 test: unit e2e check ## everything that is tested
 
 bench: build ## what Airlock adds to a call, beside nginx: a table and target/bench.json, in three minutes
-	@command -v nginx >/dev/null || apt-get install -y --no-install-recommends nginx-light
+	@command -v nginx >/dev/null || sdk/apt.sh install 'nginx-light|nginx-core|nginx'
 	$(call say,benchmark)
 	cargo build --release --locked --package airlock-bench
 	target/release/airlock-build target/bench/policies target/guest tests/bench/asked

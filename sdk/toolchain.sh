@@ -55,18 +55,8 @@ use_rustup() {
 }
 
 install_packages() {
-  local missing=() package
-  for package in rustc-web cargo-web rust-web-src lld-22; do
-    [[ $(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) == installed ]] || missing+=("$package")
-  done
-  ((${#missing[@]})) || return 0
-  if ((EUID != 0)); then
-    fail "run this once, then try again:  sudo apt-get update && sudo apt-get install -y --no-install-recommends ${missing[*]}"
-  fi
-  export DEBIAN_FRONTEND=noninteractive
-  apt-cache show "${missing[@]}" >/dev/null 2>&1 || { say "apt-get update ..."; apt-get update -qq; }
-  say "apt-get install ${missing[*]} (170 MB) ..."
-  apt-get install -qq -y --no-install-recommends "${missing[@]}" >/dev/null
+  # Any lld links Wasm: the newest that the release has, if not the one that its rustc-web was built with.
+  "$project/sdk/apt.sh" install rustc-web cargo-web rust-web-src 'lld-22|lld-*|lld' || exit 1
 }
 
 build_std() {

@@ -1,6 +1,6 @@
 //! The admin API: what operators ask of a running Airlock, and order.
 //!
-//! JSON over HTTP on a listener of its own; every path needs the token in `Authorization: Bearer`. Guarantees: errors are
+//! JSON over HTTP on a listener of its own; every path but the probes needs the token in `Authorization: Bearer`. Guarantees: errors are
 //! JSON (`{"error": {"message": ...}}`) and say what to do; nothing here delays a model call. The CLI uses this API alone, so whatever
 //! it shows can be had by other programs.
 
@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::gateway::App;
 use crate::gateway::reload::Reloader;
+use crate::gateway::server;
 use crate::session::feed::Feed;
 use crate::store::Store;
 
@@ -78,8 +79,10 @@ routes! {
 /// Its paths.
 pub fn router(admin: Admin) -> Router {
     let token = admin.token.clone();
+    let probes = server::probes(admin.app.clone());
     routes()
         .fallback(error::unknown)
         .layer(middleware::from_fn_with_state(token, auth::check))
         .with_state(admin)
+        .merge(probes)
 }

@@ -5,7 +5,7 @@
 //! Not here: what a policy's settings mean (the policy says so itself), and the files beside the policies.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::policy::{Limits, PolicySpec};
 
@@ -136,6 +136,21 @@ impl Config {
             machine: MachineConfig::default(),
             prices: Vec::new(),
         }
+    }
+
+    /// Files besides the configuration whose content counts: keys and certificates. Whoever replaces one expects it to be read.
+    pub fn secret_files(&self) -> Vec<PathBuf> {
+        let upstreams = self.upstreams.iter().flat_map(|(_, upstream)| {
+            let key = upstream.key.as_ref().and_then(KeyRef::file);
+            let tls = [
+                &upstream.ca_file,
+                &upstream.client_cert_file,
+                &upstream.client_key_file,
+            ];
+            key.into_iter()
+                .chain(tls.into_iter().filter_map(Option::as_deref))
+        });
+        upstreams.map(Path::to_owned).collect()
     }
 
     /// What is allowed but should be seen at every start, one line each.

@@ -2,6 +2,7 @@
 
 pub mod admission;
 pub mod app;
+mod cors;
 pub mod declared;
 pub mod dialect;
 pub mod exchange;

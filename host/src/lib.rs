@@ -14,6 +14,7 @@ pub mod gateway;
 pub mod observe;
 pub mod people;
 pub mod policy;
+mod private;
 pub mod reason;
 pub mod session;
 pub mod simulate;

@@ -9,12 +9,7 @@ cmp --silent "$wanted" "$venv/installed" && exit 0
 
 # Debian splits the module off its Python.
 if ! python3 -c 'import venv, ensurepip' 2>/dev/null; then
-  install='apt-get install -y --no-install-recommends python3 python3-venv'
-  if [[ $(id -u) != 0 ]]; then
-    echo "venv: Python with venv is missing; as root run: $install" >&2
-    exit 1
-  fi
-  apt-get update -qq && $install
+  sdk/apt.sh install python3 python3-venv
 fi
 python3 -m venv "$venv"
 "$venv/bin/pip" install --quiet --disable-pip-version-check --requirement "$wanted"

@@ -65,7 +65,7 @@ mod tests {
             None,
             Some("Bearer "),
             Some("Bearer x"),
-            Some(token.expose()),
+            Some(token.expose().as_str()),
             Some("Basic x"),
         ] {
             assert_eq!(

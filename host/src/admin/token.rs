@@ -2,26 +2,32 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow, bail};
+use arc_swap::ArcSwap;
 use sha2::{Digest as _, Sha256};
 
 use crate::config::Secret;
+use crate::private::tighten;
 
 /// Name of the file in the data directory.
 pub const FILE_NAME: &str = "admin-token";
 
 /// What callers of the admin API must show.
 #[derive(Debug)]
-pub struct Token(Secret);
+pub struct Token {
+    file: PathBuf,
+    value: ArcSwap<Secret>,
+}
 
 impl Token {
     /// Reads the token of a data directory; at the first start makes directory (0700) and token (0600).
     ///
     /// # Errors
-    /// The system's; a token that others can read, which is then no secret any more.
+    /// The system's; a token that others can read, and that cannot be closed to them.
     pub fn read_or_create(dir: &Path) -> anyhow::Result<Self> {
         create_private(dir)?;
         let path = dir.join(FILE_NAME);
@@ -50,42 +56,66 @@ impl Token {
     /// Reads the token of a data directory.
     ///
     /// # Errors
-    /// There is none, or others can read it.
+    /// There is none, or others can read it and cannot be kept from it.
     pub fn read(dir: &Path) -> anyhow::Result<Self> {
-        let path = dir.join(FILE_NAME);
-        let value = fs::read_to_string(&path).with_context(|| {
-            format!(
-                "cannot read the admin token {}: `airlock serve` makes it at its first start",
-                path.display()
-            )
-        })?;
-        let mode = fs::metadata(&path)?.permissions().mode();
-        if mode & 0o077 != 0 {
-            bail!(
-                "others can read the admin token {path} (mode {:o}): remove it, and Airlock makes a new one",
-                mode & 0o777,
-                path = path.display()
-            );
-        }
-        let secret = Secret::new(&value);
-        if secret.expose().len() < 32 {
-            bail!(
-                "the admin token {} is too short: remove it, and Airlock makes a new one",
-                path.display()
-            );
-        }
-        Ok(Self(secret))
+        let file = dir.join(FILE_NAME);
+        let value = ArcSwap::from_pointee(load(&file)?);
+        Ok(Self { file, value })
+    }
+
+    /// Where it is kept.
+    pub fn file(&self) -> &Path {
+        &self.file
+    }
+
+    /// Reads it again, after its file was replaced. From then on the old one opens nothing.
+    ///
+    /// # Errors
+    /// As [`Token::read`]; the old one stays in force.
+    pub fn read_again(&self) -> anyhow::Result<()> {
+        self.value.store(Arc::new(load(&self.file)?));
+        Ok(())
     }
 
     /// Whether `shown` is the token. Digests are compared, so the time tells nothing about how much of it was right.
     pub fn is(&self, shown: &str) -> bool {
-        Sha256::digest(self.0.expose()) == Sha256::digest(shown)
+        Sha256::digest(self.value.load().expose()) == Sha256::digest(shown)
     }
 
     /// The token itself, for a request to the admin API.
-    pub fn expose(&self) -> &str {
-        self.0.expose()
+    pub fn expose(&self) -> String {
+        self.value.load().expose().to_owned()
     }
+}
+
+fn load(path: &Path) -> anyhow::Result<Secret> {
+    let value = fs::read_to_string(path).with_context(|| {
+        format!(
+            "cannot read the admin token {}: `airlock serve` makes it at its first start",
+            path.display()
+        )
+    })?;
+    let open = tighten(path, 0o077).with_context(|| {
+            format!(
+                "others can read the admin token {}, and its mode cannot be changed: remove it, and Airlock makes a new one",
+                path.display()
+            )
+        })?;
+    if let Some(mode) = open {
+        tracing::warn!(
+            "others could read the admin token {} (mode {mode:o}): it is closed to them now; if they should not know it, \
+                 remove it, and Airlock makes a new one at its next start",
+            path.display()
+        );
+    }
+    let secret = Secret::new(&value);
+    if secret.expose().len() < 32 {
+        bail!(
+            "the admin token {} is too short: remove it, and Airlock makes a new one",
+            path.display()
+        );
+    }
+    Ok(secret)
 }
 
 /// Makes a directory, and those above it, for its owner alone. One that exists stays as it is.
@@ -115,6 +145,8 @@ fn write_new(path: &PathBuf, value: &str) -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     fn mode(path: &Path) -> u32 {
@@ -130,24 +162,35 @@ mod tests {
         assert_eq!(mode(&data.join(FILE_NAME)), 0o600);
         assert_eq!(fs::read_dir(&data).unwrap().count(), 1);
         let again = Token::read_or_create(&data).unwrap();
-        assert!(again.is(first.expose()));
+        assert!(again.is(&first.expose()));
         assert!(!again.is("") && !again.is(&first.expose()[1..]));
-        assert!(!format!("{first:?}").contains(first.expose()));
+        assert!(!format!("{first:?}").contains(&first.expose()));
     }
 
     #[test]
-    fn a_token_that_others_can_read_is_refused() {
+    fn a_token_that_a_volume_opened_to_others_is_closed_again() {
         let dir = tempfile::tempdir().unwrap();
-        Token::read_or_create(dir.path()).unwrap();
+        let first = Token::read_or_create(dir.path()).unwrap();
         let path = dir.path().join(FILE_NAME);
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
-        let message = Token::read_or_create(dir.path())
-            .expect_err("taken")
-            .to_string();
-        assert!(
-            message.contains("640") && message.contains("remove it"),
-            "{message}"
-        );
+        for opened in [0o640, 0o660, 0o604] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(opened)).unwrap();
+            let again = Token::read_or_create(dir.path()).unwrap();
+            assert!(again.is(&first.expose()));
+            assert_eq!(mode(&path), 0o600);
+        }
+    }
+
+    #[test]
+    fn a_replaced_token_is_read_again_and_a_bad_one_changes_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let token = Token::read_or_create(dir.path()).unwrap();
+        let (old, new) = (token.expose(), "n".repeat(40));
+        fs::write(token.file(), "short").unwrap();
+        assert!(token.read_again().is_err());
+        assert!(token.is(&old));
+        fs::write(token.file(), &new).unwrap();
+        token.read_again().unwrap();
+        assert!(token.is(&new) && !token.is(&old));
     }
 
     #[test]

@@ -111,13 +111,12 @@ impl Airlock {
     /// # Errors
     /// A listener or the disk failed.
     pub async fn serve(self, stop: CancellationToken) -> Result<(), Failure> {
-        if let Some(file) = self.reloader.file() {
-            tokio::spawn(follow(
-                Watch::new(file)?,
-                self.reloader.clone(),
-                stop.clone(),
-            ));
-        }
+        let follower = Follower {
+            app: self.app.clone(),
+            reloader: self.reloader.clone(),
+            token: self.token.clone(),
+        };
+        tokio::spawn(follower.run(stop.clone())?);
         tokio::spawn(let_idle_go(self.app.clone(), stop.clone()));
         tokio::spawn(ask_people(self.app.clone(), stop.clone()));
         measure_machine(&self.app)?;
@@ -127,7 +126,7 @@ impl Airlock {
             feed: self.feed,
             reloader: self.reloader,
             token: self.token,
-            stop: stop.clone(),
+            stop: self.app.stopping.clone(),
         });
         let drain = Duration::from_millis(self.config.gateway.drain_timeout_ms);
         let drained = self.listeners.serve(self.app, admin, stop, drain).await?;
@@ -230,26 +229,80 @@ fn measure_machine(app: &Arc<App>) -> anyhow::Result<()> {
     })
 }
 
-/// Takes each change of the configuration file; a bad file is told and the old one goes on.
-async fn follow(mut watch: Watch, reloader: Arc<Reloader>, stop: CancellationToken) {
-    let changes = async {
-        while watch.changed().await.is_some() {
-            match reloader.reload().await {
-                Ok(reloaded) => {
-                    tracing::info!(changed = ?reloaded.changed, "took the changed configuration");
-                    if !reloaded.restart.is_empty() {
-                        tracing::warn!(sections = ?reloaded.restart, "these take effect at the next start");
+/// Takes each change of the configuration file and of the files that it names, and what SIGHUP asks for; a bad file is told
+/// and the old one goes on.
+struct Follower {
+    app: Arc<App>,
+    reloader: Arc<Reloader>,
+    token: Arc<Token>,
+}
+
+impl Follower {
+    /// What runs until `stop`.
+    fn run(self, stop: CancellationToken) -> anyhow::Result<impl Future<Output = ()> + Send> {
+        let mut hangup = signal(SignalKind::hangup()).context("cannot watch SIGHUP")?;
+        let mut watch = Watch::new(self.files());
+        let follow = async move {
+            loop {
+                tokio::select! {
+                    changed = watch.changed() => self.take(&changed).await,
+                    _ = hangup.recv() => {
+                        tracing::info!("SIGHUP: reading everything again");
+                        self.token();
+                        self.reload().await;
                     }
                 }
-                Err(error) => tracing::error!(
-                    "the changed configuration is refused, the old one goes on: {error:#}"
-                ),
+                watch.set(self.files());
             }
+        };
+        Ok(async move {
+            let _ = stop.run_until_cancelled(follow).await;
+        })
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        let own = self
+            .reloader
+            .file()
+            .map(|file| std::path::absolute(file).unwrap_or_else(|_| file.to_owned()));
+        let mut files = self.app.settings.load().config.secret_files();
+        files.extend(own);
+        files.push(self.token.file().to_owned());
+        files
+    }
+
+    async fn take(&self, changed: &[PathBuf]) {
+        tracing::info!(files = ?changed, "files changed");
+        let (token, others): (Vec<_>, Vec<_>) = changed
+            .iter()
+            .partition(|file| **file == *self.token.file());
+        if !token.is_empty() {
+            self.token();
         }
-    };
-    tokio::select! {
-        () = changes => tracing::warn!("the configuration file is no longer watched"),
-        () = stop.cancelled() => {}
+        if !others.is_empty() {
+            self.reload().await;
+        }
+    }
+
+    fn token(&self) {
+        match self.token.read_again() {
+            Ok(()) => tracing::info!("read the admin token again"),
+            Err(error) => tracing::error!("the old admin token goes on: {error:#}"),
+        }
+    }
+
+    async fn reload(&self) {
+        match self.reloader.reload().await {
+            Ok(reloaded) => {
+                tracing::info!(changed = ?reloaded.changed, "took the configuration and its keys again");
+                if !reloaded.restart.is_empty() {
+                    tracing::warn!(sections = ?reloaded.restart, "these take effect at the next start");
+                }
+            }
+            Err(error) => tracing::error!(
+                "the changed configuration is refused, the old one and its keys go on: {error:#}"
+            ),
+        }
     }
 }
 

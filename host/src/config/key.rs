@@ -1,7 +1,7 @@
 //! Keys of upstreams: named in the configuration, never written there, never shown.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
@@ -64,6 +64,14 @@ pub enum KeyError {
 }
 
 impl KeyRef {
+    /// The file that holds it, if one does.
+    pub fn file(&self) -> Option<&Path> {
+        match self {
+            Self::File(path) => Some(path),
+            Self::Env(_) => None,
+        }
+    }
+
     /// Reads the key.
     ///
     /// # Errors

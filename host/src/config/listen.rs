@@ -24,7 +24,10 @@ pub struct GatewayConfig {
     /// How often a client reads a comment while its answer is held for a person, in milliseconds: 100 to 60,000. Proxies
     /// close connections that are silent for a minute.
     pub keep_alive_ms: u64,
-    /// How long open streams may go on after a signal to stop, in milliseconds.
+    /// How long calls are still taken after a signal to stop, in milliseconds; `/readyz` says 503 meanwhile. Load
+    /// balancers learn of it only then.
+    pub drain_delay_ms: u64,
+    /// How long open streams may go on after that, in milliseconds.
     pub drain_timeout_ms: u64,
 }
 
@@ -40,6 +43,7 @@ impl Default for GatewayConfig {
             // A conversation with a dozen inline images fits; a body that exhausts memory does not.
             max_body_bytes: 64 * 1024 * 1024,
             keep_alive_ms: 15_000,
+            drain_delay_ms: 0,
             drain_timeout_ms: 30_000,
         }
     }

@@ -1,13 +1,17 @@
-//! Tells when the configuration file has other content.
+//! Tells when files that Airlock reads at its start have other content: the configuration, and the keys and certificates that
+//! it names.
 //!
-//! A change in its directory is a hint only: editors rename, orchestrators swap a symlink above, writers are slow. So
-//! after each hint, once it is quiet, the file is read whole and compared. What is not yet readable is tried at the next hint.
+//! A change in a file's directory is a hint only: editors rename, orchestrators swap a symlink above, writers are slow. So
+//! after each hint, once it is quiet, the files are read whole and compared. What a hint does not reach (links into other
+//! directories, mounts of single files, machines whose watches are used up) is found by looking every few seconds. What is
+//! not yet readable is tried again then.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Context as _;
 use notify::{RecursiveMode, Watcher as _};
+use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -15,53 +19,118 @@ use tokio::time::{Instant, timeout, timeout_at};
 const QUIET: Duration = Duration::from_millis(150);
 /// Longest burst.
 const LONGEST: Duration = Duration::from_secs(2);
+/// How often to look without a hint: the files are few and small.
+const POLL: Duration = Duration::from_secs(5);
 
-/// Watches one file. Dropping it ends the watch.
+/// Watches some files. Dropping it ends the watch.
 pub struct Watch {
-    path: PathBuf,
-    seen: Option<Vec<u8>>,
+    files: Vec<(PathBuf, Option<[u8; 32]>)>,
+    hint: mpsc::Sender<()>,
     hints: mpsc::Receiver<()>,
-    _watcher: notify::RecommendedWatcher,
+    watcher: Option<notify::RecommendedWatcher>,
 }
 
 impl Watch {
     /// Begins to watch. The present content counts as seen.
-    ///
-    /// # Errors
-    /// The system's, for the file's directory.
-    pub fn new(path: &Path) -> anyhow::Result<Self> {
-        let path = std::path::absolute(path)?;
-        let parent = path.parent().context("a file has a directory")?;
+    pub fn new(files: Vec<PathBuf>) -> Self {
         // One hint waits at most: they all say the same.
         let (hint, hints) = mpsc::channel(1);
-        let mut watcher = notify::recommended_watcher(move |_| {
-            let _ = hint.try_send(());
-        })?;
-        watcher
-            .watch(parent, RecursiveMode::NonRecursive)
-            .with_context(|| format!("cannot watch {} for changes", parent.display()))?;
-        let seen = std::fs::read(&path).ok();
-        Ok(Self {
-            path,
-            seen,
+        let mut watch = Self {
+            files: Vec::new(),
+            hint,
             hints,
-            _watcher: watcher,
-        })
+            watcher: None,
+        };
+        watch.set(files);
+        watch
     }
 
-    /// Waits until the content differs from what was seen last. `None` when the watch has ended.
-    pub async fn changed(&mut self) -> Option<()> {
+    /// Watches these files from now on. Of those watched before, what was seen last counts.
+    pub fn set(&mut self, files: Vec<PathBuf>) {
+        let files: BTreeSet<PathBuf> = files.into_iter().collect();
+        if files.iter().eq(self.files.iter().map(|(file, _)| file)) {
+            return;
+        }
+        let before = std::mem::take(&mut self.files);
+        self.files = files
+            .into_iter()
+            .map(|file| {
+                let known = before.iter().find(|(path, _)| *path == file);
+                let seen = known.map_or_else(|| digest(&file), |(_, seen)| *seen);
+                (file, seen)
+            })
+            .collect();
+        self.watcher = self
+            .hinted()
+            .inspect_err(|error| {
+                tracing::warn!(
+                    "no notices of changed files ({error}): looking every {} s",
+                    POLL.as_secs()
+                );
+            })
+            .ok();
+    }
+
+    /// Asks for a hint at each change beside these files, and beside what they link to.
+    fn hinted(&self) -> notify::Result<notify::RecommendedWatcher> {
+        let hint = self.hint.clone();
+        let mut watcher =
+            notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+                // Reading is no change; we read ourselves.
+                if !event.is_ok_and(|event| event.kind.is_access()) {
+                    let _ = hint.try_send(());
+                }
+            })?;
+        let mut dirs = BTreeSet::new();
+        for (file, _) in &self.files {
+            let target = file.canonicalize().ok();
+            dirs.extend(
+                [Some(file.as_path()), target.as_deref()]
+                    .into_iter()
+                    .flatten()
+                    .filter_map(Path::parent)
+                    .map(Path::to_owned),
+            );
+        }
+        for dir in dirs {
+            // A directory that is not there is looked for.
+            if dir.is_dir() {
+                watcher.watch(&dir, RecursiveMode::NonRecursive)?;
+            }
+        }
+        Ok(watcher)
+    }
+
+    /// Waits until the content of some differs from what was seen last, and returns which. A file that is gone is no change:
+    /// what was read goes on.
+    pub async fn changed(&mut self) -> Vec<PathBuf> {
         loop {
-            self.hints.recv().await?;
-            let end = Instant::now() + LONGEST;
-            while let Ok(Ok(Some(()))) = timeout_at(end, timeout(QUIET, self.hints.recv())).await {}
-            let content = tokio::fs::read(&self.path).await.ok();
-            if content.is_some() && content != self.seen {
-                self.seen = content;
-                return Some(());
+            if let Ok(Some(())) = timeout(POLL, self.hints.recv()).await {
+                let end = Instant::now() + LONGEST;
+                while let Ok(Ok(Some(()))) =
+                    timeout_at(end, timeout(QUIET, self.hints.recv())).await
+                {}
+            }
+            let mut changed = Vec::new();
+            for (file, seen) in &mut self.files {
+                let content = tokio::fs::read(&*file)
+                    .await
+                    .ok()
+                    .map(|bytes| Sha256::digest(bytes).into());
+                if content.is_some() && content != *seen {
+                    *seen = content;
+                    changed.push(file.clone());
+                }
+            }
+            if !changed.is_empty() {
+                return changed;
             }
         }
     }
+}
+
+fn digest(file: &Path) -> Option<[u8; 32]> {
+    Some(Sha256::digest(std::fs::read(file).ok()?).into())
 }
 
 #[cfg(test)]
@@ -73,11 +142,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("airlock.toml");
         std::fs::write(&path, "a").unwrap();
-        let mut watch = Watch::new(&path).unwrap();
+        let mut watch = Watch::new(vec![path.clone()]);
         act(&path);
         timeout(Duration::from_secs(20), watch.changed())
             .await
-            .is_ok_and(|changed| changed.is_some())
+            .is_ok_and(|changed| changed == [path])
     }
 
     #[tokio::test]
@@ -102,7 +171,7 @@ mod tests {
         std::fs::write(dir.path().join("two"), "b").unwrap();
         let path = dir.path().join("airlock.toml");
         std::os::unix::fs::symlink("one", &path).unwrap();
-        let mut watch = Watch::new(&path).unwrap();
+        let mut watch = Watch::new(vec![path.clone()]);
         std::os::unix::fs::symlink("two", dir.path().join("next")).unwrap();
         std::fs::rename(dir.path().join("next"), &path).unwrap();
         assert!(
@@ -117,7 +186,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("airlock.toml");
         std::fs::write(&path, "a").unwrap();
-        let mut watch = Watch::new(&path).unwrap();
+        let mut watch = Watch::new(vec![path.clone()]);
         std::fs::write(&path, "a").unwrap();
         std::fs::remove_file(&path).unwrap();
         // Long enough for both hints to be judged; were either one taken for a change, this would not time out.
@@ -128,5 +197,56 @@ mod tests {
                 .await
                 .is_ok()
         );
+    }
+
+    #[tokio::test]
+    async fn a_swap_two_links_away_is_noticed_as_orchestrators_do_it() {
+        let dir = tempfile::tempdir().unwrap();
+        for (version, content) in [("..1", "a"), ("..2", "b")] {
+            std::fs::create_dir(dir.path().join(version)).unwrap();
+            std::fs::write(dir.path().join(version).join("key"), content).unwrap();
+        }
+        let link = |to: &str, name: &str| {
+            std::os::unix::fs::symlink(to, dir.path().join(name)).unwrap();
+        };
+        link("..1", "..data");
+        link("..data/key", "key");
+        // Another directory links to the mounted one: no hint comes from where the change is.
+        let away = tempfile::tempdir().unwrap();
+        let path = away.path().join("key");
+        std::os::unix::fs::symlink(dir.path().join("key"), &path).unwrap();
+        let mut watch = Watch::new(vec![path.clone()]);
+        link("..2", "..next");
+        std::fs::rename(dir.path().join("..next"), dir.path().join("..data")).unwrap();
+        let changed = timeout(Duration::from_secs(20), watch.changed()).await;
+        assert_eq!(changed.unwrap(), [path]);
+    }
+
+    #[tokio::test]
+    async fn without_notices_from_the_system_files_are_looked_at() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("airlock.toml");
+        std::fs::write(&path, "a").unwrap();
+        let mut watch = Watch::new(vec![path.clone()]);
+        watch.watcher = None;
+        std::fs::write(&path, "b").unwrap();
+        let changed = timeout(Duration::from_secs(20), watch.changed()).await;
+        assert_eq!(changed.unwrap(), [path]);
+    }
+
+    #[tokio::test]
+    async fn a_file_that_appears_later_is_noticed_and_a_new_list_forgets_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let (a, b) = (dir.path().join("a"), dir.path().join("late/b"));
+        std::fs::write(&a, "1").unwrap();
+        let mut watch = Watch::new(vec![a.clone()]);
+        std::fs::write(&a, "2").unwrap();
+        watch.set(vec![a.clone(), b.clone()]);
+        let changed = timeout(Duration::from_secs(20), watch.changed()).await;
+        assert_eq!(changed.unwrap(), [a]);
+        std::fs::create_dir(dir.path().join("late")).unwrap();
+        std::fs::write(&b, "1").unwrap();
+        let changed = timeout(Duration::from_secs(20), watch.changed()).await;
+        assert_eq!(changed.unwrap(), [b]);
     }
 }

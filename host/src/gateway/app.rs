@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use tokio_util::sync::CancellationToken;
 
 use crate::ask::{Asks, Means};
 use crate::config::Config;
@@ -38,6 +39,10 @@ pub struct App {
     pub alerts: Alerts,
     /// Takes policies' questions.
     pub asks: Arc<Asks>,
+    /// A signal to stop has come: not ready any more, though calls are still taken.
+    pub draining: CancellationToken,
+    /// The listeners close: calls under way end, and those that are held are told.
+    pub stopping: CancellationToken,
 }
 
 /// One configuration, ready for use. Replaced as a whole.
@@ -119,6 +124,8 @@ impl App {
             machine: Arc::default(),
             health: Health::default(),
             alerts: Alerts::start(),
+            draining: CancellationToken::new(),
+            stopping: CancellationToken::new(),
         }
     }
 

@@ -3,6 +3,10 @@
 //! Two rules, on both listeners. The `Host` must be a loopback name, the listener's own address, or one that the operator
 //! lists; so a name that an attacker points at 127.0.0.1 is refused. An `Origin`, which browsers send and agents do
 //! not, must be listed. Not a guard against programs on the same machine: those need no browser.
+//!
+//! Probes are asked by schedulers and load balancers under whatever name or address they know, some without any; they
+//! tell nothing that a page could use, so they are answered to everybody. Pages of a listed origin get what a browser asks
+//! for before and with a call ([`super::cors`]).
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -12,7 +16,7 @@ use axum::extract::{Request, State};
 use axum::middleware::Next;
 use http::{HeaderMap, Response, StatusCode, header};
 
-use super::reply;
+use super::{cors, reply};
 
 /// Where the names come from that one listener answers to; asked for each request, so that a reload takes effect.
 pub trait Names: Send + Sync + 'static {
@@ -82,10 +86,27 @@ fn host_name(host: &str) -> &str {
     host.rsplit_once(':').map_or(host, |(name, _)| name)
 }
 
+/// Paths that are answered whatever the names: what a scheduler asks.
+const PROBES: [&str; 2] = ["/healthz", "/readyz"];
+
 /// The check as middleware.
 pub async fn check(State(guard): State<Guard>, request: Request, next: Next) -> Response<Body> {
+    if PROBES.contains(&request.uri().path()) {
+        return next.run(request).await;
+    }
     match guard.judge(request.uri().host(), request.headers()) {
-        Ok(()) => next.run(request).await,
+        Ok(()) => {
+            let origin = request.headers().get(header::ORIGIN).cloned();
+            let Some(origin) = origin else {
+                return next.run(request).await;
+            };
+            let mut response = match cors::preflight(&request) {
+                Some(response) => response,
+                None => next.run(request).await,
+            };
+            cors::allow(response.headers_mut(), origin);
+            response
+        }
         Err(reason) => {
             tracing::warn!(reason, path = request.uri().path(), "refused a request");
             reply::error(

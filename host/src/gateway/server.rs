@@ -55,8 +55,9 @@ impl Listeners {
         self.admin.local_addr()
     }
 
-    /// Answers on both until `stop`; then takes no new connections and lets open streams end within `drain`. Returns
-    /// whether all of them did.
+    /// Answers on both until `stop`; then says that it is not ready, goes on for `drain_delay_ms` so that load balancers
+    /// notice, takes no new connections, tells calls that are held, and lets open streams end within `drain`. Returns whether
+    /// all of them did.
     ///
     /// # Errors
     /// The system's.
@@ -70,19 +71,29 @@ impl Listeners {
         let gateway_guard =
             Guard::new(self.gateway_address()?, Arc::new(GatewayNames(app.clone())));
         let admin_guard = Guard::new(self.admin_address()?, Arc::new(AdminNames(app.clone())));
+        let closing = app.stopping.clone();
         let gateway = run(
             self.gateway,
-            guarded(routes(app), gateway_guard),
-            stop.clone(),
+            guarded(routes(app.clone()), gateway_guard),
+            closing.clone(),
         );
-        let admin = run(self.admin, guarded(admin, admin_guard), stop.clone());
+        let admin = run(self.admin, guarded(admin, admin_guard), closing);
         let both = async { tokio::try_join!(gateway, admin) };
         tokio::pin!(both);
         tokio::select! {
             result = &mut both => result.map(|_| true).context("serving failed"),
-            () = async { stop.cancelled().await; tokio::time::sleep(drain).await } => Ok(false),
+            () = async { leave(&app, &stop).await; tokio::time::sleep(drain).await } => Ok(false),
         }
     }
+}
+
+/// Not ready at once; the listeners close a delay later, since whoever sends calls here learns of it late.
+async fn leave(app: &App, stop: &CancellationToken) {
+    stop.cancelled().await;
+    app.draining.cancel();
+    let delay = app.settings.load().config.gateway.drain_delay_ms;
+    tokio::time::sleep(Duration::from_millis(delay)).await;
+    app.stopping.cancel();
 }
 
 async fn bind(address: SocketAddr, section: &str) -> anyhow::Result<TcpListener> {
@@ -113,20 +124,33 @@ fn guarded(router: Router, guard: Guard) -> Router {
     router.layer(middleware::from_fn_with_state(guard, guard::check))
 }
 
+/// What schedulers and load balancers ask, on both listeners, under any name (see [`guard`]) and without a token.
+pub fn probes(app: Arc<App>) -> Router {
+    Router::new()
+        .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(ready))
+        .with_state(app)
+}
+
 /// What the gateway answers. Bodies are bounded by each handler, with an error in the dialect.
 fn routes(app: Arc<App>) -> Router {
     Router::new()
         .route("/v1/chat/completions", post(exchange::handle))
         .route("/v1/{*path}", any(passthrough::handle))
-        .route("/healthz", get(async || "ok\n"))
-        .route("/readyz", get(ready))
         .fallback(unknown)
         .layer(DefaultBodyLimit::disable())
-        .with_state(app)
+        .with_state(app.clone())
+        .merge(probes(app))
 }
 
-/// 503 while a required policy has no good generation, or the disk takes nothing: a load balancer then keeps traffic away.
+/// 503 from a signal to stop on, while a required policy has no good generation, or the disk takes nothing: a load balancer then keeps traffic away.
 async fn ready(State(app): State<Arc<App>>) -> Response<Body> {
+    if app.draining.is_cancelled() {
+        return reply::json_response(
+            StatusCode::SERVICE_UNAVAILABLE,
+            json!({"ready": false, "stopping": true}).to_string(),
+        );
+    }
     if app.sessions.recorder().store.stats().failing {
         return reply::json_response(
             StatusCode::SERVICE_UNAVAILABLE,

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, anyhow, ensure};
+use anyhow::{Context as _, Result, anyhow};
 use wasmtime::{
     Cache, CacheConfig, Config, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig,
     WasmBacktraceDetails,
@@ -240,7 +240,7 @@ fn cannot_start(error: wasmtime::Error) -> anyhow::Error {
 /// Compiled code is native code: whoever can write into the cache runs code here. Hence a directory of our own, closed to
 /// others.
 fn open_cache(dir: &Path) -> Result<Cache> {
-    use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+    use std::os::unix::fs::DirBuilderExt as _;
     std::fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
@@ -251,17 +251,36 @@ fn open_cache(dir: &Path) -> Result<Cache> {
                 dir.display()
             )
         })?;
-    let mode = std::fs::metadata(dir)?.permissions().mode();
-    ensure!(
-        mode & 0o022 == 0,
-        "the cache of compiled policies `{}` can be written by others (mode {:o}): they could run code here; `chmod 700` it",
-        dir.display(),
-        mode & 0o777
-    );
+    let shown = dir.display();
+    let open = crate::private::tighten(dir, 0o022).with_context(|| {
+        format!(
+            "the cache of compiled policies `{shown}` can be written by others, who could run code here, and its mode \
+             cannot be changed: `chmod 700` it as its owner, or remove it"
+        )
+    })?;
     let dir = dir.canonicalize()?;
+    if let Some(mode) = open {
+        // Whatever lies in it may be somebody else's code.
+        empty(&dir).with_context(|| format!("cannot empty the cache `{shown}`"))?;
+        tracing::warn!(
+            "the cache of compiled policies `{shown}` could be written by others (mode {mode:o}): it is closed to them now, \
+             emptied, and filled again"
+        );
+    }
     let mut cache = CacheConfig::new();
     cache.with_directory(dir);
     Cache::new(cache).map_err(cannot_start)
+}
+
+fn empty(dir: &Path) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(dir)? {
+        let entry = entry?;
+        match entry.file_type()?.is_dir() {
+            true => std::fs::remove_dir_all(entry.path())?,
+            false => std::fs::remove_file(entry.path())?,
+        }
+    }
+    Ok(())
 }
 
 /// As many instances as are asked for, or as the machine's limit on memory mappings allows.

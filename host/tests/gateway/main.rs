@@ -18,6 +18,7 @@ mod holds;
 mod keys;
 mod metering;
 mod network;
+mod operation;
 mod outgoing;
 mod overlay;
 mod pending;

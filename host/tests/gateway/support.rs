@@ -201,6 +201,18 @@ impl World {
             .expect("no answer")
     }
 
+    /// Where it listens: `127.0.0.1:4100`.
+    pub fn address(&self) -> &str {
+        self.base
+            .trim_start_matches("http://")
+            .trim_end_matches("/v1")
+    }
+
+    /// A signal to stop.
+    pub fn stop(&self) {
+        self.stop.cancel();
+    }
+
     /// Puts another configuration in force, as a reload does.
     pub fn reconfigure(&self, more: &str) {
         self.follow(read(more, &self.upstream));

@@ -429,7 +429,7 @@ impl Exchange {
     }
 
     /// The client cannot wait any longer. The approval stays: a repetition of the request waits for the same word.
-    pub(super) fn out_of_patience(&mut self) {
+    pub(super) fn unanswered(&mut self, why: &str) {
         let waiting: Vec<String> = self
             .parked
             .iter()
@@ -440,9 +440,13 @@ impl Exchange {
             .collect();
         self.parked.clear();
         self.fate = Some(Fate::Unanswered(format!(
-            "held, and not decided before the client's own timeout: {}. Send the request again to go on waiting, or ask \
-             for a stream",
-            waiting.join(", ")
+            "held, and not decided before {why}: {}. Send the request again to go on waiting{}",
+            waiting.join(", "),
+            if self.view.streamed {
+                ""
+            } else {
+                ", or ask for a stream"
+            },
         )));
     }
 }

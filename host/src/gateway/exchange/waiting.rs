@@ -155,8 +155,12 @@ impl Exchange {
     /// Waits until something is to be done though no byte came, and does it: a clock, a threshold, an answer, a deadline.
     pub(super) async fn stir(&mut self) {
         let bell = self.bell.clone();
+        let stopping = self.app.stopping.clone();
+        let waits = !self.parked.is_empty() && self.fate.is_none();
         tokio::select! {
             () = bell.notified() => {}
+            // People may take longer than Airlock goes on: the client is told, not cut, and its repetition waits elsewhere.
+            () = stopping.cancelled(), if waits => return self.unanswered("Airlock stops"),
             () = until(self.next_due()) => {}
         }
         self.hear();
@@ -168,7 +172,7 @@ impl Exchange {
         while !self.parked.is_empty() && self.fate.is_none() {
             self.held.notify_one();
             if !self.view.streamed && now() >= self.patience {
-                return self.out_of_patience();
+                return self.unanswered("the client's own timeout");
             }
             let patience = (!self.view.streamed).then_some(self.patience);
             tokio::select! {
