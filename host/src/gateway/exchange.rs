@@ -151,6 +151,7 @@ pub async fn handle(State(app): State<Arc<App>>, request: Request<Body>) -> Resp
         tokens,
         redirect: None,
         retries: 0,
+        failed_at: Vec::new(),
     };
     waiting::run(call).await
 }

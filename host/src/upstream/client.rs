@@ -128,6 +128,13 @@ impl Upstreams {
         self.by_name.contains_key(name)
     }
 
+    /// How often a failed call to an upstream is repeated.
+    pub fn retries(&self, name: &str) -> u32 {
+        self.by_name
+            .get(name)
+            .map_or(0, |upstream| upstream.config.retries)
+    }
+
     /// Whether a stream of this upstream is to be asked for its usage.
     pub fn stream_usage(&self, name: &str) -> StreamUsage {
         match self.by_name.get(name) {

@@ -23,6 +23,7 @@ mod outgoing;
 mod overlay;
 mod pending;
 mod recognition;
+mod recovery;
 mod rules;
 mod sessions;
 mod support;

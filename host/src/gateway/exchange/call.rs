@@ -37,6 +37,8 @@ pub(super) struct Call {
     pub(super) redirect: Option<(String, String)>,
     /// Retries that policies ordered so far.
     pub(super) retries: u32,
+    /// Targets that failed after their answer had begun, once for each time.
+    pub(super) failed_at: Vec<Target>,
 }
 
 /// What became of asking an upstream.
@@ -145,9 +147,37 @@ impl Call {
         self.redirect = Some((upstream, model));
     }
 
+    /// The answer failed after it had begun, and the client has read nothing of it: whether the call goes to another target of its
+    /// route, or to the same again, as the configuration has it for a call that fails at once.
+    pub(super) fn fall_back(&mut self) -> bool {
+        self.failed_at.push(Target {
+            upstream: self.exchange.upstream.as_str().into(),
+            model: self.exchange.model.as_str().into(),
+        });
+        // Where a policy sent it is the policy's affair.
+        let targets = self.targets(None).unwrap_or_default();
+        if self.retries > 0 || self.left_of(targets).is_empty() {
+            return false;
+        }
+        self.exchange.start_over();
+        self.exchange.retrying();
+        true
+    }
+
+    /// Targets that may be asked, the failures in the middle of answers counted.
+    fn left_of(&self, targets: Vec<Target>) -> Vec<Target> {
+        let failed = |target: &Target| self.failed_at.iter().filter(|t| *t == target).count();
+        let may = |target: &Target| {
+            let retries = self.settings.upstreams.retries(&target.upstream);
+            failed(target) <= retries as usize
+        };
+        targets.into_iter().filter(may).collect()
+    }
+
     async fn try_once(&mut self) -> Reached {
         let ordered = self.redirect.take();
         let targets = match self.targets(ordered.clone()) {
+            Ok(targets) if ordered.is_none() && !self.failed_at.is_empty() => self.left_of(targets),
             Ok(targets) => targets,
             Err(message) => {
                 return Reached::Failed(Failed::Refused(refusal(

@@ -243,12 +243,12 @@ impl Exchange {
 
     /// Whether the upstream stated an error in its stream, and the client has it.
     pub fn told_error(&self) -> bool {
-        self.saw_error && self.hold.bytes() == 0
+        self.error_status.is_some() && self.hold.bytes() == 0
     }
 
     /// How a stream ended that came to its own end.
     pub fn own_status(&self) -> Status {
-        if self.saw_error {
+        if self.error_status.is_some() {
             Status::Failed
         } else {
             Status::Complete

@@ -151,8 +151,8 @@ pub struct Exchange {
     pub(super) finish: Option<String>,
     pub(super) usage: Option<Usage>,
     pub(super) saw_end: bool,
-    /// The upstream stated an error in its stream.
-    pub(super) saw_error: bool,
+    /// The upstream stated an error in its stream or body, with this status; 0 if it gave none.
+    pub(super) error_status: Option<u16>,
     /// The conversation with this request, until the request may be known.
     pub(super) draft: Option<Conversation>,
     pub(super) judged_response: bool,
@@ -254,7 +254,7 @@ impl Exchange {
             finish: None,
             usage: None,
             saw_end: false,
-            saw_error: false,
+            error_status: None,
             draft: Some(draft),
             judged_response: false,
             told_unjudged: false,

@@ -175,7 +175,7 @@ impl Exchange {
     }
 
     /// Gives what the client gets of an answer that was judged whole.
-    pub(super) async fn conclude_whole(mut self, status: StatusCode) -> Response<Body> {
+    pub(super) async fn conclude_whole(mut self, mut status: StatusCode) -> Response<Body> {
         let mut ready = Vec::new();
         let keeps = match &self.fate {
             None => true,
@@ -200,7 +200,14 @@ impl Exchange {
         let body = match self.fate.clone() {
             None => {
                 ready.iter().for_each(|frame| self.delivered(frame));
-                self.end(Status::Complete);
+                self.end(self.own_status());
+                // An error is one, whatever status the upstream gave it.
+                let stated = self.error_status.map(|stated| match stated {
+                    400..=599 => stated,
+                    _ => 502,
+                });
+                let stated = stated.and_then(|stated| StatusCode::from_u16(stated).ok());
+                status = stated.unwrap_or(status);
                 out
             }
             // What may be given of it, marked as a part.

@@ -322,12 +322,20 @@ impl Hold {
         }
     }
 
-    /// Another attempt at the whole answer: nothing of this one has reached the client.
-    pub fn start_over(&mut self) {
+    /// Another attempt at the whole answer: nothing that was said has reached the client. If it has a frame all the same (one
+    /// that names the role, or states the usage), it goes on reading the ids of `identity`, and no second role.
+    pub fn start_over(&mut self, identity: &Identity) {
+        let known = self.identity.take().or_else(|| Some(identity.clone()));
         *self = Hold {
             opened: self.opened,
+            identity: known.filter(|_| self.opened),
             ..Hold::default()
         };
+    }
+
+    /// Whether the client reads the ids of an earlier call to an upstream than the present one.
+    pub fn speaks_for_others(&self) -> bool {
+        self.identity.is_some()
     }
 
     /// The stretch of a call.

@@ -33,6 +33,8 @@ pub(super) struct Relay {
     asks: bool,
     /// The connection is to be cut once `out` is empty.
     abort: bool,
+    /// What was decided is to be carried out.
+    decided: bool,
     /// When the client last read something.
     quiet_since: Micros,
 }
@@ -117,6 +119,7 @@ impl Relay {
             out: VecDeque::new(),
             asks: false,
             abort: false,
+            decided: false,
             quiet_since: now(),
         }
     }
@@ -140,6 +143,10 @@ impl Relay {
             }
             if std::mem::take(&mut self.abort) {
                 return Some(Step::Cut);
+            }
+            if std::mem::take(&mut self.decided) {
+                self.conclude().await;
+                continue;
             }
             if std::mem::take(&mut self.asks) {
                 return Some(Step::Ask);
@@ -238,6 +245,16 @@ impl Relay {
         if exchange.is_over() {
             return;
         }
+        if exchange.fate.is_none() && exchange.failed_unheard() {
+            self.upstream = None;
+            if self.call.fall_back() {
+                self.asks = true;
+                return;
+            }
+            // What policies make of the failure comes before the client is told of it.
+            self.call.exchange.finished();
+        }
+        let exchange = &mut self.call.exchange;
         // At the last frame the response is judged without waiting for the connection to end.
         if exchange.saw_end {
             match exchange.turn() {
@@ -353,19 +370,29 @@ impl Relay {
         }
     }
 
-    /// The upstream's stream cannot go on: the client is told in a frame that its SDK raises at.
+    /// The upstream's stream cannot go on. A client that has read nothing is served from elsewhere where that is possible;
+    /// else it is told in a frame that its SDK raises at.
     fn broke(&mut self, message: String, kind: FailureKind) {
         self.upstream = None;
         let failure = self.call.exchange.broke(message, kind);
-        if let Some(Fate::Block {
-            mode: BlockMode::Abort,
-            ..
-        }) = self.call.exchange.fate
-        {
-            self.abort = true;
-            return self.call.exchange.end(Status::Failed);
+        let unheard = self.call.exchange.fate.is_none() && !self.call.exchange.is_heard();
+        if unheard && self.call.fall_back() {
+            self.asks = true;
+            return;
         }
-        self.refuse(&upstream_failed(failure.kind, failure.message));
+        let exchange = &mut self.call.exchange;
+        exchange.finished();
+        match exchange.fate {
+            Some(Fate::Retry { .. }) if unheard => self.decided = true,
+            Some(Fate::Block {
+                mode: BlockMode::Abort,
+                ..
+            }) => {
+                self.abort = true;
+                exchange.end(Status::Failed);
+            }
+            _ => self.refuse(&upstream_failed(failure.kind, failure.message)),
+        }
     }
 }
 

@@ -95,13 +95,14 @@ impl Exchange {
         };
         self.prior_output = self.vitals.output_tokens;
         (self.usage, self.finish, self.saw_end) = (None, None, false);
+        self.error_status = None;
         self.hold.next_round(&self.identity);
         self.said_from = self.output_len();
         self.steps.push(step);
         self.phase = Phase::Request;
     }
 
-    /// Another attempt at the present round: nothing of it has reached the client.
+    /// Another attempt at the present round: nothing that was said in it has reached the client.
     pub(super) fn start_over(&mut self) {
         self.flush();
         self.prior_cost = self.cost_so_far();
@@ -111,8 +112,9 @@ impl Exchange {
         };
         self.prior_output = self.vitals.output_tokens;
         (self.usage, self.finish, self.saw_end) = (None, None, false);
+        self.error_status = None;
         self.judged_response = false;
-        self.hold.start_over();
+        self.hold.start_over(&self.identity);
         for watcher in &mut self.watchers {
             watcher.start_over();
         }

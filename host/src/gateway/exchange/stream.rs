@@ -24,6 +24,11 @@ const MAX_HELD_US: u64 = 60_000_000;
 const FLUSH_BYTES: usize = 2048;
 const FLUSH_US: u64 = 200_000;
 
+/// Whether an error with this status may be cured by another attempt; also one that states none.
+fn is_passing(status: u16) -> bool {
+    matches!(status, 0 | 408 | 429) || status >= 500
+}
+
 impl Exchange {
     /// Headers of a good answer arrived.
     pub fn answered(&mut self) {
@@ -60,10 +65,10 @@ impl Exchange {
 
     /// The client reads the ids of the first round; those of later ones are nobody's concern.
     fn identity_of<'a>(&'a mut self, others: &'a mut Identity) -> &'a mut Identity {
-        if self.steps.is_empty() {
-            &mut self.identity
-        } else {
+        if self.hold.speaks_for_others() {
             others
+        } else {
+            &mut self.identity
         }
     }
 
@@ -135,8 +140,8 @@ impl Exchange {
                     said.usage = (self.prior != Usage::default()).then(|| self.usage_so_far());
                 }
                 Piece::Error(failure) => {
-                    let retryable = failure.status >= 500 || failure.status == 429;
-                    self.saw_error = true;
+                    let retryable = is_passing(failure.status);
+                    self.error_status = Some(failure.status);
                     if retryable {
                         self.measure_broken();
                     }
@@ -318,10 +323,20 @@ impl Exchange {
             kind,
             message,
         };
-        self.note_failure(&failure, false);
+        self.note_failure(&failure, !self.is_heard());
         self.measure_broken();
-        self.finished();
         failure
+    }
+
+    /// Whether the client has read anything of the generation.
+    pub fn is_heard(&self) -> bool {
+        self.hold.begun || self.hold.told_anything()
+    }
+
+    /// Whether the upstream stated an error that may pass, before the client has read anything: the call failed, whatever
+    /// the status of its answer says.
+    pub fn failed_unheard(&self) -> bool {
+        !self.is_heard() && self.error_status.is_some_and(is_passing)
     }
 
     fn undecodable(&mut self, error: &Undecodable) {

@@ -17,6 +17,7 @@ impl Call {
         loop {
             let collected =
                 relay::collect_ticking(&mut self.exchange, answer.body, MAX_ANSWER_BYTES).await;
+            let mut failed = false;
             let received = collected.and_then(|answer| match answer {
                 Some(answer) => self
                     .exchange
@@ -34,30 +35,41 @@ impl Call {
                 Ok(None) => {}
                 Err(message) => {
                     let failure = self.exchange.broke(message, FailureKind::Connection);
-                    self.exchange.end(Status::Failed);
-                    let error = upstream_failed(failure.kind, failure.message);
-                    return error_response(&DIALECT, &error, Form::Error);
+                    failed = true;
+                    if !(self.exchange.fate.is_none() && self.fall_back()) {
+                        self.exchange.finished();
+                        if !matches!(self.exchange.fate, Some(Fate::Retry { .. })) {
+                            self.exchange.end(Status::Failed);
+                            let error = upstream_failed(failure.kind, failure.message);
+                            return error_response(&DIALECT, &error, Form::Error);
+                        }
+                    }
                 }
             }
-            match self.turn().await {
-                Turn::Again => self.exchange.next_round(),
-                Turn::Ended | Turn::Waits => {
-                    let Some(Fate::Retry {
-                        upstream,
-                        model,
-                        after_ms,
-                    }) = self.exchange.fate.clone()
-                    else {
-                        return self.exchange.conclude_whole(answer.status).await;
-                    };
-                    self.exchange.fate = None;
-                    self.exchange.start_over();
-                    if !self.may_retry() {
-                        self.exchange.end(Status::Failed);
-                        return error_response(&DIALECT, &self.too_many_retries(), Form::Error);
+            failed |=
+                self.exchange.fate.is_none() && self.exchange.failed_unheard() && self.fall_back();
+            match self.exchange.fate {
+                None if failed => {}
+                _ => match self.turn().await {
+                    Turn::Again => self.exchange.next_round(),
+                    Turn::Ended | Turn::Waits => {
+                        let Some(Fate::Retry {
+                            upstream,
+                            model,
+                            after_ms,
+                        }) = self.exchange.fate.clone()
+                        else {
+                            return self.exchange.conclude_whole(answer.status).await;
+                        };
+                        self.exchange.fate = None;
+                        self.exchange.start_over();
+                        if !self.may_retry() {
+                            self.exchange.end(Status::Failed);
+                            return error_response(&DIALECT, &self.too_many_retries(), Form::Error);
+                        }
+                        self.again(upstream, model, after_ms).await;
                     }
-                    self.again(upstream, model, after_ms).await;
-                }
+                },
             }
             answer = match self.reach().await {
                 Reached::Answer(next) => *next,
