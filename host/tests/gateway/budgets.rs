@@ -334,3 +334,21 @@ async fn usage_in_every_frame_does_not_make_the_rest_free_when_the_client_leaves
     assert_eq!((usage.input, usage.output), (100, 200));
     assert!(!usage.exact);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_body_of_a_server_that_states_no_usage_counts_once() {
+    let body = json!({"id": "c", "model": "m", "choices": [
+        {"index": 0, "message": {"role": "assistant", "content": " word".repeat(50)}, "finish_reason": "stop"}]});
+    let upstream = Scripted::start(vec![Answer::json(body)]).await;
+    for limit in ["", "[session]\nmax_tokens = 100000\n"] {
+        let world = configured(&format!("{limit}{}", upstream.table("other")), vec![]).await;
+        assert_eq!(world.call("s", &words(1)).await.status, 200);
+        let [(usage, _)] = settled(&world, "s")[..] else {
+            panic!("not one end");
+        };
+        assert_eq!(usage.output, 50);
+        assert!(!usage.exact);
+        let ledger = &world.app.sessions.live(id_of("s")).unwrap().ledger;
+        assert_eq!(ledger.spent().tokens, usage.total());
+    }
+}

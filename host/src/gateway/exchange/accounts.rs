@@ -129,9 +129,18 @@ impl Exchange {
         }
     }
 
-    /// Tokens of the present round.
+    /// Tokens of the present round: as stated, and what was generated since, as servers state their usage in mid-stream too;
+    /// else as counted.
     pub(super) fn round_usage(&self) -> Usage {
-        let counted = Usage {
+        if let Some(stated) = self.usage {
+            let since = self.vitals.output_tokens.saturating_sub(self.stated_at);
+            return Usage {
+                output: stated.output.saturating_add(since),
+                exact: stated.exact && since == 0,
+                ..stated
+            };
+        }
+        Usage {
             input: match self.phase {
                 Phase::Request | Phase::Failed => 0,
                 Phase::Waiting | Phase::Generating => self.prompt_tokens(),
@@ -143,15 +152,6 @@ impl Exchange {
                 .saturating_sub(self.prior_output),
             exact: false,
             ..Usage::default()
-        };
-        match self.usage {
-            Some(stated) if self.saw_end => stated,
-            // Stated in mid-stream, as some servers do in every frame: what was generated since counts too.
-            Some(stated) => Usage {
-                exact: false,
-                ..stated.with(counted)
-            },
-            None => counted,
         }
     }
 }

@@ -124,6 +124,8 @@ pub struct Exchange {
     /// Usage of those rounds, and tokens of output counted until the present one began.
     pub(super) prior: Usage,
     pub(super) prior_output: u32,
+    /// Tokens of output counted until the usage was stated last.
+    pub(super) stated_at: u32,
     /// What they cost, each at the model that it went to, microdollars.
     pub(super) prior_cost: Option<u64>,
     /// Offset of the output at which the present round began.
@@ -239,6 +241,7 @@ impl Exchange {
             steps: Vec::new(),
             prior: Usage::default(),
             prior_output: 0,
+            stated_at: 0,
             prior_cost: None,
             said_from: 0,
             at_hand: AtHand::default(),

@@ -195,7 +195,7 @@ impl Exchange {
         }
         // The account holds the lease: without the provider's numbers, what arrived counts and not all of that.
         let usage = self.usage_so_far();
-        self.usage = Some(self.round_usage());
+        (self.usage, self.stated_at) = (Some(self.round_usage()), self.vitals.output_tokens);
         let out: Vec<u8> = ready.iter().flat_map(|r| r.bytes.iter().copied()).collect();
         let body = match self.fate.clone() {
             None => {
@@ -448,6 +448,8 @@ impl Call {
     /// An answer in the model's place goes the way of any other: the other policies judge it.
     async fn answer_locally(mut self, text: String) -> Response<Body> {
         let exchange = &mut self.exchange;
+        // No model generates what follows.
+        exchange.stated_at = u32::MAX;
         exchange.usage = Some(Usage {
             exact: true,
             ..Usage::default()

@@ -137,7 +137,6 @@ impl Exchange {
                     self.usage = Some(self.usage.map_or(usage, |known| known.with(usage)));
                     self.vitals.exact = usage.exact;
                     said.states_usage = true;
-                    said.usage = (self.prior != Usage::default()).then(|| self.usage_so_far());
                 }
                 Piece::Error(failure) => {
                     let retryable = is_passing(failure.status);
@@ -153,6 +152,10 @@ impl Exchange {
                     self.saw_end = true;
                 }
             }
+        }
+        if said.states_usage {
+            self.stated_at = self.vitals.output_tokens;
+            said.usage = (self.prior != Usage::default()).then(|| self.usage_so_far());
         }
         // With nobody to judge the response, its end need not wait. A body leaves at its end anyway.
         let is_frame = matches!(payload, Payload::Frame(_));
