@@ -28,7 +28,8 @@ pub struct RuleConfig {
     pub severity: Severity,
     /// Whether its word is law or only recorded.
     pub mode: Mode,
-    /// What a condition that cannot be evaluated means: nothing, or that what it was to judge is blocked.
+    /// What a condition that cannot be evaluated means: nothing, or that what it was to judge does not pass. Unless the row
+    /// says otherwise, a rule that forbids is closed: an agent could else write a call that no rule can read.
     pub on_failure: OnFailure,
     /// When it is evaluated; `None`: whenever what it asks for can have changed.
     pub at: Option<Vec<At>>,
@@ -136,13 +137,18 @@ impl TryFrom<Row> for RuleConfig {
         if row.at.as_ref().is_some_and(Vec::is_empty) {
             return Err("with at = [] the rule would never be evaluated: remove `at`".to_owned());
         }
+        let unstated = if row.mode == Mode::Enforce && reaction.forbids() {
+            OnFailure::Closed
+        } else {
+            OnFailure::Open
+        };
         Ok(Self {
             name: row.name.unwrap_or_default(),
             when: row.when,
             reaction,
             severity: row.severity.unwrap_or(Severity::Medium),
             mode: row.mode,
-            on_failure: row.on_failure.unwrap_or(OnFailure::Open),
+            on_failure: row.on_failure.unwrap_or(unstated),
             at: row.at,
         })
     }

@@ -2,7 +2,9 @@
 //!
 //! Guarantees: what compiles was checked whole (`check`), costs a bounded time to evaluate (no loop within a loop, patterns
 //! compiled and bounded at load, JSON bounded), and cannot panic the process. An evaluation that fails is a fact on the
-//! timeline and the rule counts as not holding, unless it says `on_failure = "closed"`.
+//! timeline. A rule that is closed then keeps from passing what it could not judge: that tool call, that result, else the
+//! exchange. Rules that forbid are closed unless they say `on_failure = "open"`, since who writes the arguments of a call
+//! (the model, or whoever steers it) could else choose to be judged by none; of the others it counts as not holding.
 //!
 //! When a rule fires: one that asks for a tool call, a tool result or a failure, for each of them; one that asks for
 //! findings, at each checkpoint that has some; any other when its condition begins to hold, as thresholds of policies do. It
@@ -12,6 +14,7 @@
 pub mod check;
 pub mod compile;
 pub mod inputs;
+mod json;
 mod pattern;
 #[cfg(test)]
 mod tests;
@@ -29,7 +32,9 @@ use self::pattern::Pattern;
 use self::view::{Moment, Subject, View};
 use super::round::{By, Order};
 use crate::config::{Occasion, Reaction, RuleConfig};
-use crate::contract::types::{Action, Block, BlockMode, Checkpoint, Item, Severity};
+use crate::contract::types::{
+    Action, Block, BlockMode, Checkpoint, Item, ResultSubstitution, Scope, Severity, ToolDenial,
+};
 use crate::policy::Mode;
 use crate::policy::spec::OnFailure;
 use crate::session::event::Micros;
@@ -237,7 +242,7 @@ impl Rules {
                     match self.evaluate(rule, &view) {
                         Ok(true) => judged.order(index, rule, &view),
                         Ok(false) => {}
-                        Err(why) => judged.fault(index, rule, &why),
+                        Err(why) => judged.fault(index, rule, &why, Some(subject)),
                     }
                 }
                 continue;
@@ -264,7 +269,7 @@ impl Rules {
             if edge(&mut standing.failing, index, fault.is_some())
                 && let Some(why) = fault
             {
-                judged.fault(index, rule, &why);
+                judged.fault(index, rule, &why, None);
             }
         }
         judged
@@ -383,6 +388,27 @@ impl Rule {
         })
     }
 
+    /// What keeps from passing what the rule could not judge, and nothing else.
+    fn keep_back(&self, why: &str, subject: Option<&Subject>) -> Action {
+        let name = self.name.trim_start_matches("rule:");
+        match subject {
+            Some(Subject::Call { id, .. }) => Action::DenyToolCall(ToolDenial {
+                id: id.clone(),
+                reason: format!("the rule `{name}` cannot judge this call: {why}"),
+            }),
+            Some(Subject::Result { id, .. }) => Action::SubstituteToolResult(ResultSubstitution {
+                id: id.clone(),
+                text: format!("This result is withheld: the rule `{name}` cannot judge it: {why}"),
+                scope: Scope::Session,
+            }),
+            Some(Subject::Failure(_)) | None => Action::Block(Block {
+                mode: BlockMode::Hard,
+                reason: format!("the rule `{name}` cannot be evaluated and fails closed: {why}"),
+                fallback: String::new(),
+            }),
+        }
+    }
+
     fn inputs(&self) -> impl Iterator<Item = &'static Input> {
         self.condition
             .inputs
@@ -414,21 +440,15 @@ impl Judged {
         });
     }
 
-    fn fault(&mut self, index: usize, rule: &Rule, why: &str) {
+    /// A rule that could not be evaluated; of `subject`, if it is one for each event.
+    fn fault(&mut self, index: usize, rule: &Rule, why: &str, subject: Option<&Subject>) {
         let closed = rule.on_failure == OnFailure::Closed;
         self.faults
             .push((Arc::clone(&rule.name), why.to_owned(), closed));
         if closed {
             self.orders.push(Order {
                 by: By::Rule(index),
-                action: Action::Block(Block {
-                    mode: BlockMode::Hard,
-                    reason: format!(
-                        "the rule `{}` failed and is configured to fail closed",
-                        rule.name.trim_start_matches("rule:")
-                    ),
-                    fallback: String::new(),
-                }),
+                action: rule.keep_back(why, subject),
             });
         }
     }
@@ -476,7 +496,9 @@ fn told(error: &ExecutionError) -> String {
     match error {
         ExecutionError::UndeclaredReference(name) => match input(name) {
             Some("tool.arguments") => {
-                "tool.arguments are not JSON, or bigger than 256 KiB or 10,000 values".to_owned()
+                "tool.arguments are not JSON that every program reads alike (no key twice, no NaN, no half characters, \
+                 numbers of 64 bits, 128 deep), or bigger than 256 KiB or 10,000 values: write them as plain JSON"
+                    .to_owned()
             }
             Some(name) => format!("`{name}` is not known"),
             None => "something in its condition is not known".to_owned(),

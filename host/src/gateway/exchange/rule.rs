@@ -97,7 +97,7 @@ fn subject(item: &Item, session: &Session) -> Option<Subject> {
         Detail::ToolCall(call) => Subject::Call {
             id: call.id.clone(),
             name: call.name.clone(),
-            arguments: session.contents.whole(call.arguments.id)?.to_string(),
+            arguments: session.contents.whole(call.arguments.id),
         },
         Detail::ToolResult(result) => Subject::Result {
             id: result.id.clone(),

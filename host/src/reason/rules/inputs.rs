@@ -24,8 +24,9 @@
 //!
 //! A finding has `policy`, `kind`, `severity`, `summary` (text), `severity_rank` (0 info to 4 critical) and `confidence`
 //! (0..1). What is known only sometimes must be asked for with `has(...)`; what belongs to one event makes the rule one
-//! that is evaluated for each such event, and only for those. Arguments that are not JSON, or too big to be looked into
-//! (256 KiB, 10,000 values), are a failure of the rule, not something unknown: else a model could get round it.
+//! that is evaluated for each such event, and only for those. Arguments that are not JSON, that two programs may read
+//! differently (`json`), or that are too big to be looked into (256 KiB, 10,000 values), are a failure of the rule, not
+//! something unknown: else a model could get round it.
 
 use crate::contract::types::Checkpoint;
 use crate::observe::vitals::id;

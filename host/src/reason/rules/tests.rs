@@ -128,7 +128,7 @@ fn call(arguments: &str) -> Subject {
     Subject::Call {
         id: "c1".into(),
         name: "shell".into(),
-        arguments: arguments.into(),
+        arguments: Some(arguments.into()),
     }
 }
 
@@ -480,7 +480,7 @@ fn a_failing_evaluation_is_told_and_closed_rules_block() {
         (r#"{"cmd": 5}"#, "does not take"),
     ] {
         let when = "tool.arguments.cmd.contains('rm')";
-        let open = rules(&row(when, "do = \"deny-tool-call\""));
+        let open = rules(&row(when, "do = \"deny-tool-call\"\non_failure = \"open\""));
         let judged = Stage::new().judge(&open, Checkpoint::ToolCall, &[call(arguments)]);
         assert!(judged.orders.is_empty());
         assert!(
@@ -488,18 +488,9 @@ fn a_failing_evaluation_is_told_and_closed_rules_block() {
             "{arguments}: {}",
             judged.faults[0].1
         );
-        let closed = rules(&row(
-            when,
-            "do = \"deny-tool-call\"\non_failure = \"closed\"",
-        ));
-        let judged = Stage::new().judge(&closed, Checkpoint::ToolCall, &[call(arguments)]);
-        assert!(matches!(
-            &judged.orders[..],
-            [Order {
-                action: Action::Block(_),
-                ..
-            }]
-        ));
+        let unstated = rules(&row(when, "do = \"annotate\""));
+        let judged = Stage::new().judge(&unstated, Checkpoint::ToolCall, &[call(arguments)]);
+        assert!(judged.orders.is_empty() && !judged.faults[0].2);
     }
     let divides = rules(&row("1 / (request.messages - 4) > 1", "do = \"annotate\""));
     let mut stage = Stage::new();
@@ -514,6 +505,80 @@ fn a_failing_evaluation_is_told_and_closed_rules_block() {
             .is_empty(),
         "told once"
     );
+}
+
+#[test]
+fn what_a_forbidding_rule_cannot_judge_does_not_pass_and_nothing_else_is_touched() {
+    let forbidding = [
+        "do = \"block\"",
+        "do = \"stop\"",
+        "do = \"deny-tool-call\"",
+        "do = \"hold-for-person\"",
+    ];
+    for forbids in forbidding {
+        let rules = rules(&row(
+            "tool.name == 'shell' && has(tool.arguments.cmd) && tool.arguments.cmd.contains('rm')",
+            forbids,
+        ));
+        assert!(rules.holds_tool_calls() && rules.enforcing().is_some());
+        for arguments in super::json::tests::ambiguous() {
+            let subjects = [call("{\"cmd\":\"ls\"}"), call(&arguments)];
+            let judged = Stage::new().judge(&rules, Checkpoint::ToolCall, &subjects);
+            let [
+                Order {
+                    action: Action::DenyToolCall(denial),
+                    ..
+                },
+            ] = &judged.orders[..]
+            else {
+                panic!("{forbids}: {arguments}: {:?}", judged.orders);
+            };
+            assert!(denial.reason.contains("not JSON"), "{}", denial.reason);
+            assert!(judged.faults[0].2, "{arguments}");
+        }
+        // What was too much to be kept is not judged by nobody either.
+        let Subject::Call { id, name, .. } = call("") else {
+            unreachable!()
+        };
+        let lost = Subject::Call {
+            id,
+            name,
+            arguments: None,
+        };
+        let judged = Stage::new().judge(&rules, Checkpoint::ToolCall, &[lost]);
+        assert!(matches!(
+            &judged.orders[..],
+            [Order {
+                action: Action::DenyToolCall(_),
+                ..
+            }]
+        ));
+    }
+}
+
+#[test]
+fn a_result_that_a_forbidding_rule_cannot_judge_is_withheld() {
+    let rules = rules(&row(
+        "tool.failed && 1 / (request.messages - 4) > 1",
+        "do = \"substitute-tool-result\"\nmessage = \"no\"",
+    ));
+    let result = Subject::Result {
+        id: "r1".into(),
+        name: "shell".into(),
+        failed: true,
+        duration: 1,
+    };
+    let judged = Stage::new().judge(&rules, Checkpoint::ToolResult, &[result]);
+    let [
+        Order {
+            action: Action::SubstituteToolResult(withheld),
+            ..
+        },
+    ] = &judged.orders[..]
+    else {
+        panic!("{:?}", judged.orders);
+    };
+    assert!(withheld.id == "r1" && withheld.text.contains("withheld"));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The values that a condition asks for, at one moment. Each is made only when it is asked for.
 
 use std::collections::HashMap;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use cel::common::types::{
     CelBool, CelDouble, CelInt, CelList, CelMap, CelMapKey, CelNull, CelString,
@@ -10,19 +10,13 @@ use cel::common::value::{CowVal, Val};
 use cel::context::VariableResolver;
 
 use super::inputs::{FINDING, INPUTS, Kind, Source};
+use super::json;
 use super::pattern::Pattern;
 use crate::contract::types::{Checkpoint, Facts, Failure, Finding};
 use crate::observe::vitals::Vitals;
 use crate::reason::round::{checkpoint_name, severity_name};
 use crate::session::declared::Declared;
 use crate::session::event::Micros;
-
-/// JSON arguments with more values than this are not looked into: a condition goes through all of them, at about 1 us
-/// each, while the call waits.
-const MAX_JSON_VALUES: usize = 10_000;
-
-/// The same in bytes, because a condition may copy text while it compares.
-const MAX_JSON_BYTES: usize = 256 * 1024;
 
 /// What there is to ask for, but for the event.
 #[derive(Debug)]
@@ -73,8 +67,8 @@ pub enum Subject {
         id: String,
         /// Name of the tool.
         name: String,
-        /// Arguments, whole.
-        arguments: String,
+        /// Arguments, whole; `None`: too much to have been kept, and so nothing that a rule can judge.
+        arguments: Option<Arc<str>>,
     },
     /// The result of a tool call.
     Result {
@@ -168,9 +162,11 @@ impl<'a> View<'a> {
                 Subject::Failure(_) => return None,
             },
             Source::ToolArguments => match self.subject? {
-                Subject::Call { arguments, .. } => {
-                    CowVal::Borrowed(self.arguments.get_or_init(|| parse(arguments)).as_deref()?)
-                }
+                Subject::Call { arguments, .. } => CowVal::Borrowed(
+                    self.arguments
+                        .get_or_init(|| json::parse(arguments.as_deref()?))
+                        .as_deref()?,
+                ),
                 _ => return None,
             },
             Source::ToolFailed => match self.subject? {
@@ -277,43 +273,6 @@ fn map<'k>(entries: impl IntoIterator<Item = (&'k str, Box<dyn Val>)>) -> Box<dy
         .map(|(name, value)| (CelMapKey::from(name.to_owned()), value))
         .collect();
     Box::new(CelMap::from(entries))
-}
-
-/// Arguments as a value; `None` if they are not JSON, or too big to be looked into.
-fn parse(arguments: &str) -> Option<Box<dyn Val>> {
-    if arguments.len() > MAX_JSON_BYTES {
-        return None;
-    }
-    // Depth is bounded by the parser itself, at 128.
-    let json = serde_json::from_str(arguments).ok()?;
-    let mut room = MAX_JSON_VALUES;
-    convert(json, &mut room)
-}
-
-fn convert(json: serde_json::Value, room: &mut usize) -> Option<Box<dyn Val>> {
-    *room = room.checked_sub(1)?;
-    Some(match json {
-        serde_json::Value::Null => Box::new(CelNull),
-        serde_json::Value::Bool(truth) => Box::new(CelBool::from(truth)),
-        serde_json::Value::Number(n) => match n.as_i64() {
-            Some(whole) => Box::new(CelInt::from(whole)),
-            None => Box::new(CelDouble::from(n.as_f64()?)),
-        },
-        serde_json::Value::String(text) => Box::new(CelString::from(text)),
-        serde_json::Value::Array(items) => Box::new(CelList::from(
-            items
-                .into_iter()
-                .map(|item| convert(item, room))
-                .collect::<Option<Vec<_>>>()?,
-        )),
-        serde_json::Value::Object(fields) => {
-            let entries: HashMap<CelMapKey<'static>, Box<dyn Val>> = fields
-                .into_iter()
-                .map(|(name, value)| Some((CelMapKey::from(name), convert(value, room)?)))
-                .collect::<Option<_>>()?;
-            Box::new(CelMap::from(entries))
-        }
-    })
 }
 
 fn failure_name(failure: &Failure) -> &'static str {
