@@ -14,6 +14,7 @@ pub mod demo;
 pub mod failure;
 pub mod health;
 pub mod init;
+pub mod judge;
 pub mod key;
 pub mod log;
 pub mod openapi;

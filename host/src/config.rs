@@ -24,6 +24,7 @@ pub mod on_finding;
 pub mod outward;
 pub mod parse;
 pub mod people;
+pub mod place;
 pub mod policies;
 pub mod problem;
 pub mod profile;

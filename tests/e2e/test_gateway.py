@@ -247,8 +247,49 @@ def test_what_an_upstream_needs_and_is_not_there_is_told_by_a_check(tmp_path) ->
         '[upstream.b]\nbase_url = "https://b.example/v1"\nca_file = "absent.pem"\n'
     )
     done = subprocess.run([str(BINARY), "config", "check", str(config)], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 64, done.stdout
     for key, what in [("upstream.a.key", "AIRLOCK_TEST_UNSET"), ("upstream.b.ca_file", str(tmp_path / "absent.pem"))]:
-        assert any(key in line and what in line for line in done.stdout.splitlines()), done.stdout + done.stderr
+        assert any(key in line and what in line for line in done.stderr.splitlines()), done.stdout + done.stderr
+
+
+UPSTREAM = '[upstream.a]\nbase_url = "http://127.0.0.1:9/v1"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "says"),
+    [
+        ("[policy.token-budget.settings]\ntokens = 5\n", 8, ["did you mean", "There are"]),
+        ('[policy.blocklist]\nmode = "enforce"\n[policy.blocklist.settings]\nwords = 5\n', 10, ["policy.blocklist.settings.words"]),
+        ('[policy.blocklist]\ndigest = "sha256:00"\n', 8, ["policy.blocklist.digest"]),
+        ('[policy.nowhere]\nmode = "observe"\n', 7, ["policy.nowhere"]),
+        ('[policy.mine]\nfile = "absent.wasm"\n', 7, ["policy.mine", "absent.wasm"]),
+        ('[policy.tool-guard.settings]\nwait_seconds = 100000\n', 8, ["policy.tool-guard.settings", "86400"]),
+        ('[upstream.b]\nbase_url = "http://127.0.0.1:9/v1"\nkey = "env:AIRLOCK_TEST_UNSET"\n', 9, ["upstream.b.key"]),
+        ('[upstream.b]\nbase_url = "http://127.0.0.1:9/v1"\nkey = "file:/absent/key"\n', 9, ["upstream.b.key"]),
+        ('[[route]]\nmodel = "*"\nupstream = "b"\n', 9, ["route[0].upstream"]),
+        ('[[rule]]\nwhen = "vitals.nothing > 1"\ndo = "block"\n', 8, ["rule[0].when"]),
+        ('[[rule]]\nwhen = "true"\ndo = "alert"\nwebhook = "none"\n', 0, ["webhook"]),
+    ],
+)
+def test_a_check_refuses_what_serving_refuses_in_the_same_words(tmp_path, text: str, line: int, says: list[str]) -> None:
+    config = tmp_path / "airlock.toml"
+    common = '[gateway]\nlisten = "127.0.0.1:0"\n[admin]\nlisten = "127.0.0.1:0"\n'
+    data = f'data = {{ dir = "{tmp_path / "data"}" }}\npolicies = {{ dir = "{tmp_path / "policies"}" }}\n'
+    # The two lines of top-level keys come first: a table ends them.
+    config.write_text(data + common + UPSTREAM + text)
+    told = []
+    for command in (["config", "check"], ["serve"]):
+        done = subprocess.run(
+            [str(BINARY), *command, "--config", str(config)], capture_output=True, text=True, timeout=120, env=os.environ | {"NO_COLOR": "1"}
+        )
+        assert done.returncode == 64, done.stdout + done.stderr
+        told.append([row.removeprefix("airlock: ") for row in done.stderr.splitlines() if str(config) in row])
+        assert command == ["serve"] or not (tmp_path / "policies").exists(), "a check makes no directory"
+    assert told[0] == told[1] and told[0], told
+    message = "\n".join(told[0])
+    assert all(word in message for word in says), message
+    if line:
+        assert f"{config}:{line + 2}:" in message, message
 
 
 def test_init_writes_a_configuration_that_is_sound(tmp_path) -> None:

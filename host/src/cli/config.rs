@@ -1,13 +1,12 @@
-//! `airlock config check`: judges a configuration.
+//! `airlock config check`: judges a configuration as `airlock serve` does.
 
 use std::path::PathBuf;
 
 use anyhow::anyhow;
 use serde_json::json;
 
-use super::{Failure, Global, Output};
-use crate::config::{Problems, locate};
-use crate::upstream::Upstreams;
+use super::{Failure, Global, Output, judge};
+use crate::config::{Config, Problems, locate};
 
 /// Commands on the configuration.
 #[derive(Debug, clap::Subcommand)]
@@ -34,22 +33,20 @@ pub async fn run(global: &Global, command: &ConfigCommand) -> Result<(), Failure
             Failure::usage(anyhow!("there is no airlock.toml here or in the configuration directory: airlock init writes one"))
         })?,
     };
-    let judged = locate::read(&path);
+    // As `airlock serve` reads it, with upstreams from the environment where the file names none.
+    let judged = match locate::load(Some(&path), &locate::process_variables).await {
+        Ok(config) => judge(config).await,
+        Err(problems) => Err(problems),
+    };
     if global.output == Output::Json {
         println!("{}", report(&judged, *expanded));
     }
-    let config = judged.map_err(|problems| match global.output {
+    let (config, warnings) = judged.map_err(|problems| match global.output {
         Output::Json => Failure::usage(anyhow!("{} problems", problems.problems.len())),
         Output::Table => Failure::from(problems),
     })?;
-    // Keys and certificates may be there only where Airlock runs: worth telling, not a mistake of the file.
-    let missing = Upstreams::new(&config)
-        .err()
-        .into_iter()
-        .flat_map(|missing| missing.problems)
-        .map(|problem| format!("{}: {}", problem.key, problem.message));
     if global.output == Output::Table {
-        for warning in config.warnings().into_iter().chain(missing) {
+        for warning in warnings {
             println!("warning: {warning}");
         }
         if *expanded {
@@ -63,10 +60,21 @@ pub async fn run(global: &Global, command: &ConfigCommand) -> Result<(), Failure
     Ok(())
 }
 
-fn report(judged: &Result<crate::config::Config, Problems>, expanded: bool) -> serde_json::Value {
+/// All that serving judges, but nothing is bound or written: the configuration with what is worth telling.
+async fn judge(config: Config) -> Result<(Config, Vec<String>), Problems> {
+    let mut policies = judge::policy_settings(&config);
+    policies.dir = policies.dir.filter(|dir| dir.is_dir());
+    policies.cache_dir = policies.cache_dir.filter(|dir| dir.is_dir());
+    let judged = judge::judge(&config, policies).await?;
+    let mut warnings = config.warnings();
+    warnings.extend(judge::warnings(&config, &judged.policies.status()));
+    Ok((config, warnings))
+}
+
+fn report(judged: &Result<(Config, Vec<String>), Problems>, expanded: bool) -> serde_json::Value {
     match judged {
-        Ok(config) => {
-            let mut report = json!({"good": true, "warnings": config.warnings(), "problems": []});
+        Ok((config, warnings)) => {
+            let mut report = json!({"good": true, "warnings": warnings, "problems": []});
             if expanded {
                 report["expanded"] = config.profile.expanded().into();
             }

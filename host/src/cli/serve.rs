@@ -9,17 +9,17 @@ use anyhow::Context as _;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use super::judge::{self, Judged};
 use super::{Failure, Global, Output, summary};
 use crate::admin::{self, Admin, Token};
 use crate::config::watch::Watch;
 use crate::config::{Config, locate};
+use crate::gateway::App;
 use crate::gateway::reload::Reloader;
 use crate::gateway::server::Listeners;
-use crate::gateway::{App, Settings};
 use crate::observe::machine;
 use crate::observe::tokens::TokenCounter;
 use crate::people::Desk;
-use crate::policy::{Policies, PolicySettings};
 use crate::session::feed::Feed;
 use crate::session::sessions::Sessions;
 use crate::session::timeline::Recorder;
@@ -75,14 +75,13 @@ impl Airlock {
     pub async fn prepare(config: Config, file: Option<PathBuf>) -> Result<Self, Failure> {
         // Loading the tokenizer takes most of a second: not in the first request.
         tokio::task::spawn_blocking(|| TokenCounter::for_model("").load());
-        let settings = Settings::new(config.clone()).map_err(Failure::usage)?;
         let listeners = Listeners::bind(&config).await?;
         let (gateway, admin) = addresses(&listeners)?;
         let token = Arc::new(Token::read_or_create(&config.data.dir)?);
         let store = open_store(&config)?;
         let feed = Feed::new();
-        let policies = start_policies(&config).await?;
-        all_entries_serve(&config, &policies)?;
+        let Judged { settings, policies } =
+            judge::judge(&config, judge::policy_settings(&config)).await?;
         let recorder = Recorder {
             store: store.clone(),
             feed: feed.clone(),
@@ -147,51 +146,6 @@ fn addresses(
         .gateway_address()
         .and_then(|g| listeners.admin_address().map(|a| (g, a)));
     addresses.context("a listener has no address")
-}
-
-/// Compiling is work for the processor: not on a thread that serves.
-async fn start_policies(config: &Config) -> anyhow::Result<Arc<Policies>> {
-    let settings = PolicySettings {
-        dir: Some(config.policies.dir.clone()),
-        default_grants: config.policies.grants.clone(),
-        specs: config.policy.clone(),
-        limits: config.limits.clone(),
-        cache_dir: Some(config.data.dir.join("compiled")),
-        check: crate::reason::plan::check,
-        ..PolicySettings::default()
-    };
-    tokio::task::spawn_blocking(move || Policies::start(settings))
-        .await
-        .context("loading the policies was interrupted")?
-}
-
-/// A policy that the operator names is relied on: Airlock does not start without it, as with any other mistake in the
-/// configuration. Files that were only dropped into the directory are another matter.
-fn all_entries_serve(config: &Config, policies: &Policies) -> Result<(), Failure> {
-    let status = policies.status();
-    let broken: Vec<String> = config
-        .policy
-        .iter()
-        .filter(|(_, spec)| spec.enabled)
-        .filter_map(|(name, _)| match status.iter().find(|s| s.name == *name) {
-            Some(s) if s.generation.is_some() => None,
-            Some(s) => Some((name, s.last_error.clone())),
-            None => Some((name, None)),
-        })
-        .map(|(name, why)| {
-            let why = why.unwrap_or_else(|| {
-                "no policy of this name is inside, and none is in the directory".to_owned()
-            });
-            format!("policy.{name}: {why}")
-        })
-        .collect();
-    if broken.is_empty() {
-        return Ok(());
-    }
-    Err(Failure::usage(anyhow::anyhow!(
-        "a policy of the configuration does not serve: mend it, or set `enabled = false`\n{}",
-        broken.join("\n")
-    )))
 }
 
 /// Idle sessions give their policies' instances back, and later leave memory; their next request brings them back.

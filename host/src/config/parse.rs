@@ -13,7 +13,7 @@ use toml::de::{DeTable, DeValue, ValueDeserializer};
 use super::advice;
 use super::inside::inside;
 use super::problem::{Problem, Problems};
-use super::{Config, Source, rule, validate};
+use super::{Config, Source, place, rule, validate};
 use crate::reason::rules::MAX_RULES;
 
 const SECTIONS: &[&str] = &[
@@ -267,26 +267,7 @@ impl Reader<'_> {
 
     /// Where the value at `path` stands, or the nearest table around it.
     fn span(&self, path: &[String]) -> Range<usize> {
-        let mut table = Some(self.root);
-        let mut array: Option<&[Value<'_>]> = None;
-        let mut span = 0..0;
-        for step in path {
-            let value = match (table, array) {
-                (Some(table), _) => table.get(step.as_str()),
-                (_, Some(array)) => step.parse::<usize>().ok().and_then(|n| array.get(n)),
-                _ => None,
-            };
-            let Some(value) = value else { break };
-            span = value.span();
-            table = None;
-            array = None;
-            match value.get_ref() {
-                DeValue::Table(inner) => table = Some(inner),
-                DeValue::Array(inner) => array = Some(inner),
-                _ => {}
-            }
-        }
-        span
+        place::span(self.root, path.iter().map(String::as_str))
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwapOption;
 use jsonschema::PatternOptions;
+use jsonschema::error::ValidationErrorKind;
 use sha2::{Digest as _, Sha256};
 
 use super::answers;
@@ -22,6 +23,7 @@ use super::limits::Limits;
 use super::program::{BuildError, Instance, Program};
 use super::seat::{Fault, FaultKind, Services};
 use super::spec::{EVENT_KINDS, GUARDING, Grants, Mode, OnFailure, PolicySpec};
+use crate::config::advice;
 use crate::contract::types;
 
 /// Step of loading.
@@ -280,18 +282,35 @@ fn check_settings(schema: &str, settings: &serde_json::Value) -> Result<(), Load
     let errors: Vec<String> = validator
         .iter_errors(settings)
         .take(5)
-        .map(|e| {
-            format!(
-                "`settings{}`: {e}",
-                e.instance_path().as_str().replace('/', ".")
-            )
-        })
+        .map(|error| setting(&schema, &error))
         .collect();
     if errors.is_empty() {
         Ok(())
     } else {
         Err(LoadError::new(Stage::Settings, errors.join("; ")))
     }
+}
+
+/// What is wrong with one setting: its path, then what, then which ones there are.
+fn setting(schema: &serde_json::Value, error: &jsonschema::ValidationError<'_>) -> String {
+    let path = error.instance_path().as_str().replace('/', ".");
+    let ValidationErrorKind::AdditionalProperties { unexpected } = error.kind() else {
+        return format!("`settings{path}`: {error}");
+    };
+    let keyword = error.schema_path().as_str();
+    let known: Vec<&str> = keyword
+        .rsplit_once('/')
+        .and_then(|(object, _)| schema.pointer(object)?.get("properties")?.as_object())
+        .map(|properties| properties.keys().map(String::as_str).collect())
+        .unwrap_or_default();
+    let name = unexpected.first().map_or("", String::as_str);
+    let advice = advice::unknown("setting", name, known.iter().copied());
+    let rest = if advice.ends_with('?') {
+        format!(" There are {}.", known.join(", "))
+    } else {
+        String::new()
+    };
+    format!("`settings{path}.{name}`: {advice}{rest}")
 }
 
 /// A component in throwaway instances, under the limits that it will serve under.
