@@ -7,6 +7,8 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::policy::apart;
+
 pub mod approvals;
 pub mod client;
 pub mod config;
@@ -94,6 +96,9 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Run a simulated model server, for trying things out
     Simulate(simulate::SimulateArgs),
+    /// Judge a component from outside for another Airlock, which started this one
+    #[command(name = apart::COMMAND, hide = true)]
+    JudgeComponent,
 }
 
 impl Cli {
@@ -127,6 +132,7 @@ impl Cli {
     /// # Errors
     /// Why not, and the exit code that goes with it.
     pub async fn run(self) -> Result<(), Failure> {
+        apart::available();
         let global = &self.global;
         match self.command {
             Command::Serve => serve::run(global).await,
@@ -146,6 +152,7 @@ impl Cli {
             Command::Openapi => openapi::run(),
             Command::Demo(args) => demo::run(args).await,
             Command::Simulate(args) => Ok(simulate::run(args).await?),
+            Command::JudgeComponent => Ok(apart::serve(crate::reason::plan::check)?),
         }
     }
 }

@@ -3,16 +3,26 @@
 use std::process::ExitCode;
 
 use airlock::cli::{self, Cli};
+use tokio::runtime::Runtime;
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     let cli = match Cli::read() {
         Ok(cli) => cli,
         Err(code) => return code,
     };
     cli::log::start(cli.log_level());
-    match cli.run().await {
+    let runtime = match Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("airlock: cannot start its threads: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let code = match runtime.block_on(cli.run()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
-    }
+    };
+    // What matters is on the disk. A policy that is still being compiled is not waited for.
+    runtime.shutdown_background();
+    code
 }

@@ -9,6 +9,7 @@
 //! Not done here: wake conditions, release, slots and what a fault means for a request. Nothing here knows HTTP.
 
 mod answers;
+pub mod apart;
 pub mod builtin;
 mod directory;
 mod engine;

@@ -35,6 +35,11 @@ pub struct Limits {
     pub state_kib: u32,
     /// Size of a component file, MiB.
     pub file_mib: u32,
+    /// Time in which a component from outside must be compiled and judged, s. It runs in a process of its own, which is
+    /// killed then: a small file can keep a compiler busy for minutes.
+    pub compile_seconds: u32,
+    /// Memory of that process, MiB: the same file can need gigabytes.
+    pub compile_mib: u32,
     /// Live instances of all policies together; when all are taken, the longest idle session's give way. Each costs about
     /// 29 KiB and 8 memory mappings, of which Linux allows a process 65,530 by default.
     pub instances: u32,
@@ -56,6 +61,8 @@ impl Default for Limits {
             log_per_second: 100,
             state_kib: 64,
             file_mib: 64,
+            compile_seconds: 30,
+            compile_mib: 1024,
             instances: 4_000,
         }
     }
@@ -118,6 +125,8 @@ impl Limits {
             ("log_per_second", self.log_per_second, 0, 1_000_000),
             ("state_kib", self.state_kib, 0, 16_384),
             ("file_mib", self.file_mib, 1, 1024),
+            ("compile_seconds", self.compile_seconds, 1, 3600),
+            ("compile_mib", self.compile_mib, 64, 1 << 20),
             ("instances", self.instances, 1, 100_000),
         ];
         for (name, value, least, most) in ranges {

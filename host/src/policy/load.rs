@@ -4,6 +4,7 @@
 //! settings, golden cases, rehearsal of what its predecessor was told last. Nothing here changes what serves.
 
 use std::borrow::Cow;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -12,7 +13,6 @@ use jsonschema::PatternOptions;
 use jsonschema::error::ValidationErrorKind;
 use sha2::{Digest as _, Sha256};
 
-use super::answers;
 use super::engine::Engine;
 use super::generation::{Generation, Told};
 use super::golden;
@@ -23,11 +23,12 @@ use super::limits::Limits;
 use super::program::{BuildError, Instance, Program};
 use super::seat::{Fault, FaultKind, Services};
 use super::spec::{EVENT_KINDS, GUARDING, Grants, Mode, OnFailure, PolicySpec};
+use super::{answers, apart};
 use crate::config::advice;
 use crate::contract::types;
 
 /// Step of loading.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(super) enum Stage {
     Configure,
     Read,
@@ -119,11 +120,27 @@ pub(super) struct Loader {
     pub(super) limits: Limits,
     pub(super) default_grants: Grants,
     pub(super) check: fn(&types::Subscription) -> Result<(), String>,
+    /// Where compiled code is cached.
+    pub(super) cache_dir: Option<PathBuf>,
 }
 
 impl Loader {
-    /// Takes a candidate through all steps. `predecessor`: the generation that it would replace.
+    /// Takes a candidate through all steps: what came from outside first in a process of its own, so that what it costs
+    /// is bounded. `predecessor`: the generation that it would replace.
     pub(super) fn load(
+        &self,
+        candidate: &Candidate,
+        number: u32,
+        predecessor: Option<&Arc<Generation>>,
+    ) -> Result<Generation, LoadError> {
+        if !candidate.builtin {
+            apart::judge(self, candidate)?;
+        }
+        self.load_here(candidate, number, predecessor)
+    }
+
+    /// All steps, in this process.
+    pub(super) fn load_here(
         &self,
         candidate: &Candidate,
         number: u32,
@@ -236,9 +253,10 @@ pub fn for_replay(
         limits: limits.clone(),
         default_grants: Grants::directory(),
         check: |_| Ok(()),
+        cache_dir: None,
     };
     let candidate = Candidate::new(name, spec, false, component.into());
-    Ok(Arc::new(loader.load(&candidate, 1, None)?))
+    Ok(Arc::new(loader.load_here(&candidate, 1, None)?))
 }
 
 /// A pinned digest must match.

@@ -26,7 +26,7 @@ use super::watch::{Debounce, Watch};
 use crate::contract::types;
 
 /// Stack of the loading thread: the compiler recurses deeply over large functions.
-const STACK: usize = 8 << 20;
+pub(super) const STACK: usize = 8 << 20;
 
 /// What the registry is started with.
 #[derive(Clone)]
@@ -100,6 +100,7 @@ impl Policies {
             limits: settings.limits,
             default_grants: settings.default_grants,
             check: settings.check,
+            cache_dir: settings.cache_dir,
         };
         let sources = Sources {
             dir: settings.dir,

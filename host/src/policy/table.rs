@@ -6,21 +6,26 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use arc_swap::ArcSwap;
 use tokio::sync::broadcast;
 
+use super::apart;
 use super::directory;
 use super::engine::Relief;
 use super::generation::{Generation, Overseer, PolicySet};
 use super::health::{Change, State};
 use super::load::{Candidate, LoadError, Loader, Stage};
-use super::registry::directories;
+use super::registry::{STACK, directories};
 use super::report::{PolicyEvent, PolicyStatus};
 use super::seat::Fault;
 use super::spec::{self, PolicySpec};
 
+/// Components from outside that are judged at once: one that takes its whole time does not keep the others waiting, and
+/// memory is bounded.
+const AT_ONCE: usize = 4;
 /// Events kept for a slow reader.
 const EVENTS: usize = 256;
 
@@ -135,12 +140,21 @@ impl Core {
         let specs = self.lock().specs.clone();
         match self.plan(&specs) {
             Ok(plan) => {
-                let found = self.try_all(plan);
-                let again = found
-                    .iter()
-                    .any(|(_, _, f)| matches!(f, Found::Unfinished(_)));
+                if !apart::is_available() {
+                    let found = self.try_all(plan);
+                    let again = unfinished(&found);
+                    self.commit(found);
+                    return again;
+                }
+                // What is our own serves at once; what came from outside does as soon as it was judged, however long its
+                // neighbours take.
+                let (foreign, own): (BTreeMap<_, _>, BTreeMap<_, _>) = plan
+                    .into_iter()
+                    .partition(|(_, planned)| planned.is_foreign());
+                let found = self.try_all(own);
+                let again = unfinished(&found);
                 self.commit(found);
-                again
+                self.try_each(foreign) || again
             }
             Err(reason) => {
                 // Without the directory nothing can be said about its files, so nothing is retired.
@@ -281,6 +295,31 @@ impl Core {
                 (name, planned, found)
             })
             .collect()
+    }
+
+    /// Loads components from outside, some at a time, each published when it is done. Whether to look again soon.
+    fn try_each(&self, plan: BTreeMap<String, Planned>) -> bool {
+        let work = Mutex::new(plan.into_iter());
+        let next = || work.lock().unwrap_or_else(PoisonError::into_inner).next();
+        let again = AtomicBool::new(false);
+        let run = || {
+            while let Some((name, planned)) = next() {
+                let found = self.try_all(BTreeMap::from([(name, planned)]));
+                again.fetch_or(unfinished(&found), Ordering::Relaxed);
+                self.commit(found);
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 1..AT_ONCE {
+                // With fewer threads it only takes longer.
+                let _ = std::thread::Builder::new()
+                    .name("airlock-loader".into())
+                    .stack_size(STACK)
+                    .spawn_scoped(scope, run);
+            }
+            run();
+        });
+        again.into_inner()
     }
 
     fn try_one(&self, name: &str, candidate: &Candidate) -> Found {
@@ -600,6 +639,19 @@ impl Overseer for Core {
             }),
         }
     }
+}
+
+impl Planned {
+    fn is_foreign(&self) -> bool {
+        matches!(&self.source, Source::Load(candidate) if !candidate.builtin)
+    }
+}
+
+/// Whether one of them is probably still being written.
+fn unfinished(found: &[(String, Planned, Found)]) -> bool {
+    found
+        .iter()
+        .any(|(_, _, f)| matches!(f, Found::Unfinished(_)))
 }
 
 fn candidate(name: &str, spec: &PolicySpec, builtin: bool, bytes: Cow<'static, [u8]>) -> Source {
