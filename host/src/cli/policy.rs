@@ -8,6 +8,7 @@ pub mod grant;
 pub mod rollback;
 pub mod scaffold;
 pub mod test;
+pub mod toolchain;
 
 /// Commands on one policy.
 #[derive(Debug, clap::Subcommand)]
@@ -16,6 +17,8 @@ pub enum PolicyCommand {
     New(scaffold::NewArgs),
     /// Make the component of a policy's crate
     Build(build::BuildArgs),
+    /// Get a Rust that compiles to Wasm, where rustup has none to give
+    Toolchain,
     /// Run a policy's own tests and golden cases
     Test(test::TestArgs),
     /// Let a policy order more actions
@@ -32,6 +35,7 @@ pub async fn run(global: &Global, command: PolicyCommand) -> Result<(), Failure>
     match command {
         PolicyCommand::New(args) => scaffold::run(&args),
         PolicyCommand::Build(args) => build::run(global, &args),
+        PolicyCommand::Toolchain => toolchain::run(),
         PolicyCommand::Test(args) => test::run(args).await,
         PolicyCommand::Grant(args) => grant::run(global, &args).await,
         PolicyCommand::Rollback(args) => rollback::run(global, &args).await,

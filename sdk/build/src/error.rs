@@ -10,7 +10,7 @@ use std::{
 #[non_exhaustive]
 pub enum Error {
     /// There is no compiler for the target.
-    #[error("no Rust for {target} ({tried}): run `rustup target add {target}`, or `sdk/toolchain.sh` of Airlock's sources", target = crate::TARGET)]
+    #[error("no Rust for {target} ({tried}): run `rustup target add {target}`, or, where rustup cannot fetch it, `airlock policy toolchain`", target = crate::TARGET)]
     Toolchain {
         /// The compiler that was tried.
         tried: String,

@@ -22,7 +22,7 @@ use std::{
 
 pub use component::World;
 pub use error::Error;
-pub use toolchain::Toolchain;
+pub use toolchain::{Toolchain, home as toolchain_home};
 
 /// Target of all policies: no libc and no WASI, so a component imports exactly what the contract says.
 pub const TARGET: &str = "wasm32-unknown-unknown";

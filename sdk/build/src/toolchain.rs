@@ -17,9 +17,20 @@ pub struct Toolchain {
     pub rustc: PathBuf,
 }
 
+/// The user's own place for a toolchain, where `airlock policy toolchain` puts it.
+pub fn home() -> Option<PathBuf> {
+    let set = |name| {
+        env::var_os(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
+    let data = set("XDG_DATA_HOME").or_else(|| Some(set("HOME")?.join(".local/share")))?;
+    Some(data.join("airlock"))
+}
+
 impl Toolchain {
     /// What `sdk/toolchain.sh` wrote to `.toolchain/paths`, in a directory above `near`, the working directory or the
-    /// program; the environment variable `AIRLOCK_TOOLCHAIN` names the folder `.toolchain` directly. Without any: the
+    /// program, or, by `airlock policy toolchain`, in [`home`]; the environment variable `AIRLOCK_TOOLCHAIN` names the folder `.toolchain` directly. Without any: the
     /// cargo and rustc of the search path.
     ///
     /// # Errors
@@ -50,6 +61,8 @@ impl Toolchain {
             .iter()
             .flatten()
             .flat_map(|start| start.ancestors())
+            .map(Path::to_path_buf)
+            .chain(home())
             .find_map(|above| Self::read(&above.join(".toolchain")))
     }
 
