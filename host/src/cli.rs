@@ -30,6 +30,7 @@ pub mod sessions;
 pub mod simulate;
 pub mod summary;
 pub mod table;
+pub mod terminal;
 pub mod timeline;
 
 pub use failure::Failure;

@@ -14,7 +14,7 @@ fn main() -> ExitCode {
     let runtime = match Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("airlock: cannot start its threads: {error}");
+            cli::terminal::tell(&format!("airlock: cannot start its threads: {error}\n"));
             return ExitCode::FAILURE;
         }
     };

@@ -309,9 +309,30 @@ async fn a_person_decides_at_the_command_line() {
     let short = evil.id.short();
     let (code, printed) = house.cli(&["approvals"]).await;
     assert_eq!(code, 0);
-    for word in [&*short, "pay()", "tool-guard", "Pay this?", " left"] {
+    for word in [&*short, "pay({\"to\":", "tool-guard", "Pay this?", " left"] {
         assert!(printed.contains(word), "{word}: {printed}");
     }
+    // Options of every command stand anywhere; those of the list do not.
+    let config = house.config.to_str().unwrap().to_owned();
+    for args in [
+        &["approvals", "--config", &config, "show", "last"][..],
+        &["approvals", "show", "last", "--config", &config],
+        &["approvals", "--output", "json", "show", "last"],
+    ] {
+        let (code, printed) = house.cli(args).await;
+        assert_eq!(code, 0, "{args:?}: {printed}");
+    }
+    assert_eq!(
+        house.cli(&["approvals", "--all", "show", "last"]).await.0,
+        64
+    );
+    // For programs: a line for each, with nothing in it that a terminal acts on, and unchanged for who reads it.
+    let (_, lines) = house.cli(&["approvals", "--output", "json"]).await;
+    assert_eq!(lines.lines().count(), 1, "{lines}");
+    assert!(!lines.contains('\u{202e}'), "{lines}");
+    let read: Value = serde_json::from_str(&lines).unwrap();
+    let arguments = read["subject"]["arguments"].as_str().unwrap();
+    assert!(arguments.contains('\u{202e}'), "{read}");
     let (_, printed) = house.cli(&["approvals", "show", "last"]).await;
     assert!(printed.contains("pay the rent"), "{printed}");
     // A key that stands twice is seen twice, and nothing turns the text around.

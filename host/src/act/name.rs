@@ -33,10 +33,10 @@ pub fn name(action: &Action) -> &str {
     }
 }
 
-/// The arguments as JSON, for the timeline.
+/// The arguments as JSON in the contract's words, for the timeline.
 pub fn arguments(action: &Action) -> serde_json::Value {
     // The derived form is {"Case": arguments}: the case is the name, which stands beside it.
-    match serde_json::to_value(action) {
+    match airlock_golden::wit_json::to_value(action) {
         Ok(serde_json::Value::Object(case)) => {
             case.into_iter().next().map(|(_, v)| v).unwrap_or_default()
         }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::client::AdminClient;
 use super::render::style::Style;
-use super::{Failure, Global, Output};
+use super::{Failure, Global, Output, terminal};
 use crate::people::Approval;
 use crate::session::timeline::now;
 
@@ -21,7 +21,6 @@ mod watch;
 
 /// What to do with approvals; without a command: list those that wait.
 #[derive(Args, Clone, Debug)]
-#[command(args_conflicts_with_subcommands = true)]
 pub struct ApprovalsArgs {
     #[command(subcommand)]
     command: Option<ApprovalsCommand>,
@@ -109,6 +108,12 @@ pub async fn run(global: &Global, args: ApprovalsArgs) -> Result<(), Failure> {
     let admin = AdminClient::new(global)?;
     let json = global.output == Output::Json;
     let style = Style::of_stdout();
+    // Left to clap, this would refuse the global options before a subcommand, too.
+    if args.command.is_some() && (args.all || args.session.is_some()) {
+        return Err(Failure::usage(anyhow::anyhow!(
+            "--all and --session belong to the list: `airlock approvals --all`"
+        )));
+    }
     match args.command {
         None => {
             let state = if args.all { "all" } else { "open" };
@@ -184,11 +189,11 @@ fn print<T: serde::de::DeserializeOwned>(
     render: impl FnOnce(T) -> String,
 ) -> Result<(), Failure> {
     if json {
-        println!("{answer:#}");
+        terminal::print_json(&answer);
         return Ok(());
     }
     let read = serde_json::from_value(answer)
         .context("the running Airlock is of another version: its answer cannot be read")?;
-    print!("{}", render(read));
+    terminal::print_coloured(&render(read));
     Ok(())
 }

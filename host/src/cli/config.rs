@@ -39,7 +39,7 @@ pub async fn run(global: &Global, command: &ConfigCommand) -> Result<(), Failure
         Err(problems) => Err(problems),
     };
     if global.output == Output::Json {
-        println!("{}", report(&judged, *expanded));
+        crate::cli::terminal::print_json(&report(&judged, *expanded));
     }
     let (config, warnings) = judged.map_err(|problems| match global.output {
         Output::Json => Failure::usage(anyhow!("{} problems", problems.problems.len())),
@@ -47,15 +47,18 @@ pub async fn run(global: &Global, command: &ConfigCommand) -> Result<(), Failure
     })?;
     if global.output == Output::Table {
         for warning in warnings {
-            println!("warning: {warning}");
+            crate::cli::terminal::print(&format!(
+                "warning: {warning}
+"
+            ));
         }
         if *expanded {
             match config.profile.expanded() {
-                text if text.is_empty() => println!("# there is no [profile]"),
-                text => print!("{text}"),
+                text if text.is_empty() => crate::cli::terminal::print("# there is no [profile]\n"),
+                text => crate::cli::terminal::print(&text),
             }
         }
-        println!("{}: good", path.display());
+        crate::cli::terminal::print(&format!("{}: good\n", path.display()));
     }
     Ok(())
 }

@@ -36,7 +36,7 @@ impl Failure {
 
     /// Prints why, and returns the exit code.
     pub fn report(&self) -> ExitCode {
-        eprintln!("airlock: {self}");
+        crate::cli::terminal::tell(&format!("airlock: {self}\n"));
         ExitCode::from(self.code)
     }
 }

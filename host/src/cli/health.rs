@@ -14,8 +14,8 @@ const HEAD: [&str; 7] = ["OF", "NAME", "CALLS", "FAILED", "ERRORS", "P50", "P99"
 pub async fn run(global: &Global) -> Result<(), Failure> {
     let report = AdminClient::new(global)?.get("/v1/health").await?;
     match global.output {
-        Output::Json => println!("{report:#}"),
-        Output::Table => print!("{}", render(&report)),
+        Output::Json => crate::cli::terminal::print_json(&report),
+        Output::Table => crate::cli::terminal::print(&render(&report)),
     }
     Ok(())
 }

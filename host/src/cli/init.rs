@@ -49,8 +49,8 @@ pub fn run(args: &InitArgs) -> Result<(), Failure> {
     };
     file.write_all(TEMPLATE.as_bytes())
         .with_context(|| format!("cannot write {shown}"))?;
-    println!(
-        "wrote {shown}: every key stands there with its default. Judge changes with: airlock config check {shown}"
-    );
+    crate::cli::terminal::print(&format!(
+        "wrote {shown}: every key stands there with its default. Judge changes with: airlock config check {shown}\n"
+    ));
     Ok(())
 }

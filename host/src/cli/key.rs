@@ -53,27 +53,32 @@ async fn new(global: &Global, args: &NewArgs) -> Result<(), Failure> {
     // Judged even if it is not written: nobody should paste what is refused.
     let written = add(global, args, hash)?;
     if global.output == Output::Json {
-        println!(
-            "{}",
-            json!({"name": args.name, "tenant": args.tenant, "key": key, "hash": hash.to_string(),
-                   "written": written})
+        crate::cli::terminal::print_json(
+            &json!({"name": args.name, "tenant": args.tenant, "key": key, "hash": hash.to_string(),
+                   "written": written}),
         );
     } else {
-        println!(
-            "{key}\n\nIt is shown this once: Airlock keeps its hash only. Clients send it as their API key."
-        );
+        crate::cli::terminal::print(&format!(
+            "{key}\n\nIt is shown this once: Airlock keeps its hash only. Clients send it as their API key.\n"
+        ));
         match &written {
-            Some(file) => println!("Its entry is in {}.", file.display()),
-            None => println!("Its entry for airlock.toml:\n\n{entry}"),
+            Some(file) => {
+                crate::cli::terminal::print(&format!("Its entry is in {}.\n", file.display()))
+            }
+            None => {
+                crate::cli::terminal::print(&format!("Its entry for airlock.toml:\n\n{entry}\n"))
+            }
         }
     }
     if written.is_some() && global.output == Output::Table {
         match AdminClient::new(global) {
             Ok(admin) => match admin.post("/v1/reload").await {
-                Ok(_) => println!("the running Airlock has taken it"),
-                Err(failure) => println!("it takes effect when Airlock runs ({failure})"),
+                Ok(_) => crate::cli::terminal::print("the running Airlock has taken it\n"),
+                Err(failure) => crate::cli::terminal::print(&format!(
+                    "it takes effect when Airlock runs ({failure})\n"
+                )),
             },
-            Err(_) => println!("it takes effect at the next start"),
+            Err(_) => crate::cli::terminal::print("it takes effect at the next start\n"),
         }
     }
     Ok(())
@@ -114,10 +119,10 @@ fn list(global: &Global) -> Result<(), Failure> {
                 |key| json!({"name": key.name, "tenant": key.tenant, "hash": key.hash.to_string()}),
             )
             .collect();
-        println!("{}", json!(rows));
+        crate::cli::terminal::print_json(&json!(rows));
         return Ok(());
     }
-    print!("{}", render(&config.keys));
+    crate::cli::terminal::print(&render(&config.keys));
     Ok(())
 }
 

@@ -4,7 +4,7 @@ use std::io::Write as _;
 
 use anyhow::Context as _;
 
-use super::Failure;
+use super::{Failure, terminal};
 use crate::admin::openapi;
 
 /// Prints it.
@@ -15,7 +15,7 @@ pub fn run() -> Result<(), Failure> {
     let document = openapi::document()
         .to_pretty_json()
         .context("the description cannot be written as JSON")?;
-    // A reader such as `head` may close the pipe: an error, where `println!` would panic.
-    writeln!(std::io::stdout(), "{document}").context("the description cannot be printed")?;
+    writeln!(terminal::stdout(terminal::Kind::Json), "{document}")
+        .context("the description cannot be printed")?;
     Ok(())
 }

@@ -5,6 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde_json::Value;
 
 use super::client::AdminClient;
+use super::render::style::{indented, one_line};
 use super::{Failure, Global, Output, table};
 
 const HEAD: [&str; 11] = [
@@ -28,12 +29,12 @@ const HEAD: [&str; 11] = [
 pub async fn run(global: &Global) -> Result<(), Failure> {
     let policies = AdminClient::new(global)?.get("/v1/policies").await?;
     match global.output {
-        Output::Json => println!("{policies:#}"),
+        Output::Json => crate::cli::terminal::print_json(&policies),
         Output::Table => {
             let now = SystemTime::now()
                 .duration_since(UNIX_EPOCH)
                 .map_or(0, |d| d.as_micros() as u64);
-            print!("{}", render(&policies, now));
+            crate::cli::terminal::print(&render(&policies, now));
         }
     }
     Ok(())
@@ -47,14 +48,14 @@ fn render(policies: &Value, now: u64) -> String {
     let rows: Vec<Vec<String>> = policies.iter().map(|policy| row(policy, now)).collect();
     let mut out = table::render(&HEAD, &rows);
     for policy in policies {
-        let name = text(policy, "name");
+        let name = one_line(&text(policy, "name"));
         if policy["required"] == true && policy["generation"].is_null() {
             out.push_str(&format!(
                 "{name}: required and not loaded: Airlock is not ready\n"
             ));
         }
         if let Some(error) = policy["last_error"].as_str() {
-            out.push_str(&format!("{name}: {error}\n"));
+            out.push_str(&format!("{name}: {}\n", indented(error)));
         }
         let wanted: Vec<&str> = policy["ungranted"]
             .as_array()
@@ -63,7 +64,7 @@ fn render(policies: &Value, now: u64) -> String {
             .filter_map(Value::as_str)
             .collect();
         if !wanted.is_empty() {
-            let list = wanted.join(", ");
+            let list = one_line(&wanted.join(", "));
             out.push_str(&format!("{name}: asks for {list}; to grant it: airlock policy grant {name} --all-requested\n"));
         }
     }

@@ -1,11 +1,12 @@
 //! What the commands that read the database share: where it is, and how they print.
 
-use std::io::{ErrorKind, StdoutLock, Write};
+use std::io::{ErrorKind, StdoutLock, Write as _};
 use std::path::Path;
 
 use anyhow::Result;
 
 use super::render::style::Style;
+use super::terminal::{self, Kind, Terminal};
 use super::{Failure, Global, Output};
 use crate::config::{DataConfig, locate};
 use crate::store::sqlite;
@@ -17,15 +18,18 @@ use crate::store::sqlite;
 /// When the configuration or the database cannot be read. A reader of the output that has seen enough (`| head`) is no error.
 pub fn print(
     global: &Global,
-    command: impl FnOnce(&Path, bool, Style, &mut StdoutLock<'static>) -> Result<()>,
+    command: impl FnOnce(&Path, bool, Style, &mut Terminal<StdoutLock<'static>>) -> Result<()>,
 ) -> Result<(), Failure> {
     let data = match locate::find(global.config.as_deref())? {
         Some(file) => locate::read(&file)?.data,
         None => DataConfig::default(),
     };
     let database = sqlite::database(&data.dir);
-    let mut out = std::io::stdout().lock();
     let json = global.output == Output::Json;
+    let mut out = terminal::stdout(match json {
+        true => Kind::Json,
+        false => Kind::Coloured,
+    });
     let printed =
         command(&database, json, Style::of_stdout(), &mut out).and_then(|()| Ok(out.flush()?));
     match printed {

@@ -259,7 +259,8 @@ impl EventRenderer {
         out.push_str(&style.paint(Paint::of_number(gutter.exchange.into()), &pad(&exchange, 3)));
         out.push(' ');
         out.push_str(&style.paint(gutter.paint, &pad(gutter.label, LABEL)));
-        out.push_str(text);
+        // No field that was not cleaned begins a line of its own.
+        out.push_str(&text.replace(['\n', '\r'], " "));
         while out.ends_with(' ') {
             out.pop();
         }

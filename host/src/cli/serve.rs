@@ -35,7 +35,7 @@ pub async fn run(global: &Global) -> Result<(), Failure> {
     let config = locate::load(file.as_deref(), &locate::process_variables).await?;
     let airlock = Airlock::prepare(config, file).await?;
     if global.output == Output::Table {
-        eprint!(
+        crate::cli::terminal::tell(&format!(
             "{}",
             summary::render(
                 &airlock.config,
@@ -43,7 +43,7 @@ pub async fn run(global: &Global) -> Result<(), Failure> {
                 airlock.admin,
                 &airlock.app.policies.status()
             )
-        );
+        ));
     }
     let stop = CancellationToken::new();
     tokio::spawn(stop_on_signal(stop.clone())?);
@@ -248,7 +248,7 @@ impl Follower {
     async fn reload(&self) {
         match self.reloader.reload().await {
             Ok(reloaded) => {
-                tracing::info!(changed = ?reloaded.changed, "took the configuration and its keys again");
+                tracing::info!(changed = ?reloaded.changed, "took the changed configuration, and keys with it");
                 if !reloaded.restart.is_empty() {
                     tracing::warn!(sections = ?reloaded.restart, "these take effect at the next start");
                 }

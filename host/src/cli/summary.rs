@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 
+use super::render::style::indented;
 use crate::config::{Capture, Config, Credential, Source, UpstreamConfig};
 use crate::policy::{Mode, PolicyStatus};
 
@@ -16,7 +17,7 @@ pub fn render(
     let mut out = String::new();
     let mut line = |label: &str, text: &str| {
         // Writing to a string cannot fail.
-        let _ = writeln!(out, "{label:>10}  {text}");
+        let _ = writeln!(out, "{label:>10}  {}", indented(text));
     };
     line("Airlock", env!("CARGO_PKG_VERSION"));
     line(

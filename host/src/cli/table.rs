@@ -1,7 +1,13 @@
 //! Plain tables for terminals: columns as wide as their widest cell, two spaces between, nothing else.
 
+use super::render::style::one_line;
+
 /// A table as text. The last column is not padded, so that no line ends with spaces.
 pub fn render(head: &[&str], rows: &[Vec<String>]) -> String {
+    let rows: Vec<Vec<String>> = rows
+        .iter()
+        .map(|row| row.iter().map(|cell| one_line(cell)).collect())
+        .collect();
     let width = |column: usize| {
         let cells = rows
             .iter()
@@ -21,7 +27,7 @@ pub fn render(head: &[&str], rows: &[Vec<String>]) -> String {
         format!("{}\n", padded.join("  ").trim_end())
     };
     let mut out = line(&mut head.iter().copied());
-    for row in rows {
+    for row in &rows {
         out.push_str(&line(&mut row.iter().map(String::as_str)));
     }
     out

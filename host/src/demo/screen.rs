@@ -4,11 +4,11 @@
 //! Readable without a terminal too: colours go away, the words stay.
 
 use std::collections::HashMap;
-use std::io::Write as _;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::cli::render::EventRenderer;
 use crate::cli::render::style::{Paint, Style, pad, split_line};
+use crate::cli::terminal;
 use crate::session::event::{Body, Event, Micros, Role, Status};
 use crate::session::key::SessionId;
 use crate::session::timeline::now;
@@ -244,8 +244,7 @@ impl Screen {
 
     /// A closed pipe (`| head`) ends what is shown, not the demo.
     fn print(&self, text: &str) {
-        let mut out = std::io::stdout().lock();
-        let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+        terminal::print_coloured(text);
     }
 }
 

@@ -6,6 +6,8 @@ use crate::cli::render::style::{Paint, Style, duration, one_line, pad, shorten};
 use crate::people::{Approval, OnTimeout, Subject, Verdict};
 use crate::session::event::Micros;
 
+/// Columns that a call's arguments may have.
+const ARGUMENTS: usize = 48;
 /// Columns that a title should have.
 const TITLE: usize = 24;
 
@@ -98,7 +100,7 @@ impl Cells {
             state,
             paint,
             policy: one_line(&approval.policy),
-            what: what(&approval.subject),
+            what: called(&approval.subject),
         }
     }
 }
@@ -124,6 +126,18 @@ pub(super) fn what(subject: &Subject) -> String {
         name if name.is_empty() => kind,
         name if matches!(subject, Subject::ToolCall { .. }) => format!("{name}()"),
         name => format!("{kind} {name}"),
+    }
+}
+
+/// The same with the beginning of the arguments, which are what a person decides on.
+fn called(subject: &Subject) -> String {
+    match subject {
+        Subject::ToolCall { name, arguments } => format!(
+            "{}({})",
+            one_line(name),
+            shorten(&one_line(arguments), ARGUMENTS)
+        ),
+        other => what(other),
     }
 }
 
@@ -223,6 +237,25 @@ mod tests {
                 "{table}"
             );
         }
+    }
+
+    #[test]
+    fn the_list_shows_the_arguments_shortened_and_in_one_line() {
+        let mut one = approval(json!(null));
+        one.subject = Subject::ToolCall {
+            name: "pay".into(),
+            arguments: format!(
+                "{{\"to\":\"evil\x1b[2J\",\r\n\"memo\":\"{}\"}}",
+                "x".repeat(500)
+            ),
+        };
+        let table = render(&[one], false, 0, &Style::PLAIN);
+        let shown = "pay({\"to\":\"evil\u{241b}[2J\",";
+        assert!(table.contains(shown), "{table}");
+        assert!(
+            !table.contains(&"x".repeat(60)) && table.lines().count() == 2,
+            "{table}"
+        );
     }
 
     #[test]

@@ -10,6 +10,7 @@ use crate::cli::Failure;
 use crate::cli::client::AdminClient;
 use crate::cli::render::EventRenderer;
 use crate::cli::render::style::Style;
+use crate::cli::terminal::{self, Kind};
 use crate::people::Approval;
 use crate::session::event::{Body, Event};
 use crate::session::key::SessionId;
@@ -29,10 +30,11 @@ pub(super) async fn run(admin: &AdminClient, json: bool, style: Style) -> Result
     // First the feed, then the list, so that nothing arrives between the two.
     let mut feed = admin.follow("/v1/events").await?;
     let open = admin.get("/v1/approvals").await?;
-    let mut out = std::io::stdout();
     if !json {
         let open: Vec<Approval> = serde_json::from_value(open).context("an unexpected answer")?;
-        write!(out, "{}", list::render(&open, false, now(), &style)).context("cannot print")?;
+        print(&list::render(&open, false, now(), &style), Kind::Coloured)?;
+    } else {
+        terminal::print_json(&open);
     }
     let mut renderer = EventRenderer::new(style).since(now()).with_sessions();
     while let Some(data) = feed.next("timeline").await? {
@@ -43,13 +45,17 @@ pub(super) async fn run(admin: &AdminClient, json: bool, style: Style) -> Result
         if !matches!(told.event.body, Body::Held { .. } | Body::Decided { .. }) {
             continue;
         }
-        let line = if json {
-            format!("{data}\n")
-        } else {
-            renderer.event(told.session, &told.event)
-        };
-        write!(out, "{line}").context("cannot print")?;
-        out.flush().context("cannot print")?;
+        match json {
+            true => print(&format!("{data}\n"), Kind::Json)?,
+            false => print(&renderer.event(told.session, &told.event), Kind::Coloured)?,
+        }
     }
     Ok(())
+}
+
+fn print(text: &str, kind: Kind) -> anyhow::Result<()> {
+    let mut out = terminal::stdout(kind);
+    out.write_all(text.as_bytes())
+        .and_then(|()| out.flush())
+        .context("cannot print")
 }

@@ -35,14 +35,14 @@ pub fn run(global: &Global, args: &BuildArgs) -> Result<(), Failure> {
         locked: false,
     };
     for built in airlock_build::build(&options).context("cannot build the policy")? {
-        println!(
-            "{} ({}, {} KiB, {} golden cases){}",
+        crate::cli::terminal::print(&format!(
+            "{} ({}, {} KiB, {} golden cases){}\n",
             built.path.display(),
             built.world,
             built.bytes.div_ceil(1024),
             built.golden,
             if built.changed { "" } else { ", unchanged" }
-        );
+        ));
     }
     Ok(())
 }

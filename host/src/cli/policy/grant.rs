@@ -78,18 +78,20 @@ pub async fn run(global: &Global, args: &GrantArgs) -> Result<(), Failure> {
     }
     let place = place(&config, &args.name)?;
     write(&place, &config, &args.name, &more)?;
-    println!(
-        "{}: granted {} in {}",
+    crate::cli::terminal::print(&format!(
+        "{}: granted {} in {}\n",
         args.name,
         shown(&more),
         place.file.display()
-    );
+    ));
     match admin {
         Ok(admin) => match admin.post("/v1/reload").await {
-            Ok(_) => println!("the running Airlock has taken it"),
-            Err(failure) => println!("it takes effect when Airlock runs ({failure})"),
+            Ok(_) => crate::cli::terminal::print("the running Airlock has taken it\n"),
+            Err(failure) => crate::cli::terminal::print(&format!(
+                "it takes effect when Airlock runs ({failure})\n"
+            )),
         },
-        Err(_) => println!("it takes effect at the next start"),
+        Err(_) => crate::cli::terminal::print("it takes effect at the next start\n"),
     }
     Ok(())
 }

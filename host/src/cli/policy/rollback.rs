@@ -25,9 +25,9 @@ pub async fn run(global: &Global, args: &RollbackArgs) -> Result<(), Failure> {
     let answer = AdminClient::new(global)?
         .post(&format!("/v1/policies/{}/rollback", args.name))
         .await?;
-    println!(
-        "{}: generation {} serves again",
+    crate::cli::terminal::print(&format!(
+        "{}: generation {} serves again\n",
         args.name, answer["generation"]
-    );
+    ));
     Ok(())
 }

@@ -58,11 +58,11 @@ pub fn run(args: &NewArgs) -> Result<(), Failure> {
     create(&directory, &args.name)
         .with_context(|| format!("cannot write {}", directory.display()))?;
     let shown = directory.display();
-    println!(
+    crate::cli::terminal::print(&format!(
         "wrote {shown}: its rule is in src/lib.rs, what it must say in golden/, the SDK in airlock/\n\
-         next: airlock policy test {shown}\n      airlock policy build {shown}\n      airlock policy grant {} block",
+         next: airlock policy test {shown}\n      airlock policy build {shown}\n      airlock policy grant {} block\n",
         args.name
-    );
+    ));
     Ok(())
 }
 

@@ -57,10 +57,10 @@ fn test(directory: &Path) -> anyhow::Result<()> {
     .context("cannot build the policy")?;
     for built in &built {
         rehearse(built)?;
-        println!(
-            "{}: loads, and {} golden cases hold in the sandbox",
+        crate::cli::terminal::print(&format!(
+            "{}: loads, and {} golden cases hold in the sandbox\n",
             built.name, built.golden
-        );
+        ));
     }
     Ok(())
 }

@@ -31,10 +31,10 @@ pub fn run() -> Result<(), Failure> {
     if !status.success() {
         return Err(anyhow!("there is no toolchain yet: see what was said above").into());
     }
-    println!(
-        "{}: ready, airlock policy build finds it",
+    crate::cli::terminal::print(&format!(
+        "{}: ready, airlock policy build finds it\n",
         home.join(".toolchain").display()
-    );
+    ));
     Ok(())
 }
 

@@ -19,7 +19,12 @@ impl EventRenderer {
                 deadline,
                 ..
             } => {
-                let head = format!("{} asks {}: {question}", one_line(policy), one_line(target));
+                let head = format!(
+                    "{} asks {}: {}",
+                    one_line(policy),
+                    one_line(target),
+                    one_line(question)
+                );
                 let rest = format!("within {}", duration(deadline.saturating_sub(event.at)));
                 let asked = self.fit(&one_line(text), head.len() + rest.len() + 4);
                 let line = format!("{head}  {}  {}", dim(&asked), dim(&rest));

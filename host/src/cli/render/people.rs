@@ -24,9 +24,9 @@ impl EventRenderer {
                     OnTimeout::Block => "blocked",
                 };
                 let what = if name.is_empty() {
-                    subject.clone()
+                    one_line(subject)
                 } else {
-                    format!("{subject} {}", one_line(name))
+                    format!("{} {}", one_line(subject), one_line(name))
                 };
                 let short = approval.get(..8).unwrap_or(approval);
                 let head = format!("{short}  {what}  by {}", one_line(policy));

@@ -63,8 +63,10 @@ impl EventRenderer {
                 ..
             } => {
                 let text = format!(
-                    "{} {role} at {checkpoint}, events {}–{}, {}",
+                    "{} {} at {}, events {}–{}, {}",
                     at_generation(policy, *generation),
+                    one_line(role),
+                    one_line(checkpoint),
                     events.0,
                     events.1,
                     duration((*took_us).into())
@@ -79,8 +81,10 @@ impl EventRenderer {
                 on_failure,
             } => {
                 let head = format!(
-                    "{fault}: {} failed {on_failure}",
-                    at_generation(policy, *generation)
+                    "{}: {} failed {}",
+                    one_line(fault),
+                    at_generation(policy, *generation),
+                    one_line(on_failure)
                 );
                 let text = format!(
                     "{}  {}",
@@ -97,7 +101,7 @@ impl EventRenderer {
                 ..
             } => {
                 let mode = if *enforces { "enforces" } else { "observes" };
-                let short = digest.get(..12).unwrap_or(digest);
+                let short = one_line(digest.get(..12).unwrap_or(digest));
                 let text = format!(
                     "{} generation {generation} ({short}) {mode}",
                     one_line(policy)
@@ -111,8 +115,9 @@ impl EventRenderer {
                 how,
             } => {
                 let text = format!(
-                    "{} from generation {from} to {to}, {how}",
-                    style.paint(Paint::BOLD, &one_line(policy))
+                    "{} from generation {from} to {to}, {}",
+                    style.paint(Paint::BOLD, &one_line(policy)),
+                    one_line(how)
                 );
                 self.line(&gutter("⇄", "reload", Paint::MAGENTA), &text, out);
             }

@@ -2,6 +2,7 @@
 //!
 //! Everything that is printed may come from a model or a tool. Control characters are therefore made visible: an escape sequence
 //! in a tool's result must not clear the screen of whoever investigates it, nor a right-to-left override turn a command around.
+//! What leaves for a terminal passes [`crate::cli::terminal`], which does so once more.
 
 use std::io::IsTerminal;
 
@@ -83,33 +84,55 @@ impl Style {
         }
     }
 
-    /// The text in a colour.
+    /// The text in a colour, and nothing in it that the terminal acts on.
     pub fn paint(&self, paint: Paint, text: &str) -> String {
+        let text = clean(text);
         if !self.color || paint == Paint::PLAIN || text.is_empty() {
-            return text.to_owned();
+            return text;
         }
         format!("\x1b[{}m{text}\x1b[0m", paint.0)
     }
 }
 
-/// Text without anything that a terminal acts on; line ends and tabs stay.
+/// Text without anything that a terminal acts on; line ends stay.
 pub fn clean(text: &str) -> String {
     text.chars()
-        .map(|c| match c {
-            '\n' => '\n',
-            '\t' => ' ',
-            // The pictures of C0 controls stand in their order from U+2400 on.
-            '\0'..='\x1f' => char::from_u32(0x2400 + c as u32).unwrap_or('\u{fffd}'),
-            '\x7f' => '\u{2421}',
-            // C1 controls; marks and overrides of direction; what is invisible and can be copied.
-            '\u{80}'..='\u{9f}'
-            | '\u{200b}'..='\u{200f}'
-            | '\u{202a}'..='\u{202e}'
-            | '\u{2060}'..='\u{2069}'
-            | '\u{feff}' => '\u{fffd}',
-            _ => c,
-        })
+        .map(|c| if c == '\n' { c } else { visible(c) })
         .collect()
+}
+
+/// What is shown of a character: itself, unless a terminal acts on it, or it is invisible and changes what is read.
+pub fn visible(c: char) -> char {
+    match c {
+        '\t' => ' ',
+        // The pictures of C0 controls stand in their order from U+2400 on.
+        '\0'..='\x1f' => char::from_u32(0x2400 + c as u32).unwrap_or('\u{fffd}'),
+        '\x7f' => '\u{2421}',
+        // C1 controls; the soft hyphen; marks, overrides and isolates of direction; separators of lines; fillers, tags and
+        // what else is invisible and can be copied.
+        '\u{80}'..='\u{9f}'
+        | '\u{ad}'
+        | '\u{34f}'
+        | '\u{61c}'
+        | '\u{115f}'..='\u{1160}'
+        | '\u{17b4}'..='\u{17b5}'
+        | '\u{180b}'..='\u{180f}'
+        | '\u{200b}'..='\u{200f}'
+        | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}'
+        | '\u{3164}'
+        | '\u{feff}'
+        | '\u{ffa0}'
+        | '\u{fff0}'..='\u{fffb}'
+        | '\u{1d173}'..='\u{1d17a}'
+        | '\u{e0000}'..='\u{e0fff}' => '\u{fffd}',
+        _ => c,
+    }
+}
+
+/// The same, where further lines are set off: none of them can look like a line of its own.
+pub fn indented(text: &str) -> String {
+    clean(text).replace('\n', "\n            ")
 }
 
 /// The same, in one line.

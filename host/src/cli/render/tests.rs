@@ -318,3 +318,65 @@ fn what_waits_and_what_was_decided_is_told_whole() {
          \x20 +2.000 ✔ #1  decided   1f2e3d4c  approved  by bob␛[2J\n"
     );
 }
+
+/// Each kind of event, with text in every field that takes any.
+fn events_that_say(hostile: &str) -> Vec<Event> {
+    let samples = serde_json::json!([
+        {"kind": "finding", "policy": "p", "generation": 1, "finding": "f", "severity": "high", "confidence": 0.5,
+         "summary": "s", "evidence": {}, "detail": {}},
+        {"kind": "intervention", "action": "block", "policy": "p", "generation": 1, "outcome": "applied", "reason": "r",
+         "arguments": {"mode": "hard"}},
+        {"kind": "annotation", "policy": "p", "name": "n", "value": "v"},
+        {"kind": "policy-call", "policy": "p", "generation": 1, "role": "observe", "checkpoint": "request",
+         "events": [1, 2], "took_us": 1, "result": "{}"},
+        {"kind": "policy-fault", "policy": "p", "generation": 1, "fault": "trap", "text": "t", "on_failure": "closed"},
+        {"kind": "policy-moved", "policy": "p", "from": 1, "to": 2, "how": "moved"},
+        {"kind": "held", "approval": "a", "policy": "p", "subject": "tool-call", "name": "n", "title": "t", "until": 1,
+         "on_timeout": "block"},
+        {"kind": "decided", "approval": "a", "verdict": "denied", "by": "b", "note": "n"},
+        {"kind": "failure", "failure": "upstream", "status": 500, "retryable": false, "text": "t"},
+        {"kind": "unjudged", "path": "p", "reason": "r"},
+        {"kind": "passage", "path": "p", "model": "m", "upstream": "u", "status": 200, "elapsed_us": 1, "usage": null,
+         "cost": null},
+    ]);
+    let mut events = Vec::new();
+    for sample in samples.as_array().unwrap() {
+        for (field, value) in sample.as_object().unwrap() {
+            if field == "kind" || !value.is_string() {
+                continue;
+            }
+            let mut said = sample.clone();
+            said[field] = hostile.into();
+            // Fields of fixed words take no text.
+            if let Ok(body) = serde_json::from_value(said) {
+                events.push(event(0, 1, body));
+            }
+        }
+    }
+    assert!(events.len() > 20, "{}", events.len());
+    events
+}
+
+#[test]
+fn no_field_of_an_event_commands_the_terminal_or_forges_a_line() {
+    let hostile = "x\x1b[2J\x1b[32mFORGED\u{202e}\u{9b}2J\0\r\n+0.000 FORGED";
+    let style = Style {
+        color: true,
+        width: None,
+    };
+    let mut renderer = EventRenderer::new(style).verbose(true);
+    for event in events_that_say(hostile) {
+        let shown = renderer.event(session("a"), &event);
+        for never in [
+            "\x1b[2J",
+            "\x1b[32mFORGED",
+            "\u{202e}",
+            "\u{9b}",
+            "\0",
+            "\r",
+            "\n+0",
+        ] {
+            assert!(!shown.contains(never), "{never:?} of {event:?}: {shown:?}");
+        }
+    }
+}

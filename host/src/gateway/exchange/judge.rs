@@ -172,7 +172,7 @@ impl Exchange {
                 entry,
                 outcome,
                 &reason,
-                serde_json::to_value(&pending).unwrap_or_default(),
+                airlock_golden::wit_json::to_value(&pending).unwrap_or_default(),
             );
             // No answer will ever come: the deadline is now.
             if outcome == Outcome::Refused && pending.on_timeout == OnTimeout::Block {
