@@ -15,5 +15,6 @@ pub mod overlay;
 mod quota;
 pub mod recognition;
 pub mod sessions;
+pub mod size;
 pub mod state;
 pub mod timeline;

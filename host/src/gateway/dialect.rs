@@ -8,12 +8,14 @@
 
 mod json;
 pub mod openai_chat;
+mod own;
 pub mod request;
 
 use bytes::Bytes;
 
 use crate::gateway::sse::Frame;
 use crate::session::event::{FailureKind, Place, Usage};
+pub use own::OwnTurn;
 pub use request::{
     MessageEdit, MessageView, RequestEdits, RequestView, ToolCallView, ToolResultView,
 };
@@ -36,7 +38,7 @@ pub trait Dialect: Send + Sync {
     fn edit_request(&self, body: &[u8], edits: &RequestEdits) -> Result<Vec<u8>, EditError>;
 
     /// The request that goes on where a generation stopped: the body with `edits` made and, at its end, what the model
-    /// `said`, the `calls` it made and the result of each. Spelled as [`MessageEdit::InsertStep`] spells it in later
+    /// `said`, its `own` turn where it is known, the `calls` it made and the result of each. Spelled as [`MessageEdit::InsertStep`] spells it in later
     /// requests, so that a provider's prompt cache matches.
     ///
     /// # Errors
@@ -46,8 +48,12 @@ pub trait Dialect: Send + Sync {
         body: &[u8],
         edits: &RequestEdits,
         said: &str,
+        own: Option<&str>,
         calls: &[(ToolCallView, String)],
     ) -> Result<Vec<u8>, EditError>;
+
+    /// Reads the data of a frame, or a body, into the model's own turn.
+    fn gather(&self, payload: &[u8], turn: &mut OwnTurn);
 
     /// Reads one frame of a streamed response and appends what it says to `out`. Learns the stream's `identity`.
     ///

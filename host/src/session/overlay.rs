@@ -41,6 +41,12 @@ pub struct DeniedCall {
     pub arguments: String,
     /// What the model was given as the result.
     pub result: String,
+    /// The whole call as its server wrote it, as JSON, if that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub own: Option<String>,
+    /// Its place among the calls of its turn; `None`: after the others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<u32>,
 }
 
 /// Where denied calls belong.
@@ -64,6 +70,9 @@ pub struct Restored {
     /// For [`Place::Before`]: what the model said before it called. The client has it at the beginning of the message;
     /// upstream it stands with the calls, as it was generated.
     pub said: String,
+    /// For [`Place::Before`]: the model's message without its calls as its server wrote it, as JSON, if that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub own: Option<String>,
     /// The calls, in order.
     pub calls: Vec<DeniedCall>,
 }
@@ -294,9 +303,11 @@ impl Edit {
             }
             Edit::Restore(restored) => {
                 let calls = restored.calls.iter();
+                let own = |own: &Option<String>| own.as_ref().map_or(0, String::len);
                 restored.said.len()
+                    + own(&restored.own)
                     + calls
-                        .map(|call| call.arguments.len() + call.result.len())
+                        .map(|call| call.arguments.len() + call.result.len() + own(&call.own))
                         .sum::<usize>()
             }
         }
@@ -431,11 +442,24 @@ mod tests {
             message: 2,
             place: Place::Within,
             said: String::new(),
-            calls: vec![],
+            own: Some(r#"{"reasoning":"because"}"#.to_owned()),
+            calls: vec![DeniedCall {
+                id: "c".to_owned(),
+                name: "rm".to_owned(),
+                arguments: "{}".to_owned(),
+                result: "no".to_owned(),
+                own: Some(r#"{"extra_content":{"signature":"s"}}"#.to_owned()),
+                at: Some(0),
+            }],
         };
         overlay.restore(restored, &[]).unwrap();
         let saved = serde_json::to_string(&overlay).unwrap();
         assert_eq!(serde_json::from_str::<Overlay>(&saved).unwrap(), overlay);
+        let old: Restored = serde_json::from_str(
+            r#"{"message": 2, "place": "within", "said": "", "calls": [{"id": "c", "name": "rm", "arguments": "{}", "result": "no"}]}"#,
+        )
+        .unwrap();
+        assert_eq!((old.own, &old.calls[0].own), (None, &None));
         let old = r#"{"upstream": "u", "model": "", "parameters": [], "injected": []}"#;
         assert_eq!(serde_json::from_str::<Overlay>(old).unwrap().upstream, "u");
     }

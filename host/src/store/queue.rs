@@ -14,6 +14,7 @@ use crate::session::conversation::Digest;
 use crate::session::event::{Body, Event, Micros};
 use crate::session::key::SessionId;
 use crate::session::recognition::Meaning;
+use crate::session::size::json_bytes;
 
 /// How long the first event of a batch waits for company. The time that a crash can cost.
 pub(super) const GROUP_COMMIT: Duration = Duration::from_millis(50);
@@ -278,6 +279,13 @@ fn weight(body: &Body) -> usize {
             Body::Held { title, .. } => title.len(),
             Body::Decided { note, .. } => note.len(),
             Body::Asked { text, .. } => text.len(),
+            Body::Intervention {
+                reason, arguments, ..
+            } => reason.len() + json_bytes(arguments),
+            Body::Answer { value, .. } => json_bytes(value),
+            Body::Request { tools, .. } => tools.iter().map(|tool| tool.len() + 24).sum(),
+            Body::Passage { path, model, .. } => path.len() + model.len(),
+            Body::Unjudged { path, reason } => path.len() + reason.len(),
             _ => 0,
         }
 }

@@ -33,7 +33,7 @@ use tokio_util::sync::CancellationToken;
 pub use policies::{Policy, block, listener, matching, ordering, wakes};
 pub use reply::{Reply, Said};
 use tape::Tape;
-pub use upstream::{Answer, Scripted};
+pub use upstream::{Answer, Asked, Scripted};
 
 /// Longer than anything here takes, even on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(20);

@@ -3,6 +3,7 @@
 //! Where text stands: see [`fields`]. `/v1/completions` is another API and is not read here.
 
 mod fields;
+mod own;
 mod read;
 mod request;
 mod request_edit;
@@ -15,8 +16,8 @@ mod values;
 use bytes::Bytes;
 
 use super::{
-    ClientError, Closing, Dialect, EditError, Ending, Failure, Identity, Piece, RequestEdits,
-    RequestView, Splice, TextEdit, ToolCallView, Undecodable,
+    ClientError, Closing, Dialect, EditError, Ending, Failure, Identity, OwnTurn, Piece,
+    RequestEdits, RequestView, Splice, TextEdit, ToolCallView, Undecodable,
 };
 use crate::gateway::sse::Frame;
 use crate::session::event::{Place, Usage};
@@ -46,9 +47,14 @@ impl Dialect for OpenAiChat {
         body: &[u8],
         edits: &RequestEdits,
         said: &str,
+        own: Option<&str>,
         calls: &[(ToolCallView, String)],
     ) -> Result<Vec<u8>, EditError> {
-        request_edit::go_on(body, edits, said, calls)
+        request_edit::go_on(body, edits, said, own, calls)
+    }
+
+    fn gather(&self, payload: &[u8], turn: &mut OwnTurn) {
+        own::gather(payload, turn);
     }
 
     fn read_frame(

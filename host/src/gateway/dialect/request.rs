@@ -63,6 +63,11 @@ pub struct ToolCallView {
     pub name: String,
     /// Arguments as the model wrote them.
     pub arguments: String,
+    /// The whole call as its server wrote it, as JSON, where Airlock puts back one of the model's own: what else stands in
+    /// it (the signature of a thought) goes back with it. `None` in a conversation that was read.
+    pub own: Option<String>,
+    /// Its place among the calls of its turn, for a call that is put back; `None`: after the others.
+    pub at: Option<u32>,
 }
 
 /// The answer to a tool call.
@@ -125,8 +130,8 @@ pub enum MessageEdit {
         /// Which.
         index: usize,
     },
-    /// Tool calls that the model made besides those of an assistant's message, last in their order, and their results,
-    /// right after the message.
+    /// Tool calls that the model made besides those of an assistant's message, each at its place among them, and their
+    /// results, right after the message.
     AddCalls {
         /// Which message.
         index: usize,
@@ -140,6 +145,8 @@ pub enum MessageEdit {
         at: usize,
         /// What the model said before it called; may be empty.
         said: String,
+        /// The message without its calls as its server wrote it, as JSON, if that is known.
+        own: Option<String>,
         /// The calls and their results; none: it is a message of the model like any other.
         calls: Vec<(ToolCallView, String)>,
     },

@@ -44,6 +44,7 @@ pub(super) fn compose(view: &RequestView, ids: &[u64], changes: &[&Edit]) -> Com
             ..message.clone()
         })
     };
+    let mut within = Within::default();
     let said = Said::of(view, &shape, changes, &texts);
     for (edit, made) in changes.iter().zip(&mut out.made) {
         let standing = |id: u64| shape.index_of(id).filter(|index| !out.gone.contains(index));
@@ -85,8 +86,9 @@ pub(super) fn compose(view: &RequestView, ids: &[u64], changes: &[&Edit]) -> Com
             }
             Edit::Restore(restored) => {
                 let index = standing(restored.message);
+                let edit = index.map(|index| said.restore(index, restored));
                 out.edits
-                    .extend(index.map(|index| said.restore(index, restored)));
+                    .extend(edit.and_then(|edit| within.without_known(view, edit)));
             }
             Edit::Evict { .. } | Edit::Replace { .. } => continue,
         }
@@ -214,6 +216,8 @@ impl Said {
                     id: call.id.clone(),
                     name: call.name.clone(),
                     arguments: call.arguments.clone(),
+                    own: call.own.clone(),
+                    at: call.at,
                 };
                 (view, call.result.clone())
             })
@@ -227,9 +231,29 @@ impl Said {
                 } else {
                     String::new()
                 },
+                own: restored.own.clone(),
                 calls,
             },
         }
+    }
+}
+
+/// Calls that were put into messages of the client: none stands in one twice, as vendors refuse a second result.
+#[derive(Default)]
+struct Within(HashSet<(usize, String)>);
+
+impl Within {
+    /// The edit without the calls that its message has; `None` if nothing is left.
+    fn without_known(&mut self, view: &RequestView, edit: MessageEdit) -> Option<MessageEdit> {
+        let MessageEdit::AddCalls { index, mut calls } = edit else {
+            return Some(edit);
+        };
+        let has = |id: &str| {
+            let message = view.messages.get(index);
+            message.is_some_and(|m| m.tool_calls.iter().any(|call| call.id == id))
+        };
+        calls.retain(|(call, _)| !has(&call.id) && self.0.insert((index, call.id.clone())));
+        (!calls.is_empty()).then_some(MessageEdit::AddCalls { index, calls })
     }
 }
 

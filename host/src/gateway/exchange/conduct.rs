@@ -13,11 +13,12 @@ use super::park::Parked;
 use super::prepare::{self, Changes};
 use super::round::Step;
 use super::tools::AtHand;
+use crate::act::record::Room;
 use crate::act::slots::Phase;
 use crate::contract::types::{self as wit, BlockMode, Checkpoint, Detail, EventKind};
 use crate::gateway::admission::Permit;
 use crate::gateway::app::{App, Settings};
-use crate::gateway::dialect::{ClientError, Dialect, Failure, Identity, RequestView};
+use crate::gateway::dialect::{ClientError, Dialect, Failure, Identity, OwnTurn, RequestView};
 use crate::gateway::resolve;
 use crate::observe::log::{Log, inline};
 use crate::observe::tokens::TokenCounter;
@@ -116,11 +117,15 @@ pub struct Exchange {
     pub(super) changes: Changes,
     /// What was decided, once something was.
     pub fate: Option<Fate>,
+    /// What the timeline may still keep of orders that are not carried out.
+    pub(super) room: Room,
     // The generation.
     pub(super) hold: Hold,
     pub(super) identity: Identity,
     /// Rounds with an upstream that ended in calls which the client never sees.
     pub(super) steps: Vec<Step>,
+    /// The turn of the present round as its upstream writes it.
+    pub(super) own: OwnTurn,
     /// Usage of those rounds, and tokens of output counted until the present one began.
     pub(super) prior: Usage,
     pub(super) prior_output: u32,
@@ -237,8 +242,10 @@ impl Exchange {
             phase: Phase::Request,
             changes: Changes::default(),
             fate: None,
+            room: Room::default(),
             hold: Hold::default(),
             steps: Vec::new(),
+            own: OwnTurn::default(),
             prior: Usage::default(),
             prior_output: 0,
             stated_at: 0,

@@ -553,6 +553,11 @@ impl Stretch {
         self.text.is_empty() && self.call.as_ref().is_some_and(judged)
     }
 
+    /// Whether some of its text is replaced.
+    pub fn is_edited(&self) -> bool {
+        !self.edits.is_empty()
+    }
+
     /// The whole text as the client gets it.
     pub fn seen(&self) -> String {
         if let Some(text) = self.call.as_ref().and_then(|call| call.rewritten.clone()) {

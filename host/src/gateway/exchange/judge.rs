@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::conduct::Exchange;
-use crate::act::name::{arguments, name};
+use crate::act::name::arguments;
+use crate::act::record::{bounded_name, bounded_reason};
 use crate::act::slots::{Phase, Ruling, rule, who};
 use crate::contract::types::{
     self as wit, Action, BlockMode, Checkpoint, Detail, EventKind, OnTimeout,
@@ -248,14 +249,12 @@ impl Exchange {
             By::Policy(entry) | By::Failure(entry) => entry,
             By::Operator { .. } | By::Rule(_) => usize::MAX,
         };
-        self.intervened(
-            name(&order.action),
-            &by,
-            entry,
-            outcome,
-            &reason,
-            arguments(&order.action),
-        );
+        let arguments = match outcome {
+            Outcome::Applied => arguments(&order.action),
+            _ => self.room.arguments(&order.action),
+        };
+        let (action, reason) = (bounded_name(&order.action), bounded_reason(reason));
+        self.intervened(action, &by, entry, outcome, &reason, arguments);
         outcome == Outcome::Applied
     }
 

@@ -105,6 +105,16 @@ impl Exchange {
                     }
                 }
                 MessageEdit::AddCalls { calls, .. } | MessageEdit::InsertStep { calls, .. } => {
+                    // What was said is counted where the client has it.
+                    if let MessageEdit::InsertStep {
+                        said,
+                        own: Some(own),
+                        ..
+                    } = edit
+                    {
+                        let said = self.tokens.count_text(said);
+                        tokens += self.tokens.count_text(own).saturating_sub(said);
+                    }
                     for (call, result) in calls {
                         tokens += count(&format!("{}\n{}", call.name, call.arguments));
                         tokens += count(result);

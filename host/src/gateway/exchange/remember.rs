@@ -83,5 +83,6 @@ fn call_given(stretch: &Stretch, streamed: bool) -> Option<ToolCallView> {
         },
         name: call.name.clone(),
         arguments: stretch.seen(),
+        ..ToolCallView::default()
     })
 }

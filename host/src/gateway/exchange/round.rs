@@ -3,9 +3,9 @@
 //! is spliced into the same answer.
 
 use super::conduct::{Exchange, Fate};
-use super::hold::Verdict;
+use super::hold::{Payload, Stretch, Verdict};
 use crate::act::slots::Phase;
-use crate::gateway::dialect::{EditError, RequestEdits, ToolCallView};
+use crate::gateway::dialect::{EditError, OwnTurn, RequestEdits, ToolCallView};
 use crate::session::event::{Channel, Usage};
 
 /// Rounds that are added to an answer at most. A model that has been told no four times asks for ever.
@@ -19,6 +19,8 @@ const MESSAGE_TOKENS: u32 = 4;
 pub(super) struct Step {
     /// What the model said before it called.
     pub(super) said: String,
+    /// The same turn as its upstream wrote it, without the calls, if that is known.
+    pub(super) own: Option<String>,
     /// The calls, and what the model is given as their results.
     pub(super) calls: Vec<(ToolCallView, String)>,
 }
@@ -85,8 +87,10 @@ impl Exchange {
         self.flush();
         let step = Step {
             said: self.said_in_round(),
+            own: self.own_message(),
             calls: self.denied_now(),
         };
+        self.own = OwnTurn::default();
         let usage = self.usage_so_far();
         self.prior_cost = self.cost_so_far();
         self.prior = Usage {
@@ -114,6 +118,7 @@ impl Exchange {
         (self.usage, self.finish, self.saw_end) = (None, None, false);
         self.error_status = None;
         self.judged_response = false;
+        self.own = OwnTurn::default();
         self.hold.start_over(&self.identity);
         for watcher in &mut self.watchers {
             watcher.start_over();
@@ -130,9 +135,35 @@ impl Exchange {
                     + self.tokens.count_text(result)
                     + 2 * MESSAGE_TOKENS
             });
-            self.tokens.count_text(&step.said) + MESSAGE_TOKENS + calls.sum::<u32>()
+            let said = step.own.as_ref().unwrap_or(&step.said);
+            self.tokens.count_text(said) + MESSAGE_TOKENS + calls.sum::<u32>()
         });
         self.input_tokens.saturating_add(steps.sum())
+    }
+
+    /// Keeps what arrives as the model's own turn, where a call of it could be denied.
+    pub(super) fn gather(&mut self, payload: &Payload) {
+        if !self.holds_tool_calls() {
+            return self.own.give_up();
+        }
+        let said = match payload {
+            Payload::Frame(frame) => frame.data.as_ref(),
+            Payload::Body(body) => Some(body),
+        };
+        if let Some(said) = said {
+            self.dialect.gather(said, &mut self.own);
+        }
+    }
+
+    /// The model's own message in this round. Not known where a policy changed more than what is said to the user: a thought
+    /// that was altered is not the one that was signed, and one that was redacted is not to be sent as it was.
+    fn own_message(&self) -> Option<String> {
+        let changed = |s: &Stretch| {
+            let replaceable = matches!(s.place.channel, Channel::Output | Channel::ToolArguments);
+            !replaceable && s.is_edited()
+        };
+        let changed = self.hold.stretches.iter().any(changed);
+        self.own.message().filter(|_| !changed)
     }
 
     /// The body with every step that the client does not know.
@@ -143,6 +174,7 @@ impl Exchange {
                 &body,
                 &RequestEdits::default(),
                 &step.said,
+                step.own.as_deref(),
                 &step.calls,
             )?;
         }

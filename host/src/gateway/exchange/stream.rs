@@ -80,6 +80,7 @@ impl Exchange {
         usage_only: bool,
     ) {
         self.adopt();
+        self.gather(&payload);
         let at = now();
         if let Err(error) = read {
             self.undecodable(&error);

@@ -328,6 +328,7 @@ impl Exchange {
     pub(super) fn restore_denied(&mut self, message: u64) {
         let within = Step {
             said: String::new(),
+            own: None,
             calls: self.denied_now(),
         };
         let before = std::mem::take(&mut self.steps);
@@ -343,11 +344,14 @@ impl Exchange {
                 name: call.name,
                 arguments: call.arguments,
                 result,
+                own: call.own,
+                at: call.at,
             });
             let restored = Restored {
                 message,
                 place,
                 said: step.said,
+                own: step.own,
                 calls: calls.collect(),
             };
             if let Err(full) = self.session.state().overlay.restore(restored, &ids) {
@@ -359,11 +363,18 @@ impl Exchange {
     /// The denied calls of this round, with the results that the model is given.
     pub(super) fn denied_now(&self) -> Vec<(ToolCallView, String)> {
         let round = self.steps.len() as u32;
+        let calls = |choice| {
+            let of = move |s: &&Stretch| s.place.choice == choice;
+            self.hold.stretches.iter().filter(of)
+        };
         self.hold
             .stretches
             .iter()
             .filter_map(|s| {
                 let call = s.call.as_ref().filter(|call| call.round == round)?;
+                let before = calls(s.place.choice)
+                    .take_while(|other| other.place != s.place)
+                    .filter(|other| other.call.as_ref().is_some_and(|c| c.round == round));
                 let Verdict::Denied(reason) = &call.verdict else {
                     return None;
                 };
@@ -371,6 +382,8 @@ impl Exchange {
                     id: call.id.clone(),
                     name: call.name.clone(),
                     arguments: s.seen(),
+                    own: self.own.call(&call.id).filter(|_| s.place.choice == 0),
+                    at: Some(before.count() as u32),
                 };
                 Some((view, reason.clone()))
             })

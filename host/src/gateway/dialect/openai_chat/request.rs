@@ -264,6 +264,7 @@ fn view(id: String, function: Option<Object<'_>>) -> ToolCallView {
                     .into_owned()
             })
             .unwrap_or_default(),
+        ..ToolCallView::default()
     }
 }
 

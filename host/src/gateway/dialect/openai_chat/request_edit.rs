@@ -8,7 +8,7 @@ use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::request::{OUTPUT_LIMITS, messages, object, optional, output_limits, part_text, utf8};
-use super::undecodable;
+use super::{own, undecodable};
 use crate::gateway::dialect::json::{self, Object};
 use crate::gateway::dialect::{EditError, MessageEdit, RequestEdits, ToolCallView};
 use crate::session::event::Role;
@@ -79,6 +79,7 @@ pub(super) fn go_on(
     body: &[u8],
     edits: &RequestEdits,
     said: &str,
+    own: Option<&str>,
     calls: &[(ToolCallView, String)],
 ) -> Result<Vec<u8>, EditError> {
     let end = messages(&object("the request", utf8(body)?)?)?.len();
@@ -86,6 +87,7 @@ pub(super) fn go_on(
     edits.messages.push(MessageEdit::InsertStep {
         at: end,
         said: said.to_owned(),
+        own: own.map(str::to_owned),
         calls: calls.to_vec(),
     });
     edit(body, &edits)
@@ -131,8 +133,10 @@ fn edit_messages(
         for edit in edits {
             match edit {
                 MessageEdit::Insert { role, text, .. } => list.add(&new_message(*role, text)?),
-                MessageEdit::InsertStep { said, calls, .. } => {
-                    list.add(&turn(said, calls));
+                MessageEdit::InsertStep {
+                    said, own, calls, ..
+                } => {
+                    list.add(&own::turn(said, own.as_deref(), calls));
                     list.results(calls);
                 }
                 _ => {}
@@ -215,7 +219,7 @@ fn changed<'a>(
     Ok(message)
 }
 
-/// The assistant's message with more calls, after those that it has.
+/// The assistant's message with more calls, each at its place among those that it has: some vendors sign only the first.
 fn add_calls(
     source: &str,
     index: usize,
@@ -226,40 +230,21 @@ fn add_calls(
     if fields.string("role").as_deref() != Some("assistant") {
         return Err(impossible(&place, "only the model makes tool calls"));
     }
-    let added = calls.iter().map(|(call, _)| call_object(call));
-    let list = match fields.get("tool_calls") {
+    let mut list = match fields.get("tool_calls") {
         Some(present) => {
             let present = json::array(present)
                 .map_err(|error| undecodable(format!("{place}.tool_calls"), error))?;
             let present = present.into_iter().map(|call| call.get().to_owned());
-            present.chain(added).collect::<Vec<_>>()
+            present.collect::<Vec<_>>()
         }
-        None => added.collect(),
+        None => Vec::new(),
     };
+    for (call, _) in calls {
+        let at = call.at.map_or(list.len(), |at| at as usize);
+        list.insert(at.min(list.len()), own::call_value(call).to_string());
+    }
     let list = format!("[{}]", list.join(","));
     Ok(json::set(source, &fields, &[("tool_calls", list)]))
-}
-
-/// A turn of the model.
-fn turn(said: &str, calls: &[(ToolCallView, String)]) -> String {
-    let content = if said.is_empty() && !calls.is_empty() {
-        "null".to_owned()
-    } else {
-        json::quote(said)
-    };
-    if calls.is_empty() {
-        return format!(r#"{{"role":"assistant","content":{content}}}"#);
-    }
-    let calls: Vec<String> = calls.iter().map(|(call, _)| call_object(call)).collect();
-    format!(
-        r#"{{"role":"assistant","content":{content},"tool_calls":[{}]}}"#,
-        calls.join(",")
-    )
-}
-
-fn call_object(call: &ToolCallView) -> String {
-    let function = json!({ "name": call.name, "arguments": call.arguments });
-    json!({ "id": call.id, "type": "function", "function": function }).to_string()
 }
 
 fn between<'s>(source: &'s str, spans: &[Range<usize>], before: usize, after: usize) -> &'s str {

@@ -26,6 +26,8 @@ fn denied(id: &str) -> DeniedCall {
         name: "rm".to_owned(),
         arguments: "{}".to_owned(),
         result: "no".to_owned(),
+        own: None,
+        at: None,
     }
 }
 
@@ -192,6 +194,7 @@ fn denied_calls_stand_where_the_model_made_them() {
         message: 3,
         place: Place::Within,
         said: String::new(),
+        own: None,
         calls: vec![denied("d1")],
     });
     let step = |message, said: &str, id| {
@@ -199,6 +202,7 @@ fn denied_calls_stand_where_the_model_made_them() {
             message,
             place: Place::Before,
             said: said.to_owned(),
+            own: None,
             calls: vec![denied(id)],
         })
     };
@@ -227,13 +231,17 @@ fn a_restored_step_is_spelled_as_the_request_that_went_on_after_it() {
         id: "d".to_owned(),
         name: "rm".to_owned(),
         arguments: "{}".to_owned(),
+        own: None,
+        at: None,
     };
-    for said in ["", "let me see"] {
+    let own = r#"{"role":"assistant","content":"let me see","reasoning":"hm"}"#;
+    for (said, own) in [("", None), ("let me see", None), ("let me see", Some(own))] {
         let went_on = OpenAiChat
             .continue_request(
                 first.as_bytes(),
                 &RequestEdits::default(),
                 said,
+                own,
                 &[(call.clone(), "no".to_owned())],
             )
             .unwrap();
@@ -245,6 +253,7 @@ fn a_restored_step_is_spelled_as_the_request_that_went_on_after_it() {
             message: 9,
             place: Place::Before,
             said: said.to_owned(),
+            own: own.map(str::to_owned),
             calls: vec![denied("d")],
         });
         let ids: Vec<u64> = (1..=10).collect();
@@ -302,6 +311,7 @@ fn change() -> impl Strategy<Value = Edit> {
             message,
             place: if within { Place::Within } else { Place::Before },
             said: "answer".to_owned(),
+            own: None,
             calls: vec![denied("d")],
         })),
     ]

@@ -96,6 +96,7 @@ fn a_request_is_read() {
         id: "c1".into(),
         name: "f".into(),
         arguments: "{\"b\": 1, \"a\": 2}".into(),
+        ..ToolCallView::default()
     };
     assert_eq!(view.messages[2].tool_calls, [call]);
     assert_eq!(
