@@ -104,7 +104,7 @@ def test_an_sdk_retry_attaches_to_its_exchange(make: Makers, simulator: Simulato
     sdk = airlock.sdk(session, max_retries=2)
     answer = sdk.chat.completions.create(model="sim-flaky", messages=script(text="ok"))
     assert answer.choices[0].message.content == "ok" and len(simulator.chats()) == 3
-    events = airlock.ended(session)
+    events = airlock.ended(session, 3)
     assert {e["exchange"] for e in events if e["exchange"]} == {1}
     assert len(of(events, "message")) == 1, "messages that are known are not told again"
     assert [r["retry"] for r in of(events, "request")][-1] == 2

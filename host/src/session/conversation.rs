@@ -340,7 +340,7 @@ mod tests {
         let left: Vec<Known> = c.known.clone();
         let mut left = Left::of(&left);
         let again = |n: u32| {
-            if n % 10 == 0 {
+            if n.is_multiple_of(10) {
                 digest(n)
             } else {
                 digest(n + 1_000_000)

@@ -407,7 +407,7 @@ fn choose(fitting: Vec<(&Meaning, bool)>, evidence: &Evidence<'_>) -> Option<Arc
 }
 
 /// Those that have it, if any has.
-fn narrow<'a>(from: Vec<&'a Meaning>, has: impl Fn(&Meaning) -> bool) -> Vec<&'a Meaning> {
+fn narrow(from: Vec<&Meaning>, has: impl Fn(&Meaning) -> bool) -> Vec<&Meaning> {
     let some: Vec<&Meaning> = from.iter().copied().filter(|m| has(m)).collect();
     if some.is_empty() { from } else { some }
 }

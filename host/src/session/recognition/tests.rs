@@ -86,12 +86,12 @@ fn a_conversation_goes_on_however_its_client_sends_the_turn_back() {
         "The first answer, which is cut",
     ] {
         let mut memory = Memory::new();
-        memory.tell("a", &[ask.clone()], &given(LONG, true));
+        memory.tell("a", std::slice::from_ref(&ask), &given(LONG, true));
         let next = request(&[ask.clone(), model(back), user("more")]);
         assert_eq!(memory.find(&next).as_deref(), Some("a"), "{back:?}");
     }
     let mut memory = Memory::new();
-    memory.tell("a", &[ask.clone()], &given(LONG, true));
+    memory.tell("a", std::slice::from_ref(&ask), &given(LONG, true));
     let other = request(&[
         ask,
         model("Something that nobody said here, at some length."),
@@ -106,7 +106,7 @@ fn a_conversation_goes_on_whatever_became_of_the_call_before() {
     // Refused, failed, blocked: nothing was given, and the client repeats itself or goes on without a turn of the model.
     for next in [vec![ask.clone()], vec![ask.clone(), more.clone()]] {
         let mut memory = Memory::new();
-        memory.tell("a", &[ask.clone()], &Given::default());
+        memory.tell("a", std::slice::from_ref(&ask), &Given::default());
         assert_eq!(memory.find(&request(&next)).as_deref(), Some("a"));
     }
     // Cut: it kept a part, or dropped it.
@@ -120,7 +120,7 @@ fn a_conversation_goes_on_whatever_became_of_the_call_before() {
         vec![ask.clone(), more],
     ] {
         let mut memory = Memory::new();
-        memory.tell("a", &[ask.clone()], &given(LONG, false));
+        memory.tell("a", std::slice::from_ref(&ask), &given(LONG, false));
         assert_eq!(
             memory.find(&request(&next)).as_deref(),
             Some("a"),
@@ -158,8 +158,8 @@ fn a_request_like_one_that_was_answered_is_new_unless_the_client_says_that_it_re
 fn two_that_begin_alike_and_are_told_the_same_stay_two() {
     let ask = user("hello");
     let mut memory = Memory::new();
-    memory.tell("a", &[ask.clone()], &given(LONG, true));
-    memory.tell("b", &[ask.clone()], &given(LONG, true));
+    memory.tell("a", std::slice::from_ref(&ask), &given(LONG, true));
+    memory.tell("b", std::slice::from_ref(&ask), &given(LONG, true));
     let first = [ask.clone(), model(LONG), user("of me")];
     let second = [ask, model(LONG), user("of you")];
     let one = memory.find(&request(&first)).unwrap();
@@ -190,8 +190,8 @@ fn two_that_begin_alike_and_are_told_the_same_stay_two() {
 fn two_that_begin_alike_are_told_apart_by_what_each_was_told() {
     let ask = user("hello");
     let mut memory = Memory::new();
-    memory.tell("a", &[ask.clone()], &given("Yes.", true));
-    memory.tell("b", &[ask.clone()], &given("No.", true));
+    memory.tell("a", std::slice::from_ref(&ask), &given("Yes.", true));
+    memory.tell("b", std::slice::from_ref(&ask), &given("No.", true));
     for (said, session) in [("No.", "b"), ("Yes.", "a")] {
         let next = request(&[ask.clone(), model(said), user("more")]);
         assert_eq!(memory.find(&next).as_deref(), Some(session));
@@ -268,7 +268,7 @@ fn nobody_reaches_another_principals_session() {
         calls: vec!["call_a1".into()],
         ..given(LONG, true)
     };
-    memory.tell("a", &[ask.clone()], &all);
+    memory.tell("a", std::slice::from_ref(&ask), &all);
     let copied = request(&[ask, calls(LONG, &["call_a1"]), user("more")]);
     assert_eq!(memory.0.find("default\nother", &copied, 9), None);
     assert_eq!(memory.find(&copied).as_deref(), Some("a"));
@@ -286,7 +286,7 @@ fn what_was_kept_is_known_after_a_restart() {
         None,
         1,
     );
-    let again = request(&[ask.clone()]);
+    let again = request(std::slice::from_ref(&ask));
     kept.extend(before.find(OWNER, &again, 2).unwrap().1);
     let mut after = Memory(Recognition::restore(kept), 3);
     // Somebody goes on from there already.
