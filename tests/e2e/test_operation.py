@@ -25,7 +25,7 @@ def test_a_key_that_is_swapped_behind_two_links_is_used_without_a_restart(make: 
 
     def sent() -> str:
         assert airlock.post({"model": "sim-echo", "messages": script(text="x")}).status_code == 200
-        return simulator.chats()[-1]["headers"]["authorization"]
+        return dict(simulator.chats()[-1]["headers"])["authorization"]
 
     assert sent() == "Bearer sk-old"
     (mount / "..next").symlink_to("..2")
