@@ -15,6 +15,11 @@ const DEADLINE_MS: u32 = 86_400_000;
 const PARTS: usize = 1024;
 /// Bytes of all patterns of a subscription.
 const PATTERN_BYTES: usize = 256 << 10;
+/// Names that one description lists, of each kind: more than there are actions, and a screen full of anything else.
+const NAMES: usize = 64;
+/// Bytes of a text for people, such as a reason: it is shown, and stands on the timeline each time. Text for the model or
+/// the client may be as long as one call may pass (`limits.hostcall_kib`).
+const WORDS: usize = 8 << 10;
 /// Bytes of a settings schema.
 const SCHEMA_BYTES: usize = 256 << 10;
 
@@ -34,6 +39,7 @@ pub(super) fn assessment(
                 finding.kind.len()
             ));
         }
+        words("a finding's summary", &finding.summary)?;
         if !(0.0..=1.0).contains(&finding.confidence) {
             return Err(format!(
                 "finding `{}`: confidence {} is not in 0..1",
@@ -65,6 +71,7 @@ pub(super) fn assessment(
 pub(super) fn decision(answer: &types::Decision, limits: &Limits) -> Result<(), String> {
     at_most(answer.actions.len(), limits.actions, "actions")?;
     for action in &answer.actions {
+        bounded(action)?;
         if let types::Action::Stop(stop) = action
             && (stop.confidence.is_nan() || stop.confidence > 1.0)
         {
@@ -82,13 +89,42 @@ pub(super) fn description(answer: &types::Description) -> Result<(), String> {
     if !spec::is_name(&answer.name) {
         return Err(format!(
             "it calls itself `{}`: a name has 1 to 64 of `a-z 0-9 -`",
-            answer.name.escape_debug()
+            beginning(&answer.name).escape_debug()
         ));
     }
     if !is_semver(&answer.version) {
         return Err(format!(
             "its version is `{}`: that is not a semantic version such as 1.2.0",
-            answer.version.escape_debug()
+            beginning(&answer.version).escape_debug()
+        ));
+    }
+    for (what, names) in [
+        ("actions", &answer.actions),
+        ("targets to ask", &answer.asks),
+        ("risks that it addresses", &answer.addresses),
+    ] {
+        if names.len() > NAMES {
+            return Err(format!(
+                "it names {} {what}: at most {NAMES} are allowed",
+                names.len()
+            ));
+        }
+    }
+    for (what, text, most) in [
+        ("licence", &answer.licence, WORD),
+        ("summary", &answer.summary, WORDS),
+    ] {
+        if text.len() > most {
+            return Err(format!(
+                "its {what} has {} bytes: at most {most} are allowed",
+                text.len()
+            ));
+        }
+    }
+    if let Some(risk) = answer.addresses.iter().find(|a| a.len() > WORD) {
+        return Err(format!(
+            "the name of a risk that it addresses has {} bytes: at most {WORD} are allowed",
+            risk.len()
         ));
     }
     if let Some(unknown) = answer
@@ -98,7 +134,7 @@ pub(super) fn description(answer: &types::Description) -> Result<(), String> {
     {
         return Err(format!(
             "it may order `{}`, which this host does not know",
-            unknown.escape_debug()
+            beginning(unknown).escape_debug()
         ));
     }
     if answer.settings_schema.len() > SCHEMA_BYTES {
@@ -126,6 +162,16 @@ pub(super) fn subscription(answer: &types::Subscription) -> Result<(), String> {
     ];
     if let Some((what, n)) = parts.iter().find(|(_, n)| *n > PARTS) {
         return Err(format!("it wants {n} {what}: at most {PARTS} are allowed"));
+    }
+    if let Some(kind) = answer
+        .findings
+        .iter()
+        .find(|k| k.is_empty() || k.len() > WORD)
+    {
+        return Err(format!(
+            "a kind of finding that it wants has {} bytes: it must have 1 to {WORD}",
+            kind.len()
+        ));
     }
     if answer.patterns.iter().map(|p| p.text.len()).sum::<usize>() > PATTERN_BYTES {
         return Err(format!(
@@ -161,6 +207,60 @@ pub(super) fn subscription(answer: &types::Subscription) -> Result<(), String> {
         )),
         None => Ok(()),
     }
+}
+
+/// Bounds what of an action is for people, or names something.
+fn bounded(action: &types::Action) -> Result<(), String> {
+    use types::Action as A;
+    match action {
+        A::Annotate(a) => {
+            words("an annotation's name", &a.name)?;
+            words("an annotation's value", &a.value)
+        }
+        A::Alert(a) => {
+            words("an alert's title", &a.title)?;
+            words("an alert's body", &a.body)?;
+            words("the name of a webhook", &a.webhook)
+        }
+        A::Block(b) => words("a block's reason", &b.reason),
+        A::Stop(s) => words("a stop's reason", &s.reason),
+        A::DenyToolCall(d) => words("a denial's reason", &d.reason),
+        A::HoldForPerson(h) => {
+            words("a hold's title", &h.title)?;
+            words("a hold's body", &h.body)
+        }
+        A::OpenCircuit(c) => {
+            words("the name of a circuit's tool", &c.tool)?;
+            words("a circuit's answer", &c.answer)
+        }
+        A::Steer(s) => words("an instruction", &s.instruction),
+        A::Route(r) | A::SwitchModel(r) => {
+            words("the name of an upstream", &r.upstream)?;
+            words("the name of a model", &r.model)
+        }
+        A::Retry(r) => {
+            words("the name of an upstream", &r.upstream)?;
+            words("the name of a model", &r.model)
+        }
+        A::Checkpoint(name) | A::Rollback(name) => words("the name of a checkpoint", name),
+        A::Other((name, _)) => words("the name of an action", name),
+        _ => Ok(()),
+    }
+}
+
+fn words(what: &str, text: &str) -> Result<(), String> {
+    if text.len() > WORDS {
+        return Err(format!(
+            "{what} has {} bytes: at most {WORDS} are allowed",
+            text.len()
+        ));
+    }
+    Ok(())
+}
+
+/// What of a guest's text is repeated in a refusal.
+fn beginning(text: &str) -> &str {
+    text.get(..text.floor_char_boundary(WORD)).unwrap_or(text)
 }
 
 fn pending(items: &[types::Pending], limits: &Limits) -> Result<(), String> {
@@ -209,4 +309,67 @@ fn is_semver(version: &str) -> bool {
             .is_some_and(|p| !p.is_empty() && p.len() <= 9 && p.bytes().all(|b| b.is_ascii_digit()))
     };
     version.len() <= 64 && number() && number() && number() && parts.next().is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+
+    fn sound() -> types::Description {
+        types::Description {
+            name: "a".into(),
+            version: "1.0.0".into(),
+            licence: "MIT".into(),
+            summary: "It does.".into(),
+            actions: vec!["block".into()],
+            asks: vec![],
+            settings_schema: String::new(),
+            addresses: vec![],
+            state_schema: 1,
+        }
+    }
+
+    #[test]
+    fn every_list_and_text_of_a_description_has_a_bound_that_is_named() {
+        assert_eq!(description(&sound()), Ok(()));
+        type Grow = fn(&mut types::Description);
+        let grown: [(Grow, &str); 7] = [
+            (
+                |d| d.actions = vec!["block".into(); 20_000],
+                "20000 actions",
+            ),
+            (|d| d.asks = vec!["a".into(); 20_000], "20000 targets"),
+            (|d| d.addresses = vec!["a".into(); 20_000], "20000 risks"),
+            (|d| d.addresses = vec!["a".repeat(900_000)], "a risk"),
+            (|d| d.licence = "a".repeat(900_000), "licence"),
+            (|d| d.summary = "a".repeat(900_000), "summary"),
+            (|d| d.name = "a".repeat(900_000), "a name has"),
+        ];
+        for (grow, says) in grown {
+            let mut long = sound();
+            grow(&mut long);
+            let refusal = description(&long).unwrap_err();
+            assert!(refusal.contains(says) && refusal.len() < 500, "{refusal}");
+        }
+    }
+
+    #[test]
+    fn a_reason_that_fills_a_screen_a_thousand_times_is_a_fault() {
+        let block = |reason: String| types::Decision {
+            actions: vec![types::Action::Block(types::Block {
+                mode: types::BlockMode::Hard,
+                reason,
+                fallback: String::new(),
+            })],
+            pending: vec![],
+        };
+        let limits = Limits::default();
+        assert_eq!(decision(&block("no".into()), &limits), Ok(()));
+        let fault = decision(&block("a".repeat(900_000)), &limits).unwrap_err();
+        assert!(
+            fault.contains("a block's reason has 900000 bytes"),
+            "{fault}"
+        );
+    }
 }

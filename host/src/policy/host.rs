@@ -127,7 +127,14 @@ impl logging::Host for Host {
         let message = cut(&message, LOG_BYTES);
         self.last_words.clear();
         self.last_words.push_str(cut(message, LAST_WORDS));
-        if self.retold.is_some() || !self.gate.admit() {
+        if self.retold.is_some() {
+            return;
+        }
+        let (admitted, dropped) = self.gate.admit();
+        if dropped > 0 {
+            tracing::warn!(target: "policy", policy = &*self.policy, dropped, "log messages beyond `limits.log_per_second` were dropped");
+        }
+        if !admitted {
             return;
         }
         let (policy, session) = (&*self.policy, self.facts.session.as_str());
@@ -360,6 +367,8 @@ pub(super) struct LogGate {
     passed: AtomicU32,
     /// Messages dropped since the start.
     pub(super) dropped: AtomicU64,
+    /// Of these, how many the operator was told of.
+    told: AtomicU64,
 }
 
 impl LogGate {
@@ -370,19 +379,24 @@ impl LogGate {
             second: AtomicU64::new(0),
             passed: AtomicU32::new(0),
             dropped: AtomicU64::new(0),
+            told: AtomicU64::new(0),
         }
     }
 
-    fn admit(&self) -> bool {
+    /// Whether a message passes; and how many were dropped, if that was not told yet: once in a second at most.
+    fn admit(&self) -> (bool, u64) {
         let now = self.from.elapsed().as_secs();
+        let mut untold = 0;
         if self.second.swap(now, Ordering::Relaxed) != now {
             self.passed.store(0, Ordering::Relaxed);
+            let dropped = self.dropped.load(Ordering::Relaxed);
+            untold = dropped - self.told.swap(dropped, Ordering::Relaxed).min(dropped);
         }
         if self.passed.fetch_add(1, Ordering::Relaxed) < self.per_second {
-            return true;
+            return (true, untold);
         }
         self.dropped.fetch_add(1, Ordering::Relaxed);
-        false
+        (false, untold)
     }
 }
 

@@ -418,12 +418,24 @@ impl Trial<'_> {
                 .map_err(failed)
         };
         let (_, saved) = open(&Arc::new(trial_facts()))?.save().map_err(failed)?;
-        saved.map_err(|e| {
+        let (reasoning, acting) = saved.map_err(|e| {
             LoadError::new(
                 Stage::Rehearse,
                 format!("it refused to save a new session: {e}"),
             )
         })?;
+        let (bytes, most) = (
+            reasoning.len().max(acting.len()),
+            self.limits.state_kib as usize * 1024,
+        );
+        if bytes > most {
+            return Err(LoadError::new(
+                Stage::Rehearse,
+                format!(
+                    "a new session is saved in {bytes} bytes where `limits.state_kib` allows {most}"
+                ),
+            ));
+        }
         let mut session: Option<(Arc<types::Facts>, Instance)> = None;
         for (facts, told) in predecessor.map(|p| p.recent()).unwrap_or_default() {
             let instance = match session.take() {
