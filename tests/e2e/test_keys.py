@@ -120,7 +120,7 @@ def test_no_more_run_at_once_than_may(make: Makers, simulator: Simulator) -> Non
     # The line full, the SDK is told so.
     airlock.write(entry("ci", max_concurrent=1))
     with airlock.sdk(api_key=KEYS["ci"]) as sdk:
-        wait_for(lambda: "took the configuration" in airlock.process.output, "the reload")
+        wait_for(lambda: "took the changed configuration" in airlock.process.output, "the reload")
         stream = sdk.chat.completions.create(model="sim-echo", messages=script(text="a b c", hang_after_chunks=1), stream=True)
         next(iter(stream))
         with pytest.raises(openai.RateLimitError, match="max_concurrent"):

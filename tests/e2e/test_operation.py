@@ -43,7 +43,7 @@ def test_hangup_reloads_and_a_replaced_admin_token_counts_alone(make: Makers, si
     stale = httpx.get(f"http://127.0.0.1:{airlock.admin_port}/v1/policies", headers={"authorization": f"Bearer {old}"})
     assert stale.status_code == 401
     assert airlock.process.child.poll() is None
-    wait_for(lambda: "took the configuration" in airlock.process.output, "SIGHUP to reload")
+    wait_for(lambda: "took the changed configuration" in airlock.process.output, "SIGHUP to reload")
 
 
 def test_probes_of_the_admin_listener_need_no_token_and_no_name(make: Makers, simulator: Simulator) -> None:
