@@ -2,11 +2,12 @@
 //! splices, and what Airlock itself says to a client.
 //!
 //! Guarantees for each [`Dialect`]: every field of a response that bears text becomes [`Piece::Text`] or
-//! [`Piece::ToolCall`] or is on the dialect's written list of inert fields; what can be read at a place can be replaced at
+//! [`Piece::Call`] or is on the dialect's written list of inert fields; what can be read at a place can be replaced at
 //! that place; an edit changes the bytes of what it edits and no others; what cannot be decoded is an error that says what
 //! and where, never silently passed. Pure: no I/O, no clock, no state.
 
 mod json;
+pub mod media;
 pub mod openai_chat;
 mod own;
 pub mod request;
@@ -80,30 +81,18 @@ pub trait Dialect: Send + Sync {
     /// Reads the body of a response with an error status. Never fails: what is no error object becomes the message.
     fn read_error(&self, status: u16, body: &[u8]) -> Failure;
 
-    /// The frame with the text of some places replaced. Fields that repeat what was replaced are set to null.
+    /// The frame with `edits` made. `None` if nothing remains of it. What was written is read again.
     ///
     /// # Errors
-    /// The frame cannot be decoded, or has no text at a place.
-    fn edit_frame(&self, frame: &Frame, edits: &[TextEdit]) -> Result<Bytes, EditError>;
+    /// The frame cannot be decoded, has no text at a place, or would not read as it should: what must not leave may still
+    /// be in it.
+    fn edit_frame(&self, frame: &Frame, edits: &Edits<'_>) -> Result<Option<Bytes>, EditError>;
 
     /// As [`Dialect::edit_frame`], for a body.
     ///
     /// # Errors
     /// As [`Dialect::edit_frame`].
-    fn edit_body(&self, body: &[u8], edits: &[TextEdit]) -> Result<Vec<u8>, EditError>;
-
-    /// The frame as it stands in a stream that is put together from several rounds, or that lacks some of its calls.
-    /// `None` if nothing remains of it.
-    ///
-    /// # Errors
-    /// The frame cannot be decoded.
-    fn splice_frame(&self, frame: &[u8], splice: &Splice<'_>) -> Result<Option<Bytes>, EditError>;
-
-    /// As [`Dialect::splice_frame`], for a body.
-    ///
-    /// # Errors
-    /// As [`Dialect::splice_frame`].
-    fn splice_body(&self, body: &[u8], splice: &Splice<'_>) -> Result<Vec<u8>, EditError>;
+    fn edit_body(&self, body: &[u8], edits: &Edits<'_>) -> Result<Vec<u8>, EditError>;
 
     /// A stream that says what a whole body says, for a client that asked for one.
     ///
@@ -159,25 +148,20 @@ pub trait Dialect: Send + Sync {
 /// What a response says.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Piece {
-    /// New text at a place. Several in one frame at one place join.
+    /// New text at a place, arguments of tool calls apart. Several in one frame at one place join.
     Text {
         /// Where.
         place: Place,
         /// Never empty.
         text: String,
+        /// Whether the model wrote it: it counts as output. Sources, errors and the like do not.
+        generated: bool,
     },
-    /// A tool call begins, or gets its id or name. Its arguments are text at
-    /// [`Channel::ToolArguments`](crate::session::event::Channel::ToolArguments), block `block`.
-    ToolCall {
-        /// Index of the choice.
-        choice: u16,
-        /// Index of the call in the choice.
-        block: u16,
-        /// The vendor's id.
-        id: Option<String>,
-        /// Name of the tool, or a further part of it: parts join.
-        name: Option<String>,
-    },
+    /// A part of a tool call, one for each that a frame or body has, in its order: [`Edits::calls`] answers in the same.
+    Call(CallPart),
+    /// There are fields that a client of this form does not read (`message` in a stream, `delta` in a body). They were not
+    /// read here either, and must not leave where somebody judges: see [`Edits::alone`].
+    Beside,
     /// A choice ended, in the dialect's own word.
     Finish {
         /// Index of the choice.
@@ -191,6 +175,49 @@ pub enum Piece {
     Error(Failure),
     /// The response is complete (`[DONE]`).
     End,
+}
+
+/// A part of a tool call: what one element of a frame or body says of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CallPart {
+    /// Index of the choice.
+    pub choice: u16,
+    /// By what it is known which call it is a part of.
+    pub slot: Slot,
+    /// Shape of the call.
+    pub kind: CallKind,
+    /// The vendor's id; never empty.
+    pub id: Option<String>,
+    /// Name of the tool; never empty.
+    pub name: Option<String>,
+    /// Arguments, or a further part of them.
+    pub arguments: String,
+}
+
+/// How an upstream numbers a call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Slot {
+    /// Not at all, in a stream.
+    #[default]
+    Unnumbered,
+    /// With this index.
+    Index(u16),
+    /// It is the one call of a field that holds one.
+    Single,
+    /// It stands whole in a list: its place is its number.
+    Whole,
+}
+
+/// Shape of a call. One call has one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CallKind {
+    /// Not said.
+    #[default]
+    Unsaid,
+    /// Of a function: arguments are JSON.
+    Function,
+    /// Of a custom tool: arguments are text.
+    Custom,
 }
 
 /// An upstream's error.
@@ -228,12 +255,16 @@ pub struct TextEdit {
 
 /// What makes a frame or body of one round a part of what the client sees.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Splice<'a> {
+pub struct Edits<'a> {
+    /// New text of places.
+    pub texts: Vec<TextEdit>,
+    /// What becomes of each part of a call, in the order of [`Piece::Call`]; empty: they stay.
+    pub calls: Vec<CallEdit>,
+    /// Fields that a client of this form does not read are set to null.
+    pub alone: bool,
     /// Ids of the stream that the client reads, if the frame comes from another call than the one that began it. Who
     /// speaks was said then, and is not said again.
     pub identity: Option<&'a Identity>,
-    /// Calls that are to be left out, renumbered or rewritten.
-    pub calls: Vec<CallEdit>,
     /// Text of earlier rounds, to stand before the body's own. Bodies only.
     pub before: Vec<TextEdit>,
     /// Usage of all rounds, in place of the round's own.
@@ -242,17 +273,24 @@ pub struct Splice<'a> {
     pub goes_on: bool,
 }
 
-/// A change to one tool call of a frame or body.
+/// What becomes of a part of a tool call.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CallEdit {
-    /// Index of the choice.
-    pub choice: u16,
-    /// Index that the upstream gave the call.
-    pub index: u16,
-    /// Index that the client sees; `None` leaves the call out.
-    pub to: Option<u16>,
-    /// Arguments in place of those in this frame or body.
-    pub arguments: Option<String>,
+pub enum CallEdit {
+    /// It stays as it is.
+    Keep,
+    /// It is left out.
+    Drop,
+    /// It stays, with changes.
+    Change {
+        /// Index that the client sees.
+        index: u16,
+        /// Arguments in place of those in this part.
+        arguments: Option<String>,
+        /// The client has its id: it is not said again, since some clients join what is said twice.
+        id_said: bool,
+        /// The same of its name.
+        name_said: bool,
+    },
 }
 
 /// How Airlock ends a response.

@@ -135,6 +135,17 @@ pub(super) fn first_byte(value: &RawValue) -> u8 {
     value.get().as_bytes().first().copied().unwrap_or(b'n')
 }
 
+/// A whole number; some clients and servers write one with a fraction of zero, or with an exponent.
+pub(super) fn integer(value: &RawValue) -> Option<i64> {
+    /// The largest number up to which a float has every whole one.
+    const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
+    let text = value.get();
+    text.parse().ok().or_else(|| {
+        let number: f64 = text.parse().ok()?;
+        (number.fract() == 0.0 && number.abs() <= MAX_EXACT).then_some(number as i64)
+    })
+}
+
 /// The text of a string, `None` for anything else. Half of a surrogate pair, which some servers write when they cut a
 /// string between its halves, reads as U+FFFD.
 pub(super) fn string(value: &RawValue) -> Option<Cow<'_, str>> {

@@ -2,22 +2,24 @@
 //!
 //! Where text stands: see [`fields`]. `/v1/completions` is another API and is not read here.
 
+mod calls;
+mod edit;
 mod fields;
+mod inert;
+mod logprobs;
 mod own;
 mod read;
 mod request;
 mod request_edit;
 mod reshape;
-mod round;
 mod say;
-mod splice;
 mod values;
 
 use bytes::Bytes;
 
 use super::{
-    ClientError, Closing, Dialect, EditError, Ending, Failure, Identity, OwnTurn, Piece,
-    RequestEdits, RequestView, Splice, TextEdit, ToolCallView, Undecodable,
+    ClientError, Closing, Dialect, EditError, Edits, Ending, Failure, Identity, OwnTurn, Piece,
+    RequestEdits, RequestView, ToolCallView, Undecodable,
 };
 use crate::gateway::sse::Frame;
 use crate::session::event::{Place, Usage};
@@ -79,20 +81,12 @@ impl Dialect for OpenAiChat {
         read::error_body(status, body)
     }
 
-    fn edit_frame(&self, frame: &Frame, edits: &[TextEdit]) -> Result<Bytes, EditError> {
-        splice::frame(frame, edits)
+    fn edit_frame(&self, frame: &Frame, edits: &Edits<'_>) -> Result<Option<Bytes>, EditError> {
+        edit::frame(frame, edits)
     }
 
-    fn edit_body(&self, body: &[u8], edits: &[TextEdit]) -> Result<Vec<u8>, EditError> {
-        splice::body(body, edits)
-    }
-
-    fn splice_frame(&self, frame: &[u8], splice: &Splice<'_>) -> Result<Option<Bytes>, EditError> {
-        round::frame(frame, splice)
-    }
-
-    fn splice_body(&self, body: &[u8], splice: &Splice<'_>) -> Result<Vec<u8>, EditError> {
-        round::body(body, splice)
+    fn edit_body(&self, body: &[u8], edits: &Edits<'_>) -> Result<Vec<u8>, EditError> {
+        edit::body(body, edits)
     }
 
     fn stream_of_body(&self, body: &[u8]) -> Result<Bytes, Undecodable> {
@@ -132,7 +126,7 @@ impl Dialect for OpenAiChat {
     }
 
     fn end_body(&self, body: &[u8], ending: &Ending) -> Result<Vec<u8>, EditError> {
-        splice::end_body(body, ending)
+        edit::end_body(body, ending)
     }
 
     fn error_body(&self, error: &ClientError) -> Vec<u8> {

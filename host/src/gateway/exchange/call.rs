@@ -224,6 +224,9 @@ impl Call {
                 if self.exchange.fate.is_some() {
                     return Reached::Decided;
                 }
+                let Some(bytes) = self.exchange.judge_error(&failure, bytes).await else {
+                    return Reached::Decided;
+                };
                 Reached::Failed(Failed::Error {
                     status,
                     headers,

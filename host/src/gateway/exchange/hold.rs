@@ -3,80 +3,23 @@
 //! Guarantees: frames leave in the order in which they came, whole, and byte for byte unless a replacement touches them; a
 //! frame leaves only when every byte of text that it bears may leave.
 
+mod call;
+mod stretch;
 mod write;
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::gateway::dialect::{Dialect, EditError, Identity, Splice};
+use crate::gateway::dialect::{Dialect, EditError, Edits, Identity};
 use crate::gateway::sse::Frame;
-use crate::observe::tokens::{StreamCounter, TokenCounter};
-use crate::reason::patterns::{Match, PatternSet, Scanner};
-use crate::session::event::{Channel, Micros, Place, Usage};
+use crate::observe::tokens::TokenCounter;
+use crate::reason::patterns::Match;
+use crate::session::event::{Micros, Place, Usage};
+pub use call::{Call, Part, Sealed};
+use stretch::scanner;
+pub use stretch::{Patterns, Stretch};
 use write::written;
-
-/// All text at one place of a generation.
-pub struct Stretch {
-    /// Where.
-    pub place: Place,
-    /// Everything that arrived.
-    pub text: String,
-    /// Offset up to which the client has it.
-    pub released: u32,
-    /// The tool call whose arguments these are.
-    pub call: Option<Call>,
-    scanner: Option<Scanner>,
-    /// Offset at which the scanner began.
-    scan_base: u32,
-    counter: StreamCounter,
-    edits: Vec<Edit>,
-}
-
-/// A tool call under way.
-#[derive(Clone, Debug, Default)]
-pub struct Call {
-    /// The vendor's id, or one that Airlock made.
-    pub id: String,
-    /// The upstream gave it no id, as in the form before tool calls.
-    pub unnamed: bool,
-    /// Name of the tool.
-    pub name: String,
-    /// No more arguments come.
-    pub complete: bool,
-    /// What policies said of it.
-    pub verdict: Verdict,
-    /// Arguments with which it goes out instead of the model's own.
-    pub rewritten: Option<String>,
-    /// How often its arguments were replaced.
-    pub rewrites: u8,
-    /// The client has a part of it.
-    pub left: bool,
-    /// The call to the upstream that brought it, from 0.
-    pub round: u32,
-}
-
-/// What is to become of a tool call.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Verdict {
-    /// It is not complete, or not judged.
-    #[default]
-    Open,
-    /// Somebody was asked, and has not answered.
-    Parked,
-    /// It goes to the client.
-    Permitted,
-    /// It does not; the model is given this as its result.
-    Denied(String),
-}
-
-#[derive(Debug)]
-struct Edit {
-    start: u32,
-    end: u32,
-    text: String,
-}
 
 /// What a frame was read from.
 pub enum Payload {
@@ -91,8 +34,12 @@ pub enum Payload {
 pub struct Said {
     /// Parts of stretches that it bears.
     pub spans: Vec<Span>,
-    /// Stretches of tool calls that it begins or names.
-    pub calls: Vec<usize>,
+    /// Parts of tool calls that it bears, in its order.
+    pub calls: Vec<Part>,
+    /// It has fields that are not of its form, and that were not read.
+    pub beside: bool,
+    /// Somebody judges: what leaves is written so that all clients read it alike.
+    pub judged: bool,
     /// Tokens of its text.
     pub tokens: u32,
     /// Choices that it ends.
@@ -117,7 +64,7 @@ pub enum Duty {
 }
 
 /// A part of a stretch that a frame bears.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Span {
     /// Index of the stretch.
     pub stretch: usize,
@@ -136,8 +83,6 @@ struct Held {
     goes_on: bool,
     /// It comes from a later round than the first.
     foreign: bool,
-    /// What is added to the upstream's own index of a call.
-    base: u16,
 }
 
 /// A frame that may leave.
@@ -175,10 +120,10 @@ pub struct Hold {
     pub begun: bool,
     /// Whether the client has a frame of the answer, if only one that names the role: a second role would be joined to the first.
     pub opened: bool,
-    /// What is added to the upstream's own index of a call: those of later rounds go on counting.
-    pub base: u16,
     frames: VecDeque<Held>,
     bytes: usize,
+    /// Something came in fields that are not of its form.
+    beside: bool,
     /// Ids that the client reads, once a second round has begun.
     identity: Option<Identity>,
     /// Text of earlier rounds that a body has to begin with. It is held like that of the body.
@@ -186,97 +131,53 @@ pub struct Hold {
 }
 
 impl Hold {
-    /// The stretch at a place, which begins now if it is new.
-    pub fn stretch(
+    /// More text at a place, arguments of calls apart: where it stands, and its tokens if the model wrote it. Matches that
+    /// are now certain are added to `found`, with offsets in the stretch.
+    pub fn say(
         &mut self,
         place: Place,
-        patterns: &[Option<Arc<PatternSet>>; 5],
+        text: &str,
+        generated: bool,
+        patterns: &Patterns,
         tokens: &TokenCounter,
-    ) -> usize {
-        if let Some(index) = self.stretches.iter().position(|s| s.place == place) {
-            return index;
-        }
-        self.stretches.push(Stretch {
-            place,
-            text: String::new(),
-            released: 0,
-            call: None,
-            scanner: scanner(patterns, place.channel),
-            scan_base: 0,
-            counter: tokens.stream(),
-            edits: Vec::new(),
+        found: &mut Vec<Match>,
+    ) -> (Span, u32) {
+        let of_place = |s: &Stretch| s.place == place && s.call.is_none();
+        let index = self.stretches.iter().position(of_place).unwrap_or_else(|| {
+            self.stretches.push(Stretch::new(place, patterns, tokens));
+            self.stretches.len() - 1
         });
-        self.stretches.len() - 1
-    }
-
-    /// More text for a stretch: where it stands, and its tokens. Matches that are now certain are added to `found`, with
-    /// offsets in the stretch.
-    pub fn append(&mut self, index: usize, text: &str, found: &mut Vec<Match>) -> (Span, u32) {
         let Some(stretch) = self.stretches.get_mut(index) else {
-            return (
-                Span {
-                    stretch: index,
-                    start: 0,
-                    end: 0,
-                },
-                0,
-            );
+            return (Span::default(), 0);
         };
-        let start = stretch.text.len() as u32;
-        stretch.text.push_str(text);
-        if let Some(scanner) = &mut stretch.scanner {
-            let before = found.len();
-            scanner.feed(text, found);
-            shift(found, before, stretch.scan_base);
-        }
-        (
-            Span {
-                stretch: index,
-                start,
-                end: stretch.text.len() as u32,
-            },
-            stretch.counter.push(text),
-        )
+        let (start, tokens) = stretch.append(text, generated, found);
+        let end = stretch.text.len() as u32;
+        let span = Span {
+            stretch: index,
+            start,
+            end,
+        };
+        (span, tokens)
     }
 
     /// No more text comes for a stretch: what was open becomes certain.
     pub fn finish(&mut self, index: usize, found: &mut Vec<Match>) {
-        if let Some(stretch) = self.stretches.get_mut(index)
-            && let Some(mut scanner) = stretch.scanner.take()
-        {
-            let before = found.len();
-            scanner.finish(found);
-            shift(found, before, stretch.scan_base);
+        if let Some(stretch) = self.stretches.get_mut(index) {
+            stretch.finish(found);
         }
     }
 
     /// Other patterns apply from now on: what the client does not have yet is searched for them, from the beginning.
-    pub fn rescan(
-        &mut self,
-        patterns: &[Option<Arc<PatternSet>>; 5],
-        found: &mut Vec<(Place, Match)>,
-    ) {
+    pub fn rescan(&mut self, patterns: &Patterns, found: &mut Vec<(Place, Match)>) {
         for stretch in &mut self.stretches {
-            stretch.scanner = scanner(patterns, stretch.place.channel);
-            stretch.scan_base = stretch.released;
-            if let Some(scanner) = &mut stretch.scanner {
-                let mut matches = Vec::new();
-                scanner.feed(
-                    stretch
-                        .text
-                        .get(stretch.released as usize..)
-                        .unwrap_or_default(),
-                    &mut matches,
-                );
-                shift(&mut matches, 0, stretch.scan_base);
-                found.extend(matches.into_iter().map(|m| (stretch.place, m)));
-            }
+            stretch.rescan(scanner(patterns, stretch.place.channel), found);
         }
     }
 
     /// Puts a frame at the end of the queue.
     pub fn push(&mut self, payload: Payload, said: Said, duty: Duty, since: Micros) {
         self.bytes += payload.len();
+        self.beside |= said.beside;
         self.frames.push_back(Held {
             payload,
             said,
@@ -284,7 +185,6 @@ impl Hold {
             since,
             goes_on: false,
             foreign: self.identity.is_some(),
-            base: self.base,
         });
     }
 
@@ -292,11 +192,6 @@ impl Hold {
     /// of it. `identity` is that of the round that ends.
     pub fn next_round(&mut self, identity: &Identity) {
         self.identity.get_or_insert_with(|| identity.clone());
-        let calls = self
-            .stretches
-            .iter()
-            .filter(|s| s.place.channel == Channel::ToolArguments);
-        self.base = calls.map(|s| s.place.block + 1).max().unwrap_or_default();
         for held in &mut self.frames {
             let bears = !held.said.spans.is_empty() || !held.said.calls.is_empty();
             held.goes_on = true;
@@ -314,11 +209,12 @@ impl Hold {
         self.frames = frames;
         for body in bodies {
             self.bytes -= body.payload.len();
-            let text = body.said.spans.into_iter().filter(|span| {
-                let stretch = self.stretches.get(span.stretch);
-                stretch.is_some_and(|s| s.place.channel != Channel::ToolArguments)
-            });
-            self.before.extend(text);
+            for part in &body.said.calls {
+                if let Some(stretch) = self.stretches.get_mut(part.stretch) {
+                    stretch.released = stretch.released.max(part.end);
+                }
+            }
+            self.before.extend(body.said.spans);
         }
     }
 
@@ -338,7 +234,7 @@ impl Hold {
         self.identity.is_some()
     }
 
-    /// The stretch of a call.
+    /// The stretch of a call, by the id that policies know.
     pub fn call(&mut self, id: &str) -> Option<&mut Stretch> {
         self.stretches
             .iter_mut()
@@ -346,7 +242,22 @@ impl Hold {
             .find(|s| s.call.as_ref().is_some_and(|call| call.id == id))
     }
 
-    /// Bytes held.
+    /// Whether all that came is in fields that are not of its form: nothing of it was read.
+    pub fn is_all_beside(&self) -> bool {
+        self.beside && self.stretches.is_empty()
+    }
+
+    /// Bytes of text in what is held.
+    pub fn text_bytes(&self) -> usize {
+        let spans = self.frames.iter().flat_map(|held| {
+            let parts = held.said.calls.iter().map(|part| part.end - part.start);
+            let spans = held.said.spans.iter().map(|span| span.end - span.start);
+            spans.chain(parts)
+        });
+        spans.map(|bytes| bytes as usize).sum()
+    }
+
+    /// Bytes held, with what it takes to hold them.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
@@ -367,36 +278,11 @@ impl Hold {
         len: u32,
         text: String,
     ) -> Result<(), Unreplaced> {
-        let impossible = |why: &str| Err(Unreplaced::Impossible(why.to_owned()));
         let Some(stretch) = self.stretches.iter_mut().find(|s| s.place == place) else {
-            return impossible("there is no text at this place");
+            let why = "there is no text at this place".to_owned();
+            return Err(Unreplaced::Impossible(why));
         };
-        let end = offset.saturating_add(len);
-        if offset < stretch.released {
-            return Err(Unreplaced::TooLate);
-        }
-        if end as usize > stretch.text.len() {
-            return impossible("the range ends beyond the text that has arrived");
-        }
-        if !stretch.text.is_char_boundary(offset as usize)
-            || !stretch.text.is_char_boundary(end as usize)
-        {
-            return impossible("the range does not begin and end between characters");
-        }
-        if stretch
-            .edits
-            .iter()
-            .any(|e| offset < e.end && e.start < end)
-        {
-            return impossible("a part of the range was replaced before");
-        }
-        stretch.edits.push(Edit {
-            start: offset,
-            end,
-            text,
-        });
-        stretch.edits.sort_by_key(|e| e.start);
-        Ok(())
+        stretch.replace(offset, len, text)
     }
 
     /// Everything that may leave now. `limit` says how far a stretch may go; `end` whether terminal frames may.
@@ -416,9 +302,11 @@ impl Hold {
                     .get(span.stretch)
                     .is_none_or(|s| span.end <= limit(s))
             };
-            let named = |index: &usize| {
+            let named = |part: &Part| {
                 let may = |s: &Stretch| limit(s) > 0 || s.is_judged_without_text();
-                self.stretches.get(*index).is_none_or(may)
+                let reaches = |s: &Stretch| part.end <= limit(s);
+                let stretch = self.stretches.get(part.stretch);
+                stretch.is_none_or(|s| may(s) && reaches(s))
             };
             let due = front.duty != Duty::Terminal || end;
             let before = match front.payload {
@@ -435,28 +323,32 @@ impl Hold {
                 break;
             };
             self.bytes -= held.payload.len();
-            let edits = self.edits(&held);
+            let texts = self.text_edits(&held);
             let calls = self.call_edits(&held);
             let before = match held.payload {
                 Payload::Body(_) => std::mem::take(&mut self.before),
                 Payload::Frame(_) => Vec::new(),
             };
-            for span in before.iter().chain(&held.said.spans) {
-                if let Some(stretch) = self.stretches.get_mut(span.stretch) {
-                    stretch.released = stretch.released.max(span.end);
+            let parts = held.said.calls.iter().map(|part| (part.stretch, part.end));
+            let spans = before.iter().chain(&held.said.spans);
+            for (stretch, end) in spans.map(|s| (s.stretch, s.end)).chain(parts) {
+                if let Some(stretch) = self.stretches.get_mut(stretch) {
+                    stretch.released = stretch.released.max(end);
                 }
             }
             if held.duty == Duty::Strip {
                 continue;
             }
-            let splice = Splice {
-                identity: self.identity.as_ref().filter(|_| held.foreign),
+            let edits = Edits {
+                texts,
                 calls,
+                alone: held.said.beside && held.said.judged,
+                identity: self.identity.as_ref().filter(|_| held.foreign),
                 before: self.texts(&before),
                 usage: held.said.usage,
                 goes_on: held.goes_on,
             };
-            let bytes = written(dialect, held.payload, &edits, &splice)?;
+            let bytes = written(dialect, held.payload, &edits)?;
             out.push(Ready {
                 begins: !bytes.is_empty()
                     && (!held.said.spans.is_empty()
@@ -477,7 +369,8 @@ impl Hold {
     /// Whether a frame bears more of a call of which the client has a part.
     fn goes_on_with_a_call(&self, held: &Held) -> bool {
         let spans = held.said.spans.iter().map(|span| span.stretch);
-        let mut stretches = spans.chain(held.said.calls.iter().copied());
+        let parts = held.said.calls.iter().map(|part| part.stretch);
+        let mut stretches = spans.chain(parts);
         stretches.any(|index| {
             let call = self.stretches.get(index).and_then(|s| s.call.as_ref());
             call.is_some_and(|call| call.left)
@@ -493,7 +386,7 @@ impl Hold {
     pub fn is_in_a_call(&self) -> bool {
         self.stretches.iter().any(|s| {
             let part =
-                |call: &Call| call.left && (!call.complete || (s.released as usize) < s.text.len());
+                |call: &Call| call.left && (call.is_open() || (s.released as usize) < s.text.len());
             s.call.as_ref().is_some_and(part)
         })
     }
@@ -539,92 +432,12 @@ impl Hold {
     }
 }
 
-impl Stretch {
-    /// Offset before which no byte can belong to a match that is not reported yet.
-    pub fn safe(&self) -> u32 {
-        self.scanner
-            .as_ref()
-            .map_or(u32::MAX, |s| self.scan_base + s.safe())
-    }
-
-    /// Whether it is a call that policies have seen whole, and that has no arguments: there is no text to wait for.
-    fn is_judged_without_text(&self) -> bool {
-        let judged = |call: &Call| matches!(call.verdict, Verdict::Permitted | Verdict::Denied(_));
-        self.text.is_empty() && self.call.as_ref().is_some_and(judged)
-    }
-
-    /// Whether some of its text is replaced.
-    pub fn is_edited(&self) -> bool {
-        !self.edits.is_empty()
-    }
-
-    /// The whole text as the client gets it.
-    pub fn seen(&self) -> String {
-        if let Some(text) = self.call.as_ref().and_then(|call| call.rewritten.clone()) {
-            return text;
-        }
-        let mut text = String::with_capacity(self.text.len());
-        self.render(0, self.text.len() as u32, &mut text);
-        text
-    }
-
-    /// The same up to an offset.
-    pub fn seen_to(&self, end: u32) -> String {
-        let mut text = String::new();
-        self.render(0, end.min(self.text.len() as u32), &mut text);
-        text
-    }
-
-    /// The same from an offset on.
-    pub fn seen_from(&self, start: u32) -> String {
-        let mut text = String::new();
-        self.render(start, self.text.len() as u32, &mut text);
-        text
-    }
-
-    /// A part of the text with replacements made. One that reaches over several frames stands in the first of them.
-    fn render(&self, start: u32, end: u32, out: &mut String) -> bool {
-        let (mut at, mut touched) = (start, false);
-        for edit in self
-            .edits
-            .iter()
-            .filter(|e| e.start < end && start < e.end.max(e.start + 1))
-        {
-            touched = true;
-            if edit.start >= start {
-                out.push_str(
-                    self.text
-                        .get(at as usize..edit.start as usize)
-                        .unwrap_or_default(),
-                );
-                out.push_str(&edit.text);
-            }
-            at = at.max(edit.end.min(end));
-        }
-        out.push_str(self.text.get(at as usize..end as usize).unwrap_or_default());
-        touched
-    }
-}
-
 impl Payload {
     fn len(&self) -> usize {
         match self {
-            Payload::Frame(frame) => frame.raw.len(),
-            Payload::Body(body) => body.len(),
+            Payload::Frame(frame) => frame.raw.len() + size_of::<Held>(),
+            Payload::Body(body) => body.len() + size_of::<Held>(),
         }
-    }
-}
-
-fn scanner(patterns: &[Option<Arc<PatternSet>>; 5], channel: Channel) -> Option<Scanner> {
-    patterns
-        .get(channel as usize)?
-        .as_ref()
-        .map(|set| Scanner::new(Arc::clone(set)))
-}
-
-fn shift(found: &mut [Match], from: usize, base: u32) {
-    for m in found.iter_mut().skip(from) {
-        m.offset += base;
     }
 }
 

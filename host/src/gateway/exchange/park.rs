@@ -9,7 +9,6 @@ use serde_json::json;
 
 use super::apply::Done;
 use super::conduct::{Exchange, Fate};
-use super::hold::Verdict;
 use crate::act::slots::{Phase, who};
 use crate::contract::types::{self as wit, BlockMode, Checkpoint, EventKind};
 use crate::people::{self, ApprovalId, New, Subject};
@@ -133,9 +132,8 @@ impl Exchange {
     fn park(&mut self, parked: Parked) {
         if let Item::Call(id) = &parked.item
             && let Some(call) = self.hold.call(id).and_then(|s| s.call.as_mut())
-            && call.verdict == Verdict::Open
         {
-            call.verdict = Verdict::Parked;
+            call.park();
         }
         self.parked.push(parked);
     }
@@ -163,10 +161,10 @@ impl Exchange {
             wit::Item::ToolCall(id) => match self.hold.call(id).and_then(|s| s.call.as_ref()) {
                 None => refused("there is no such tool call in this generation"),
                 Some(call) if call.left => too_late("the client has a part of the call"),
-                Some(call) if matches!(call.verdict, Verdict::Denied(_)) => {
+                Some(call) if call.denial().is_some() => {
                     Err((Outcome::Superseded, "the call was denied".to_owned()))
                 }
-                Some(call) if !call.complete => {
+                Some(call) if call.is_open() => {
                     refused("the call is not complete: hold it at the tool-call checkpoint")
                 }
                 Some(_) => Ok(Item::Call(id.clone())),
@@ -344,16 +342,15 @@ impl Exchange {
             .hold
             .stretches
             .iter()
-            .position(|s| s.call.as_ref().is_some_and(|call| call.id == *id));
+            .rposition(|s| s.call.as_ref().is_some_and(|call| call.id == *id));
         let Some(index) = index else { return };
         if let Some(call) = self
             .hold
             .stretches
             .get_mut(index)
             .and_then(|s| s.call.as_mut())
-            && call.verdict == Verdict::Parked
         {
-            call.verdict = Verdict::Open;
+            call.resume();
         }
         self.permit(index);
     }
@@ -389,10 +386,8 @@ impl Exchange {
         let by = By::Operator { observed: false };
         match item {
             Item::Call(id) => {
-                if let Some(call) = self.hold.call(id).and_then(|s| s.call.as_mut())
-                    && call.verdict == Verdict::Parked
-                {
-                    call.verdict = Verdict::Open;
+                if let Some(call) = self.hold.call(id).and_then(|s| s.call.as_mut()) {
+                    call.resume();
                 }
                 let rewrite = wit::ToolRewrite {
                     id: id.clone(),

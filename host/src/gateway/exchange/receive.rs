@@ -5,10 +5,12 @@ use bytes::Bytes;
 
 use super::conduct::Exchange;
 use super::hold::Payload;
-use crate::gateway::dialect::Undecodable;
+use crate::act::slots::Phase;
+use crate::contract::types::Checkpoint;
+use crate::gateway::dialect::{ClientError, Failure, Identity, Piece, Undecodable};
 use crate::gateway::framing::{self, Decoded, Framing, Whole};
 use crate::gateway::sse::Frame;
-use crate::session::event::Body;
+use crate::session::event::{Body, Place};
 
 impl Exchange {
     /// Parts of a stream arrived.
@@ -80,6 +82,66 @@ impl Exchange {
             }
         }
         Ok(())
+    }
+
+    /// An upstream answered with an error, which the client is to have: its text is judged like any other. `None` if it
+    /// was decided that the client has something else. What is no error of this dialect is stated as one, and so is one
+    /// whose text a policy changed.
+    pub(super) async fn judge_error(&mut self, failure: &Failure, bytes: Bytes) -> Option<Bytes> {
+        if !self.guards() {
+            return Some(bytes);
+        }
+        let state = |message: String| -> Bytes {
+            let error = ClientError {
+                status: failure.status,
+                kind: failure.kind,
+                message,
+                code: "airlock_upstream".to_owned(),
+                origin: None,
+            };
+            self.dialect.error_body(&error).into()
+        };
+        let withheld = state("the upstream failed, and a policy withheld its message".to_owned());
+        let mut body = framing::document(&bytes);
+        let (mut identity, mut pieces) = (Identity::default(), Vec::new());
+        let read = self.dialect.read_body(&body, &mut identity, &mut pieces);
+        if read.is_err() || !pieces.iter().any(|p| matches!(p, Piece::Error(_))) {
+            body = state(failure.message.clone());
+            pieces.clear();
+            let read = self.dialect.read_body(&body, &mut identity, &mut pieces);
+            if let Err(error) = read {
+                self.undecodable(&error);
+            }
+        }
+        pieces.retain(|p| matches!(p, Piece::Text { .. } | Piece::Call(_)));
+        let places: Vec<Place> = pieces
+            .iter()
+            .filter_map(|p| match p {
+                Piece::Text { place, .. } => Some(*place),
+                _ => None,
+            })
+            .collect();
+        if places.len() < pieces.len() {
+            self.undecodable(&Undecodable {
+                dialect: self.dialect.name(),
+                place: "the error".to_owned(),
+                what: "it makes tool calls".to_owned(),
+            });
+        }
+        // Its bytes leave another way, if they leave.
+        self.phase = Phase::Generating;
+        self.arrived(Payload::Body(body.clone()), pieces, Ok(()), true);
+        self.hear_out();
+        self.checkpoint(Checkpoint::Stream);
+        self.wait_for_answers().await;
+        if self.fate.is_some() {
+            return None;
+        }
+        let stretches = self.hold.stretches.iter().enumerate();
+        let passes = stretches
+            .filter(|(_, s)| places.contains(&s.place))
+            .all(|(at, _)| self.passes(at));
+        Some(if passes { body } else { withheld })
     }
 
     /// With nobody to judge, everything passes, and that it was not read is said once.

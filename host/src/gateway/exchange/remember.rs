@@ -2,7 +2,7 @@
 //! of the turn find their place in it.
 
 use super::conduct::Exchange;
-use super::hold::{Stretch, Verdict};
+use super::hold::Stretch;
 use crate::gateway::dialect::{MessageView, ToolCallView};
 use crate::session::conversation::Digest;
 use crate::session::event::{Channel, Role, Status};
@@ -73,14 +73,9 @@ impl Exchange {
 /// A call as the client has it, unless it never got it.
 fn call_given(stretch: &Stretch, streamed: bool) -> Option<ToolCallView> {
     let call = stretch.call.as_ref()?;
-    let denied = matches!(call.verdict, Verdict::Denied(_));
-    let has = !denied && (call.left || !streamed);
+    let has = call.denial().is_none() && (call.left || !streamed);
     has.then(|| ToolCallView {
-        id: if call.unnamed {
-            String::new()
-        } else {
-            call.id.clone()
-        },
+        id: call.shown.clone(),
         name: call.name.clone(),
         arguments: stretch.seen(),
         ..ToolCallView::default()

@@ -3,7 +3,7 @@
 //! is spliced into the same answer.
 
 use super::conduct::{Exchange, Fate};
-use super::hold::{Payload, Stretch, Verdict};
+use super::hold::{Payload, Stretch};
 use crate::act::slots::Phase;
 use crate::gateway::dialect::{EditError, OwnTurn, RequestEdits, ToolCallView};
 use crate::session::event::{Channel, Usage};
@@ -51,7 +51,7 @@ impl Exchange {
         let goes_out = self.hold.stretches.iter().any(|s| {
             s.call
                 .as_ref()
-                .is_some_and(|c| c.round == round && !matches!(c.verdict, Verdict::Denied(_)))
+                .is_some_and(|c| c.round == round && c.denial().is_none())
         });
         if denied.is_empty() || (goes_out && self.view.choices <= 1) {
             return Turn::Ended;

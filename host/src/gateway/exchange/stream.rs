@@ -4,21 +4,16 @@ use bytes::Bytes;
 
 use super::conduct::Fate;
 use super::conduct::{Exchange, Unflushed};
-use super::hold::{Call, Duty, Payload, Ready, Said, Stretch, Verdict};
+use super::hold::{Duty, Payload, Ready, Said, Span, Stretch};
 use crate::act::slots::Phase;
 use crate::contract::types::{self as wit, BlockMode, Checkpoint, Detail, EventKind};
 use crate::gateway::dialect::{Failure, Identity, Piece, Undecodable};
 use crate::gateway::sse::Frame;
-use crate::policy::spec::OnFailure;
 use crate::reason::patterns::Match;
+use crate::reason::plan::Plan;
+use crate::reason::watch::Watcher;
 use crate::session::event::{Body, Channel, FailureKind, Place, Usage};
 use crate::session::timeline::now;
-
-/// Bytes that wait at most: past this, the policies that hold them are treated as failed. A megabyte is some 200,000 tokens.
-const MAX_HELD_BYTES: usize = 1024 * 1024;
-
-/// Time that a frame waits at most, us.
-const MAX_HELD_US: u64 = 60_000_000;
 
 /// Text is put on the timeline at the latest after so many bytes or so long, us.
 const FLUSH_BYTES: usize = 2048;
@@ -85,48 +80,28 @@ impl Exchange {
         if let Err(error) = read {
             self.undecodable(&error);
         }
-        let mut said = Said::default();
+        let mut said = Said {
+            judged: self.guards(),
+            ..Said::default()
+        };
+        if matches!(payload, Payload::Frame(_)) {
+            self.check_choices(&pieces);
+        }
         let mut duty = if usage_only { Duty::Strip } else { Duty::Pass };
         let mut terminal = false;
         for piece in pieces {
             match piece {
-                Piece::Text { mut place, text } => {
-                    if place.channel == Channel::ToolArguments {
-                        place.block = place.block.saturating_add(self.hold.base);
-                    }
-                    self.complete_calls_before(place);
-                    let (span, count) = self.text(place, &text, at);
+                Piece::Text {
+                    place,
+                    text,
+                    generated,
+                } => {
+                    let (span, count) = self.text(place, &text, generated, at);
                     said.tokens += count;
                     said.spans.push(span);
                 }
-                Piece::ToolCall {
-                    choice,
-                    block,
-                    id,
-                    name,
-                } => {
-                    let place = Place {
-                        channel: Channel::ToolArguments,
-                        choice,
-                        block: block.saturating_add(self.hold.base),
-                    };
-                    self.complete_calls_before(place);
-                    let index = self.hold.stretch(place, &self.plan.patterns, &self.tokens);
-                    said.calls.push(index);
-                    let round = self.steps.len() as u32;
-                    if let Some(stretch) = self.hold.stretches.get_mut(index) {
-                        let call = stretch.call.get_or_insert_with(|| Call {
-                            round,
-                            ..Call::default()
-                        });
-                        if let Some(id) = id {
-                            call.id = id;
-                        }
-                        if let Some(name) = name {
-                            call.name.push_str(&name);
-                        }
-                    }
-                }
+                Piece::Call(part) => self.call_part(&part, &mut said, at),
+                Piece::Beside => said.beside = true,
                 Piece::Finish { choice, reason } => {
                     terminal = true;
                     said.finishes.push(choice);
@@ -165,10 +140,7 @@ impl Exchange {
         }
         let (finished, all) = (said.finishes.clone(), self.saw_end);
         self.hold.push(payload, said, duty, at);
-        self.complete_calls(|s| {
-            s.call.as_ref().is_some_and(|c| !c.complete)
-                && (all || finished.contains(&s.place.choice))
-        });
+        self.seal_calls(|s| all || finished.contains(&s.place.choice));
         self.measure();
         if !self.saw_end {
             self.checkpoint(Checkpoint::Stream);
@@ -177,20 +149,39 @@ impl Exchange {
         self.expire();
     }
 
-    fn text(&mut self, place: Place, text: &str, at: u64) -> (super::hold::Span, u32) {
-        let index = self.hold.stretch(place, &self.plan.patterns, &self.tokens);
+    fn text(&mut self, place: Place, text: &str, generated: bool, at: u64) -> (Span, u32) {
         let mut found = Vec::new();
-        let (span, tokens) = self.hold.append(index, text, &mut found);
-        if self.vitals.first_token.is_none() {
-            self.session.timeline.append(
-                self.number,
-                Body::FirstToken {
-                    after_us: at.saturating_sub(self.started),
-                },
-            );
+        let (patterns, counter) = (&self.plan.patterns, &self.tokens);
+        let (span, tokens) = self
+            .hold
+            .say(place, text, generated, patterns, counter, &mut found);
+        self.arrived_text(place, &span, text, generated, tokens, at);
+        self.matched(place, &found);
+        (span, tokens)
+    }
+
+    /// Text of the generation is put on the timeline and measured, and told to those who wake on it.
+    pub(super) fn arrived_text(
+        &mut self,
+        place: Place,
+        span: &Span,
+        text: &str,
+        generated: bool,
+        tokens: u32,
+        at: u64,
+    ) {
+        if generated {
+            if self.vitals.first_token.is_none() {
+                self.session.timeline.append(
+                    self.number,
+                    Body::FirstToken {
+                        after_us: at.saturating_sub(self.started),
+                    },
+                );
+            }
+            self.measure_first_token(at);
+            self.vitals.tokens(tokens, at);
         }
-        self.measure_first_token(at);
-        self.vitals.tokens(tokens, at);
         let joins = self.unflushed.as_ref().is_some_and(|u| {
             u.place == place && u.text.len() < FLUSH_BYTES && at.saturating_sub(u.at) < FLUSH_US
         });
@@ -211,8 +202,6 @@ impl Exchange {
                 watcher.text(wants, place.channel, tokens, at);
             }
         }
-        self.matched(place, &found);
-        (span, tokens)
     }
 
     pub(super) fn matched(&mut self, place: Place, found: &[Match]) {
@@ -232,20 +221,12 @@ impl Exchange {
         if std::mem::replace(&mut self.judged_response, true) {
             return;
         }
-        self.complete_calls(|s| s.call.as_ref().is_some_and(|c| !c.complete));
-        for index in 0..self.hold.stretches.len() {
-            let mut found = Vec::new();
-            self.hold.finish(index, &mut found);
-            if let Some(place) = self.hold.stretches.get(index).map(|s| s.place) {
-                self.matched(place, &found);
-            }
+        self.seal_calls(|_| true);
+        if self.hold.is_all_beside() {
+            let what = "all that came is in fields of the other form: `message` in a stream, or `delta` in a body";
+            self.unreadable("choices", what.to_owned());
         }
-        for watcher in &mut self.watchers {
-            if let Some(wants) = self.plan.wants.get(watcher.entry) {
-                watcher.ended(wants);
-            }
-        }
-        self.flush();
+        self.hear_out();
         let (at, usage) = (now(), self.usage_so_far());
         let detail = Detail::Response(wit::Response {
             finish: self.finish.clone().unwrap_or_default(),
@@ -273,6 +254,23 @@ impl Exchange {
         }
     }
 
+    /// No more text comes: what was open becomes certain, and who waits for more is due.
+    pub(super) fn hear_out(&mut self) {
+        for index in 0..self.hold.stretches.len() {
+            let mut found = Vec::new();
+            self.hold.finish(index, &mut found);
+            if let Some(place) = self.hold.stretches.get(index).map(|s| s.place) {
+                self.matched(place, &found);
+            }
+        }
+        for watcher in &mut self.watchers {
+            if let Some(wants) = self.plan.wants.get(watcher.entry) {
+                watcher.ended(wants);
+            }
+        }
+        self.flush();
+    }
+
     /// Everything that may leave now.
     pub fn ready(&mut self, out: &mut Vec<Ready>) {
         let (holds, text_waits) = (self.holds_tool_calls(), self.text_is_parked());
@@ -280,20 +278,16 @@ impl Exchange {
         // A generation that is stopped gets another end than its own.
         let finished = self.judged_response && self.fate.is_none() && self.parked.is_empty();
         let limit = |s: &Stretch| {
-            match s.call.as_ref().map(|call| &call.verdict) {
-                Some(Verdict::Denied(_)) => return u32::MAX,
-                Some(Verdict::Parked) => return 0,
-                Some(Verdict::Open) if holds => return 0,
+            match &s.call {
+                Some(call) if call.is_out() => return u32::MAX,
+                Some(call) if call.is_parked() => return 0,
+                Some(call) if holds && !call.is_judged() => return 0,
                 _ => {}
             }
             if text_waits && s.place.channel != Channel::ToolArguments {
                 return s.released;
             }
-            watchers
-                .iter()
-                .filter(|w| plan.entries.get(w.entry).is_some_and(|g| g.enforces()))
-                .filter_map(|w| Some(w.limit(plan.wants.get(w.entry)?, s.place)))
-                .fold(s.safe(), u32::min)
+            judged_up_to(plan, watchers, s)
         };
         if let Err(error) = self.hold.release(self.dialect, limit, finished, out) {
             tracing::error!(%error, session = %self.session.id, "a replacement could not be written: the exchange ends");
@@ -313,6 +307,14 @@ impl Exchange {
                 fallback: String::new(),
             });
         }
+    }
+
+    /// Whether nobody who may object waits with a text, or has changed it.
+    pub(super) fn passes(&self, stretch: usize) -> bool {
+        let stretch = self.hold.stretches.get(stretch);
+        stretch.is_none_or(|s| {
+            judged_up_to(&self.plan, &self.watchers, s) >= s.text.len() as u32 && s.seen() == s.text
+        })
     }
 
     /// Whether the upstream said that it was done; otherwise its stream broke off.
@@ -343,7 +345,7 @@ impl Exchange {
         !self.is_heard() && self.error_status.is_some_and(is_passing)
     }
 
-    fn undecodable(&mut self, error: &Undecodable) {
+    pub(super) fn undecodable(&mut self, error: &Undecodable) {
         if self.guards() {
             self.fate = Some(Fate::Block {
                 mode: BlockMode::Hard,
@@ -363,84 +365,17 @@ impl Exchange {
         }
     }
 
-    /// Whether so much is held, for an answer that somebody else gives, that no more is read from the upstream meanwhile.
-    pub(super) fn is_full(&self) -> bool {
-        self.waits() && self.hold.bytes() > MAX_HELD_BYTES
-    }
-
-    /// Held text is bounded in bytes and time.
-    fn bound_hold(&mut self) {
-        let waits = self
-            .hold
-            .waiting_since()
-            .is_some_and(|since| now().saturating_sub(since) > MAX_HELD_US);
-        let late = waits || self.hold.bytes() > MAX_HELD_BYTES;
-        if late && !self.judged_response && self.parked.is_empty() {
-            self.overdue("held the stream beyond the host's bounds");
-        }
-    }
-
-    /// Text that a holding policy never released: nothing passes its mark, not even at the end.
-    fn unreleased_at_end(&mut self) {
-        let holds = |w: &crate::reason::watch::Watcher| {
-            self.plan.wants.get(w.entry).is_some_and(|wants| {
-                self.hold
-                    .stretches
-                    .iter()
-                    .any(|s| w.limit(wants, s.place) < s.text.len() as u32)
-            })
-        };
-        if self.watchers.iter().any(holds) {
-            self.overdue("did not release the text that it held");
-        }
-    }
-
-    /// Policies that hold text and do not judge it are treated as failed.
-    fn overdue(&mut self, what: &str) {
-        let late: Vec<usize> = self
-            .watchers
-            .iter()
-            .filter(|w| {
-                self.plan.entries.get(w.entry).is_some_and(|g| g.enforces())
-                    && self.plan.wants.get(w.entry).is_some_and(|wants| {
-                        self.hold
-                            .stretches
-                            .iter()
-                            .any(|s| w.limit(wants, s.place) < s.text.len() as u32)
-                    })
-            })
-            .map(|w| w.entry)
-            .collect();
-        for entry in late {
-            let Some(generation) = self.plan.entries.get(entry).cloned() else {
-                continue;
-            };
-            let closed = generation.on_failure == OnFailure::Closed;
-            self.session.timeline.append(
-                self.number,
-                Body::PolicyFault {
-                    policy: generation.name.to_string(),
-                    generation: generation.number,
-                    fault: "overdue".to_owned(),
-                    text: what.to_owned(),
-                    on_failure: if closed { "closed" } else { "open" }.to_owned(),
-                },
-            );
-            if closed {
-                self.fate = Some(Fate::Block {
-                    mode: BlockMode::Hard,
-                    by: String::new(),
-                    reason: format!("the policy `{}` {what}", generation.name),
-                    fallback: String::new(),
-                });
-            } else {
-                self.excuse(entry);
-            }
-        }
-    }
-
     /// What is stated to a client that asked for usage, when Airlock ends the stream itself.
     pub(super) fn stated_usage(&self) -> Option<Usage> {
         self.view.include_usage.then(|| self.usage_so_far())
     }
+}
+
+/// Up to where nobody who may object waits with a text.
+fn judged_up_to(plan: &Plan, watchers: &[Watcher], stretch: &Stretch) -> u32 {
+    watchers
+        .iter()
+        .filter(|w| plan.entries.get(w.entry).is_some_and(|g| g.enforces()))
+        .filter_map(|w| Some(w.limit(plan.wants.get(w.entry)?, stretch.place)))
+        .fold(stretch.safe(), u32::min)
 }

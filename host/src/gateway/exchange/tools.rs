@@ -10,13 +10,13 @@ use crate::gateway::dialect::ToolCallView;
 use crate::observe::log::inline;
 use crate::reason::round::By;
 use crate::session::circuits::Admission;
-use crate::session::event::{Body, Channel, Outcome, Place};
+use crate::session::event::{Body, Channel, Outcome};
 use crate::session::overlay::{self, DeniedCall, Restored};
 use crate::session::timeline::now;
 
 use super::apply::{Done, done};
 use super::conduct::Exchange;
-use super::hold::{Stretch, Verdict};
+use super::hold::{Call, Stretch};
 use super::round::Step;
 
 /// How often the arguments of one call may be replaced.
@@ -47,28 +47,20 @@ impl Exchange {
         self.plan.holds_tool_calls || self.circuits_open || ends
     }
 
-    /// A call is complete when its choice goes on with something else.
-    pub(super) fn complete_calls_before(&mut self, next: Place) {
-        let done = |s: &Stretch| {
-            s.place.choice == next.choice
-                && s.place != next
-                && s.call.as_ref().is_some_and(|c| !c.complete)
-        };
-        if next.channel == Channel::ToolArguments {
-            self.complete_calls(done);
-        }
-    }
-
-    /// Completed calls are told whole, and judged.
-    pub(super) fn complete_calls(&mut self, which: impl Fn(&Stretch) -> bool) {
-        let complete: Vec<usize> = (0..self.hold.stretches.len())
-            .filter(|i| self.hold.stretches.get(*i).is_some_and(&which))
+    /// No more parts of these calls come: they are told whole, and judged.
+    pub(super) fn seal_calls(&mut self, which: impl Fn(&Stretch) -> bool) {
+        let open = |s: &Stretch| s.call.as_ref().is_some_and(Call::is_open);
+        let sealed: Vec<usize> = (0..self.hold.stretches.len())
+            .filter(|i| {
+                let stretch = self.hold.stretches.get(*i);
+                stretch.is_some_and(|s| open(s) && which(s))
+            })
             .collect();
-        if complete.is_empty() {
+        if sealed.is_empty() {
             return;
         }
         self.flush();
-        for index in &complete {
+        for index in &sealed {
             let mut found = Vec::new();
             self.hold.finish(*index, &mut found);
             let Some(stretch) = self.hold.stretches.get_mut(*index) else {
@@ -76,23 +68,48 @@ impl Exchange {
             };
             let place = stretch.place;
             if let Some(call) = &mut stretch.call {
-                call.complete = true;
-                // Policies name a call by its id, and must mean one.
-                if call.id.is_empty() {
-                    call.unnamed = true;
-                    call.id = format!("airlock-{}-{}", place.choice, place.block);
-                }
+                call.seal();
             }
             self.matched(place, &found);
             self.tell_call(*index, None);
+            self.deny_unclear(*index);
             self.ask_circuit(*index);
         }
-        self.at_hand.calls.clone_from(&complete);
+        self.at_hand.calls.clone_from(&sealed);
         self.checkpoint(Checkpoint::ToolCall);
         self.at_hand.calls.clear();
-        for index in complete {
+        for index in sealed {
             self.permit(index);
         }
+    }
+
+    /// A call that clients would read differently is not judged in one reading and run in another.
+    fn deny_unclear(&mut self, index: usize) {
+        if !self.holds_tool_calls() {
+            return;
+        }
+        let stretch = self.hold.stretches.get_mut(index);
+        let Some(call) = stretch.and_then(|s| s.call.as_mut()) else {
+            return;
+        };
+        if call.name.is_empty() && call.unclear.is_none() {
+            call.unclear = Some("it names no tool".to_owned());
+        }
+        let Some(unclear) = &call.unclear else {
+            return;
+        };
+        let reason =
+            format!("The call was not permitted, since it cannot be read for certain: {unclear}.");
+        let arguments = serde_json::json!({ "id": call.id, "reason": reason });
+        call.deny(reason.clone());
+        self.intervened(
+            "deny-tool-call",
+            "airlock",
+            usize::MAX,
+            Outcome::Applied,
+            &reason,
+            arguments,
+        );
     }
 
     /// A call to which nobody objected goes out. One that is denied does not, and probes no circuit.
@@ -105,14 +122,12 @@ impl Exchange {
             return;
         };
         let mut state = self.session.state();
-        match call.verdict {
-            Verdict::Open => {
-                call.verdict = Verdict::Permitted;
-                state.tools.released(&call.id, &call.name, now());
-                state.circuits.released(&call.id, &call.name, &arguments);
-            }
-            Verdict::Denied(_) => state.circuits.not_sent(&call.id),
-            Verdict::Parked | Verdict::Permitted => {}
+        if call.is_out() {
+            state.circuits.not_sent(&call.id);
+        } else if call.permit() {
+            let id = call.client_id();
+            state.tools.released(id, &call.name, now());
+            state.circuits.released(id, &call.name, &arguments);
         }
     }
 
@@ -153,7 +168,7 @@ impl Exchange {
             return;
         };
         let arguments = stretch.seen();
-        let Some(call) = stretch.call.as_mut() else {
+        let Some(call) = stretch.call.as_mut().filter(|call| !call.is_out()) else {
             return;
         };
         let admission =
@@ -174,7 +189,7 @@ impl Exchange {
             }
             Admission::Refuse { by, answer } => (by, answer),
         };
-        call.verdict = Verdict::Denied(answer);
+        call.deny(answer);
         let tool = call.name.clone();
         let reason = format!("the circuit of `{tool}` is open: the call was answered in its place");
         self.circuit_intervened(&by, &tool, &reason);
@@ -192,11 +207,18 @@ impl Exchange {
         );
     }
 
-    /// Keeps a call from the client: every one of that id, since some servers number the calls of each choice anew.
+    /// Keeps a call from the client. Some servers give calls of several choices one id: those of one id and name are one to
+    /// whoever denies them.
     pub(super) fn deny(&mut self, denial: &wit::ToolDenial) -> Done {
         let mut outcome = unknown_call(&denial.id);
+        let calls = || self.hold.stretches.iter().filter_map(|s| s.call.as_ref());
+        let named = calls().find(|call| call.id == denial.id);
+        let name = named.map(|call| call.name.clone()).unwrap_or_default();
         for stretch in &mut self.hold.stretches {
-            let Some(call) = stretch.call.as_mut().filter(|call| call.id == denial.id) else {
+            let same = |call: &&mut Call| {
+                call.id == denial.id || (call.shown == denial.id && call.name == name)
+            };
+            let Some(call) = stretch.call.as_mut().filter(same) else {
                 continue;
             };
             if call.left {
@@ -204,12 +226,12 @@ impl Exchange {
                     Outcome::TooLate,
                     "the client has a part of the call".to_owned(),
                 );
-            } else if let Verdict::Denied(_) = call.verdict {
+            } else if call.denial().is_some() {
                 if outcome.0 == Outcome::Refused {
                     outcome = (Outcome::Superseded, "the call was denied before".to_owned());
                 }
             } else {
-                call.verdict = Verdict::Denied(if denial.reason.is_empty() {
+                call.deny(if denial.reason.is_empty() {
                     format!("The call of `{}` was not permitted.", call.name)
                 } else {
                     denial.reason.clone()
@@ -226,16 +248,6 @@ impl Exchange {
             return (
                 Outcome::Refused,
                 format!("the new arguments are not JSON: {}", rewrite.arguments),
-            );
-        }
-        let bears = |s: &&Stretch| s.call.as_ref().is_some_and(|call| call.id == rewrite.id);
-        if self.hold.stretches.iter().filter(bears).count() > 1 {
-            return (
-                Outcome::Refused,
-                format!(
-                    "several calls have the id `{}`: deny them instead",
-                    rewrite.id
-                ),
             );
         }
         let offender = self.offends(by, Channel::ToolArguments, &rewrite.arguments);
@@ -255,7 +267,7 @@ impl Exchange {
         else {
             return unknown_call(&rewrite.id);
         };
-        if !call.complete {
+        if call.is_open() {
             return (
                 Outcome::Refused,
                 "the call is not complete: rewrite it at the tool-call checkpoint".to_owned(),
@@ -267,7 +279,7 @@ impl Exchange {
                 "the client has a part of the call".to_owned(),
             );
         }
-        if let Verdict::Denied(_) = call.verdict {
+        if call.denial().is_some() {
             return (Outcome::Superseded, "the call was denied".to_owned());
         }
         let why = match offender {
@@ -280,8 +292,7 @@ impl Exchange {
             None => None,
         };
         if let Some(why) = why {
-            call.verdict =
-                Verdict::Denied(format!("The call of `{}` was not permitted.", call.name));
+            call.deny(format!("The call of `{}` was not permitted.", call.name));
             return (Outcome::Failed, why);
         }
         call.rewrites += 1;
@@ -315,7 +326,7 @@ impl Exchange {
                 .stretches
                 .get(index)
                 .and_then(|s| s.call.as_ref())
-                .is_some_and(|call| call.name == circuit.tool && call.verdict == Verdict::Open);
+                .is_some_and(|call| call.name == circuit.tool && call.is_sealed());
             if concerns {
                 self.ask_circuit(index);
             }
@@ -375,9 +386,7 @@ impl Exchange {
                 let before = calls(s.place.choice)
                     .take_while(|other| other.place != s.place)
                     .filter(|other| other.call.as_ref().is_some_and(|c| c.round == round));
-                let Verdict::Denied(reason) = &call.verdict else {
-                    return None;
-                };
+                let reason = call.denial()?;
                 let view = ToolCallView {
                     id: call.id.clone(),
                     name: call.name.clone(),
@@ -385,7 +394,7 @@ impl Exchange {
                     own: self.own.call(&call.id).filter(|_| s.place.choice == 0),
                     at: Some(before.count() as u32),
                 };
-                Some((view, reason.clone()))
+                Some((view, reason.to_owned()))
             })
             .collect()
     }

@@ -1,82 +1,71 @@
-//! Where the facts of a response stand: one walk serves reading and editing, so that what is read is what can be edited.
+//! Where the facts of a response stand: one walk serves reading, editing and splicing, so that what is read is what is
+//! written.
 //!
-//! The fields of a chunk (`delta`) and of a whole body (`message`) are the same:
+//! A stream says a choice in `delta`, a whole body in `message`; the other of the two is read by no client, and not here
+//! ([`Fact::Beside`]). Their fields are the same:
 //!
 //! | field | channel |
 //! |---|---|
 //! | `content` (string, or parts of type `text`) | output |
 //! | `reasoning`, `reasoning_content`, `reasoning_details[].{text,summary}`, content parts of type `thinking` | reasoning; a field that says the same again repeats it |
 //! | `refusal`, content parts of type `refusal` | refusal |
-//! | `tool_calls[].function.arguments`, `tool_calls[].custom.input`, `function_call.arguments` | tool arguments |
-//! | any other string, however deep, in a choice or beside the choices, in errors too; `audio.transcript` | other |
+//! | `tool_calls[]`, `function_call` | parts of calls: see [`calls`](super::calls) |
+//! | any other string, however deep, in a choice or beside the choices, in errors and usage too; `audio.transcript` | other |
 //!
-//! `logprobs` and `token_ids` repeat the text of their choice and are set to null when any of it is replaced.
-//! Inert, since they are names, numbers or opaque: keys, numbers, booleans, `type` in lists of parts, and the fields listed in
-//! the constants below.
+//! `logprobs` and `token_ids` repeat the text of their choice and are set to null when any of it is replaced; tokens that do
+//! not repeat it are text. Inert, since they are names, numbers or opaque: numbers, booleans, and what is of the type that
+//! makes it inert ([`inert`](super::inert)): a name of a model with a sentence in it is text.
 //! The bytes of speech (`audio.data`) are inert too: no policy judges them, and `RequestView::audio_output` says so before.
 
 use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
+use super::calls::{self, Part};
+use super::inert::{self, is_token};
+use super::logprobs;
 use super::undecodable;
-use super::values::{index, items, leaves, object, others, rest, string, text};
+use super::values::{items, leaves, object, rest, string, text};
 use crate::gateway::dialect::Undecodable;
 use crate::gateway::dialect::json::{self, Object};
 use crate::session::event::{Channel, Place};
 
-/// Of the response. `airlock` is Airlock's own mark of a partial result.
-const INERT: &[&str] = &[
-    "airlock",
-    "id",
-    "object",
-    "created",
-    "model",
-    "provider",
-    "service_tier",
-    "system_fingerprint",
-    "obfuscation",
-    "usage",
-    "x_groq",
-    "timings",
-    "metrics",
-    "moderation",
-    "prompt_filter_results",
-    "prompt_text",
-    "prompt_token_ids",
-    "prompt_logprobs",
-    "kv_transfer_params",
+/// Fields of a delta or message that the model did not write: sources, pictures.
+const NOT_GENERATED: &[&str] = &[
+    "annotations",
+    "citations",
+    "context",
+    "images",
+    "search_results",
+    "sources",
 ];
-/// Of a choice.
-const CHOICE_INERT: &[&str] = &[
-    "index",
-    "native_finish_reason",
-    "stop_reason",
-    "matched_stop",
-    "content_filter_results",
-    "content_filter_offsets",
-];
-/// Of a delta or message. `channel` names the part of the model's own format that the text was in.
-const DELTA_INERT: &[&str] = &["role", "channel"];
-/// Of a tool call.
-const CALL_INERT: &[&str] = &["index", "id", "type"];
-/// Of one of the `reasoning_details`: `data` and `signature` are encrypted or signed.
-const DETAIL_INERT: &[&str] = &["type", "id", "index", "format", "data", "signature"];
-/// Of an error.
-const ERROR_INERT: &[&str] = &["message", "type", "param", "code"];
-/// Of `audio`.
-const AUDIO_INERT: &[&str] = &["id", "data", "expires_at"];
+
+/// What is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// A chunk of a stream.
+    Frame,
+    /// A whole answer.
+    Body,
+}
+
+/// Hears the facts.
+pub(super) type Tell<'t, 'a> = &'t mut dyn FnMut(Fact<'a>);
 
 /// A fact, and where it stands.
 pub(super) enum Fact<'a> {
     Id(&'a RawValue),
     Model(&'a RawValue),
     Created(&'a RawValue),
+    Role(&'a RawValue),
     /// Text that is not empty.
     Text {
         place: Place,
-        value: &'a RawValue,
+        /// `None`: it is not the value of a field, and cannot be replaced.
+        value: Option<&'a RawValue>,
         text: Cow<'a, str>,
+        /// The model wrote it.
+        generated: bool,
     },
     /// Says again what stands at a channel of the choice, or anywhere in it.
     Repeat {
@@ -86,117 +75,207 @@ pub(super) enum Fact<'a> {
     },
     /// Name of the field in which reasoning came.
     ReasoningField(&'static str),
-    Call {
-        choice: u16,
-        block: u16,
-        id: Option<Cow<'a, str>>,
-        name: Option<Cow<'a, str>>,
-    },
+    Call(Part<'a>),
+    /// Not read: no client of this form reads it.
+    Beside(&'a RawValue),
     Finish {
         choice: u16,
         reason: Cow<'a, str>,
+        value: &'a RawValue,
     },
     Usage(&'a RawValue),
     Error(&'a RawValue),
 }
 
 /// Tells the facts of a chunk or body in their order.
-pub(super) fn walk<'a>(
-    source: &'a str,
-    tell: &mut impl FnMut(Fact<'a>),
-) -> Result<(), Undecodable> {
+pub(super) fn walk<'a>(source: &'a str, form: Form, tell: Tell<'_, 'a>) -> Result<(), Undecodable> {
     let root = Object::parse(source).map_err(|error| undecodable("the response", error))?;
     let other = Place {
         channel: Channel::Other,
         choice: 0,
         block: 0,
     };
+    let mut seen = Vec::new();
     for (key, value) in root.0 {
         if json::is_null(value) {
             continue;
         }
-        match key.as_str() {
+        let name = key.as_str();
+        let path = || name.to_owned();
+        match name {
             "choices" => {
-                for (at, value) in items(value, || "choices".into())?.into_iter().enumerate() {
-                    choice(at, value, tell)?;
+                for (at, value) in items(value, &path)?.into_iter().enumerate() {
+                    choice(form, at, value, &mut seen, tell)?;
                 }
+                continue;
             }
             "id" => tell(Fact::Id(value)),
             "model" => tell(Fact::Model(value)),
             "created" => tell(Fact::Created(value)),
             "usage" => tell(Fact::Usage(value)),
             "x_groq" => {
-                if let Some(usage) = Object::parse(value.get())
-                    .ok()
-                    .and_then(|groq| groq.get("usage"))
-                {
+                let groq = Object::parse(value.get()).ok();
+                if let Some(usage) = groq.and_then(|groq| groq.get("usage")) {
                     tell(Fact::Usage(usage));
                 }
             }
             "error" => {
                 tell(Fact::Error(value));
                 if json::first_byte(value) == b'{' {
-                    rest(value, ERROR_INERT, other, || "error".into(), tell)?;
+                    let inert = |key: &str, value: &RawValue| {
+                        matches!(key, "type" | "param" | "code") && is_token(value)
+                    };
+                    rest(value, &inert, other, false, &path, tell)?;
+                    continue;
                 }
             }
-            name if INERT.contains(&name) => {}
-            name => leaves(value, other, &|| name.to_owned(), tell)?,
+            _ => {}
+        }
+        let inert = match name {
+            "id" | "object" | "model" | "service_tier" | "system_fingerprint" | "obfuscation" => {
+                is_token(value)
+            }
+            "provider" => inert::is_name(value),
+            "moderation" | "prompt_filter_results" => {
+                severities(value, other, &path, tell)?;
+                true
+            }
+            _ => false,
+        };
+        if !inert {
+            leaves(value, other, false, &path, tell)?;
         }
     }
     Ok(())
 }
 
 fn choice<'a>(
+    form: Form,
     at: usize,
     value: &'a RawValue,
-    tell: &mut impl FnMut(Fact<'a>),
+    seen: &mut Vec<u16>,
+    tell: Tell<'_, 'a>,
 ) -> Result<(), Undecodable> {
     let path = || format!("choices[{at}]");
-    let entries = object(value, path)?;
-    let index = index(&entries, at, path)?;
-    let other = Place {
-        channel: Channel::Other,
+    let entries = object(value, &path)?;
+    // In a body its place is its number, whatever it states.
+    let index = match (form, entries.get("index")) {
+        (Form::Frame, Some(stated)) => calls::index(stated, &path)?,
+        _ => u16::try_from(at).map_err(|_| undecodable(path(), "there are too many choices"))?,
+    };
+    if seen.contains(&index) {
+        let what =
+            format!("choice {index} stands twice in one frame, and clients differ on which counts");
+        return Err(undecodable(path(), what));
+    }
+    seen.push(index);
+    let place = |channel| Place {
+        channel,
         choice: index,
         block: 0,
     };
+    let other = place(Channel::Other);
+    let (primary, secondary) = match form {
+        Form::Frame => ("delta", "message"),
+        Form::Body => ("message", "delta"),
+    };
+    let mut said: Vec<(Channel, String)> = Vec::new();
+    if let Some(value) = entries.get(primary) {
+        let path = || format!("choices[{at}].{primary}");
+        if entries.get("logprobs").is_none() {
+            delta(form, index, value, &path, tell)?;
+        } else {
+            delta(form, index, value, &path, &mut |fact| {
+                if let Fact::Text { place, text, .. } = &fact {
+                    said.push((place.channel, text.to_string()));
+                }
+                tell(fact);
+            })?;
+        }
+    }
     for (key, value) in &entries.0 {
         if json::is_null(value) {
             continue;
         }
-        match key.as_str() {
-            "delta" => delta(index, value, || format!("choices[{at}].delta"), tell)?,
-            // Beside a delta it repeats the answer so far: text, but not again of the same channels.
-            "message" if entries.get("delta").is_none() => {
-                delta(index, value, || format!("choices[{at}].message"), tell)?;
-            }
+        let name = key.as_str();
+        let path = || format!("choices[{at}].{name}");
+        match name {
+            _ if name == primary || name == "index" => {}
+            _ if name == secondary => tell(Fact::Beside(value)),
             "finish_reason" => {
-                let reason = text(value, || format!("choices[{at}].finish_reason"))?;
+                let reason = text(value, &path)?;
+                if !is_token(value) {
+                    leaves(value, other, false, &path, tell)?;
+                }
                 if !reason.is_empty() {
                     tell(Fact::Finish {
                         choice: index,
                         reason,
+                        value,
                     });
                 }
             }
-            "logprobs" | "token_ids" => tell(Fact::Repeat {
-                choice: index,
-                of: None,
-                value,
-            }),
+            "logprobs" => {
+                let text_of = |wanted: &[Channel]| -> String {
+                    let of = |channel: &Channel| wanted.contains(channel);
+                    let texts = said.iter().filter(|(channel, _)| of(channel));
+                    texts.map(|(_, text)| text.as_str()).collect()
+                };
+                let texts = [
+                    text_of(&[Channel::Output]),
+                    text_of(&[Channel::Refusal]),
+                    text_of(&[Channel::Reasoning]),
+                    text_of(&[Channel::Reasoning]) + &text_of(&[Channel::Output]),
+                    text_of(&[Channel::Output]) + &text_of(&[Channel::Refusal]),
+                ];
+                if let Some(text) = logprobs::beyond(value, &texts.each_ref().map(String::as_str)) {
+                    tell(Fact::Text {
+                        place: other,
+                        value: None,
+                        text: Cow::Owned(text),
+                        generated: false,
+                    });
+                }
+                tell(repeat(index, None, value));
+            }
+            "token_ids" if logprobs::is_numbers(value) => tell(repeat(index, None, value)),
             // Moonshot states it here, in the last chunk of a choice.
-            "usage" => tell(Fact::Usage(value)),
-            name if CHOICE_INERT.contains(&name) => {}
-            name => leaves(value, other, &|| format!("choices[{at}].{name}"), tell)?,
+            "usage" => {
+                tell(Fact::Usage(value));
+                leaves(value, other, false, &path, tell)?;
+            }
+            "native_finish_reason" | "stop_reason" | "matched_stop" if is_token(value) => {}
+            "content_filter_results" => severities(value, other, &path, tell)?,
+            name => leaves(value, other, name == "text", &path, tell)?,
         }
     }
     Ok(())
 }
 
+/// What content filters say: how much of what there is. All else in it is text.
+fn severities<'a>(
+    value: &'a RawValue,
+    place: Place,
+    path: &dyn Fn() -> String,
+    tell: Tell<'_, 'a>,
+) -> Result<(), Undecodable> {
+    leaves(value, place, false, path, &mut |fact| {
+        if !matches!(&fact, Fact::Text { text, .. } if inert::is_severity(text)) {
+            tell(fact);
+        }
+    })
+}
+
+fn repeat(choice: u16, of: Option<Channel>, value: &RawValue) -> Fact<'_> {
+    Fact::Repeat { choice, of, value }
+}
+
 fn delta<'a>(
+    form: Form,
     choice: u16,
     value: &'a RawValue,
-    path: impl Fn() -> String + Copy,
-    tell: &mut impl FnMut(Fact<'a>),
+    path: &dyn Fn() -> String,
+    tell: Tell<'_, 'a>,
 ) -> Result<(), Undecodable> {
     let entries = object(value, path)?;
     let place = |channel| Place {
@@ -204,47 +283,41 @@ fn delta<'a>(
         choice,
         block: 0,
     };
+    let other = place(Channel::Other);
     for (key, value) in &entries.0 {
         if json::is_null(value) {
             continue;
         }
-        match key.as_str() {
-            "content" => content(value, choice, || format!("{}.content", path()), tell)?,
-            "refusal" => string(
-                value,
-                place(Channel::Refusal),
-                || format!("{}.refusal", path()),
-                tell,
-            )?,
+        let name = key.as_str();
+        let path = || format!("{}.{name}", path());
+        match name {
+            "content" => content(value, choice, &path, tell)?,
+            "refusal" => string(value, place(Channel::Refusal), &path, tell)?,
             "tool_calls" => {
-                let path = || format!("{}.tool_calls", path());
-                for (at, value) in items(value, path)?.into_iter().enumerate() {
-                    call(choice, at, value, || format!("{}[{at}]", path()), tell)?;
+                for (at, element) in items(value, &path)?.into_iter().enumerate() {
+                    let path = || format!("{}[{at}]", path());
+                    calls::element(form, choice, value, element, &path, tell)?;
                 }
             }
-            "function_call" => function(
-                choice,
-                0,
-                None,
-                value,
-                || format!("{}.function_call", path()),
-                tell,
-            )?,
-            "audio" => rest(
-                value,
-                AUDIO_INERT,
-                place(Channel::Other),
-                || format!("{}.audio", path()),
-                tell,
-            )?,
+            "function_call" => calls::single(choice, value, &path, tell)?,
+            "audio" => {
+                let inert = |key: &str, value: &RawValue| match key {
+                    "id" => is_token(value),
+                    "data" => json::string(value).is_some_and(|data| inert::is_opaque(&data)),
+                    _ => false,
+                };
+                rest(value, &inert, other, true, &path, tell)?;
+            }
             "reasoning" | "reasoning_content" | "reasoning_details" => {}
-            name if DELTA_INERT.contains(&name) => {}
-            name => leaves(
-                value,
-                place(Channel::Other),
-                &|| format!("{}.{name}", path()),
-                tell,
-            )?,
+            "role" => {
+                tell(Fact::Role(value));
+                if !is_token(value) {
+                    leaves(value, other, false, &path, tell)?;
+                }
+            }
+            // Names the part of the model's own format that the text was in.
+            "channel" if is_token(value) => {}
+            name => leaves(value, other, !NOT_GENERATED.contains(&name), &path, tell)?,
         }
     }
     reasoning(&entries, choice, path, tell)
@@ -255,47 +328,39 @@ fn delta<'a>(
 fn reasoning<'a>(
     delta: &Object<'a>,
     choice: u16,
-    path: impl Fn() -> String + Copy,
-    tell: &mut impl FnMut(Fact<'a>),
+    path: &dyn Fn() -> String,
+    tell: Tell<'_, 'a>,
 ) -> Result<(), Undecodable> {
+    let place = |channel| Place {
+        channel,
+        choice,
+        block: 0,
+    };
     let mut said = Cow::Borrowed("");
     for name in ["reasoning", "reasoning_content"] {
         let Some(value) = delta.get(name) else {
             continue;
         };
-        let text = text(value, || format!("{}.{name}", path()))?;
+        let text = text(value, &|| format!("{}.{name}", path()))?;
         if text.is_empty() {
             continue;
         }
-        if said.is_empty() {
+        let channel = if said.is_empty() {
             said = text.clone();
             tell(Fact::ReasoningField(name));
-            tell(Fact::Text {
-                place: Place {
-                    channel: Channel::Reasoning,
-                    choice,
-                    block: 0,
-                },
-                value,
-                text,
-            });
+            Channel::Reasoning
         } else if said == text {
-            tell(Fact::Repeat {
-                choice,
-                of: Some(Channel::Reasoning),
-                value,
-            });
+            tell(repeat(choice, Some(Channel::Reasoning), value));
+            continue;
         } else {
-            tell(Fact::Text {
-                place: Place {
-                    channel: Channel::Other,
-                    choice,
-                    block: 0,
-                },
-                value,
-                text,
-            });
-        }
+            Channel::Other
+        };
+        tell(Fact::Text {
+            place: place(channel),
+            value: Some(value),
+            text,
+            generated: true,
+        });
     }
     let Some(details) = delta.get("reasoning_details") else {
         return Ok(());
@@ -306,34 +371,25 @@ fn reasoning<'a>(
     } else {
         Channel::Other
     };
+    // `data` is encrypted, `signature` signed.
+    let inert = |key: &str, value: &RawValue| match key {
+        "type" | "id" | "index" | "format" => is_token(value),
+        "data" | "signature" => json::string(value).is_some_and(|data| inert::is_opaque(&data)),
+        _ => false,
+    };
     let mut told = Vec::new();
-    for (at, detail) in items(details, path)?.into_iter().enumerate() {
-        let place = Place {
-            channel,
-            choice,
-            block: 0,
-        };
-        rest(
-            detail,
-            DETAIL_INERT,
-            place,
-            || format!("{}[{at}]", path()),
-            &mut |fact| told.push(fact),
-        )?;
+    for (at, detail) in items(details, &path)?.into_iter().enumerate() {
+        let path = || format!("{}[{at}]", path());
+        rest(detail, &inert, place(channel), true, &path, &mut |fact| {
+            told.push(fact)
+        })?;
     }
-    let detailed = told.iter().map(|fact| {
-        if let Fact::Text { text, .. } = fact {
-            text.as_ref()
-        } else {
-            ""
-        }
+    let detailed = told.iter().map(|fact| match fact {
+        Fact::Text { text, .. } => text.as_ref(),
+        _ => "",
     });
     if !said.is_empty() && detailed.collect::<String>() == said {
-        tell(Fact::Repeat {
-            choice,
-            of: Some(Channel::Reasoning),
-            value: details,
-        });
+        tell(repeat(choice, Some(Channel::Reasoning), details));
     } else {
         told.into_iter().for_each(tell);
     }
@@ -343,8 +399,8 @@ fn reasoning<'a>(
 fn content<'a>(
     value: &'a RawValue,
     choice: u16,
-    path: impl Fn() -> String + Copy,
-    tell: &mut impl FnMut(Fact<'a>),
+    path: &dyn Fn() -> String,
+    tell: Tell<'_, 'a>,
 ) -> Result<(), Undecodable> {
     let place = |channel| Place {
         channel,
@@ -356,7 +412,7 @@ fn content<'a>(
     }
     for (at, part) in items(value, path)?.into_iter().enumerate() {
         let path = || format!("{}[{at}]", path());
-        let part = object(part, path)?;
+        let part = object(part, &path)?;
         let channel = match part.string("type").as_deref() {
             Some("text" | "output_text") => Channel::Output,
             Some("refusal") => Channel::Refusal,
@@ -364,128 +420,14 @@ fn content<'a>(
             _ => Channel::Other,
         };
         for (key, value) in &part.0 {
-            let channel = match key.as_str() {
-                "type" => continue,
-                "text" | "refusal" | "thinking" | "reasoning" => channel,
-                _ => Channel::Other,
+            let (channel, generated) = match key.as_str() {
+                "type" if is_token(value) => continue,
+                "text" | "refusal" | "thinking" | "reasoning" => (channel, true),
+                _ => (Channel::Other, false),
             };
-            leaves(
-                value,
-                place(channel),
-                &|| format!("{}.{}", path(), key.as_str()),
-                tell,
-            )?;
-        }
-    }
-    Ok(())
-}
-
-fn call<'a>(
-    choice: u16,
-    at: usize,
-    value: &'a RawValue,
-    path: impl Fn() -> String + Copy,
-    tell: &mut impl FnMut(Fact<'a>),
-) -> Result<(), Undecodable> {
-    let entries = object(value, path)?;
-    let block = index(&entries, at, path)?;
-    let id = entries.string("id");
-    let Some((name, value)) = ["function", "custom"]
-        .iter()
-        .find_map(|name| Some((name, entries.get(name)?)))
-    else {
-        if id.is_some() {
-            tell(Fact::Call {
-                choice,
-                block,
-                id,
-                name: None,
-            });
-        }
-        return others(
-            &entries,
-            CALL_INERT,
-            Place {
-                channel: Channel::Other,
-                choice,
-                block,
-            },
-            path,
-            tell,
-        );
-    };
-    function(
-        choice,
-        block,
-        id,
-        value,
-        || format!("{}.{name}", path()),
-        tell,
-    )?;
-    for (key, value) in &entries.0 {
-        if key.as_str() != *name && !CALL_INERT.contains(&key.as_str()) {
             let path = || format!("{}.{}", path(), key.as_str());
-            leaves(
-                value,
-                Place {
-                    channel: Channel::Other,
-                    choice,
-                    block,
-                },
-                &path,
-                tell,
-            )?;
+            leaves(value, place(channel), generated, &path, tell)?;
         }
     }
     Ok(())
-}
-
-fn function<'a>(
-    choice: u16,
-    block: u16,
-    id: Option<Cow<'a, str>>,
-    value: &'a RawValue,
-    path: impl Fn() -> String + Copy,
-    tell: &mut impl FnMut(Fact<'a>),
-) -> Result<(), Undecodable> {
-    let entries = object(value, path)?;
-    let name = entries.string("name").filter(|name| !name.is_empty());
-    let id = id.filter(|id| !id.is_empty());
-    if id.is_some() || name.is_some() {
-        tell(Fact::Call {
-            choice,
-            block,
-            id,
-            name,
-        });
-    }
-    let place = Place {
-        channel: Channel::ToolArguments,
-        choice,
-        block,
-    };
-    for key in ["arguments", "input"] {
-        let Some(value) = entries.get(key) else {
-            continue;
-        };
-        match json::first_byte(value) {
-            // Some servers give the arguments as an object: its JSON is what others give as a string.
-            b'{' | b'[' => tell(Fact::Text {
-                place,
-                value,
-                text: Cow::Borrowed(value.get()),
-            }),
-            _ => string(value, place, || format!("{}.{key}", path()), tell)?,
-        }
-    }
-    others(
-        &entries,
-        &["name", "arguments", "input"],
-        Place {
-            channel: Channel::Other,
-            ..place
-        },
-        path,
-        tell,
-    )
 }

@@ -2,16 +2,31 @@
 
 use serde_json::value::RawValue;
 
-use super::fields::{self, Fact};
+use super::fields::{self, Fact, Form};
 use super::undecodable;
 use crate::gateway::dialect::json::{self, Object};
-use crate::gateway::dialect::{Failure, Identity, Piece, Undecodable};
+use crate::gateway::dialect::{CallPart, Failure, Identity, Piece, Undecodable};
 use crate::gateway::sse::Frame;
 use crate::observe::usage;
 use crate::session::event::{FailureKind, Usage};
 
 /// What ends a stream.
 const TERMINATOR: &str = "[DONE]";
+/// Fields of a chunk that says nothing but usage.
+const BESIDE_USAGE: &[&str] = &[
+    "id",
+    "object",
+    "created",
+    "model",
+    "provider",
+    "service_tier",
+    "system_fingerprint",
+    "obfuscation",
+    "usage",
+    "x_groq",
+    "timings",
+    "metrics",
+];
 /// Longer bodies that are no error object (an HTML page of a proxy) are cut to this many bytes.
 const MAX_MESSAGE_BYTES: usize = 2048;
 
@@ -34,7 +49,7 @@ pub(super) fn frame(
     out: &mut Vec<Piece>,
 ) -> Result<(), Undecodable> {
     match chunk(frame)? {
-        Some(source) => pieces(source, identity, out),
+        Some(source) => pieces(source, Form::Frame, identity, out),
         None => {
             if frame
                 .data
@@ -53,39 +68,48 @@ pub(super) fn body(
     identity: &mut Identity,
     out: &mut Vec<Piece>,
 ) -> Result<(), Undecodable> {
-    pieces(utf8(body)?, identity, out)?;
+    pieces(utf8(body)?, Form::Body, identity, out)?;
     out.push(Piece::End);
     Ok(())
 }
 
-fn pieces(source: &str, identity: &mut Identity, out: &mut Vec<Piece>) -> Result<(), Undecodable> {
-    fields::walk(source, &mut |fact| match fact {
+fn pieces(
+    source: &str,
+    form: Form,
+    identity: &mut Identity,
+    out: &mut Vec<Piece>,
+) -> Result<(), Undecodable> {
+    fields::walk(source, form, &mut |fact| match fact {
         Fact::Id(value) => learn(&mut identity.id, value),
         Fact::Model(value) => learn(&mut identity.model, value),
         Fact::Created(value) => identity.created = value.get().parse().unwrap_or(identity.created),
         Fact::ReasoningField(name) => identity.reasoning_field = Some(name),
-        Fact::Text { place, text, .. } => out.push(Piece::Text {
+        Fact::Text {
+            place,
+            text,
+            generated,
+            ..
+        } => out.push(Piece::Text {
             place,
             text: text.into_owned(),
+            generated,
         }),
-        Fact::Call {
-            choice,
-            block,
-            id,
-            name,
-        } => out.push(Piece::ToolCall {
-            choice,
-            block,
-            id: id.map(|id| id.into_owned()),
-            name: name.map(|name| name.into_owned()),
-        }),
+        Fact::Call(part) => out.push(Piece::Call(CallPart {
+            choice: part.choice,
+            slot: part.slot,
+            kind: part.kind,
+            id: part.id.map(|id| id.into_owned()),
+            name: part.name.map(|name| name.into_owned()),
+            arguments: part.arguments.into_owned(),
+        })),
+        Fact::Beside(_) => out.push(Piece::Beside),
         Fact::Finish { choice, reason, .. } => out.push(Piece::Finish {
             choice,
             reason: reason.into_owned(),
         }),
         Fact::Usage(value) => out.extend(usage(value).map(Piece::Usage)),
         Fact::Error(value) => out.push(Piece::Error(failure(0, value))),
-        Fact::Repeat { .. } => {}
+        Fact::Repeat { .. } | Fact::Role(_) => {}
     })
 }
 
@@ -104,17 +128,18 @@ pub(super) fn is_usage_only(frame: &Frame) -> bool {
     let Ok(Some(source)) = chunk(frame) else {
         return false;
     };
-    let has_choice = Object::parse(source).map_or(true, |root| {
-        root.value::<Vec<&RawValue>>("choices")
-            .is_none_or(|c| !c.is_empty())
+    let Ok(root) = Object::parse(source) else {
+        return false;
+    };
+    let says = |(key, value): &(json::Key<'_>, &RawValue)| match key.as_str() {
+        "choices" => json::array(value).map_or(true, |choices| !choices.is_empty()),
+        name => !json::is_null(value) && !BESIDE_USAGE.contains(&name),
+    };
+    let mut has_usage = false;
+    let walked = fields::walk(source, Form::Frame, &mut |fact| {
+        has_usage |= matches!(fact, Fact::Usage(_));
     });
-    let (mut has_usage, mut says_more) = (false, has_choice);
-    let walked = fields::walk(source, &mut |fact| match fact {
-        Fact::Usage(_) => has_usage = true,
-        Fact::Text { .. } | Fact::Error(_) => says_more = true,
-        _ => {}
-    });
-    walked.is_ok() && has_usage && !says_more
+    walked.is_ok() && has_usage && !root.0.iter().any(says)
 }
 
 fn usage(value: &RawValue) -> Option<Usage> {

@@ -52,7 +52,7 @@ pub(super) fn read(body: &[u8]) -> Result<RequestView, Undecodable> {
             .unwrap_or_default()
             .into_owned(),
         streamed: optional::<bool>(&root, "stream")?.unwrap_or(false),
-        choices: optional::<u16>(&root, "n")?.unwrap_or(1),
+        choices: choices(&root)?,
         messages: messages(&root)?
             .into_iter()
             .enumerate()
@@ -86,14 +86,19 @@ pub(super) fn read(body: &[u8]) -> Result<RequestView, Undecodable> {
     })
 }
 
+fn choices(root: &Object<'_>) -> Result<u16, Undecodable> {
+    match integer(root, "n")? {
+        None => Ok(1),
+        Some(n) => u16::try_from(n).map_err(|_| undecodable("n", "it is not a number of choices")),
+    }
+}
+
 /// A negative limit, as some servers write "none", is the highest.
 pub(super) fn output_limits(root: &Object<'_>) -> Result<Vec<(&'static str, u32)>, Undecodable> {
     let mut limits = Vec::new();
     for name in OUTPUT_LIMITS {
-        limits.extend(
-            optional::<i64>(root, name)?
-                .map(|limit| (*name, u32::try_from(limit).unwrap_or(u32::MAX))),
-        );
+        let limit = integer(root, name)?;
+        limits.extend(limit.map(|limit| (*name, u32::try_from(limit).unwrap_or(u32::MAX))));
     }
     Ok(limits)
 }
@@ -297,6 +302,13 @@ pub(super) fn optional<T: for<'d> serde::Deserialize<'d>>(
     let read = |value: &RawValue| {
         serde_json::from_str(value.get()).map_err(|error| undecodable(key, error))
     };
+    fields.get(key).map(read).transpose()
+}
+
+/// A field that is missing, null or a whole number.
+fn integer(fields: &Object<'_>, key: &str) -> Result<Option<i64>, Undecodable> {
+    let read =
+        |value| json::integer(value).ok_or_else(|| undecodable(key, "it is not a whole number"));
     fields.get(key).map(read).transpose()
 }
 

@@ -16,7 +16,7 @@ pub(super) const MARK: &str = "airlock";
 
 const TERMINATOR: &str = "data: [DONE]\n\n";
 /// Where most servers write reasoning.
-const REASONING: &str = "reasoning_content";
+pub(super) const REASONING: &str = "reasoning_content";
 
 pub(super) fn text_frame(
     identity: &Identity,

@@ -9,7 +9,7 @@ mod said;
 use bytes::Bytes;
 
 use super::OpenAiChat;
-use crate::gateway::dialect::{Dialect as _, Identity, Piece, Undecodable};
+use crate::gateway::dialect::{Dialect as _, Edits, Identity, Piece, TextEdit, Undecodable};
 use crate::gateway::sse::{Frame, Framer};
 use crate::session::event::{Channel, Place};
 
@@ -52,7 +52,7 @@ fn read_all(frames: &[Frame]) -> Vec<Piece> {
 /// All text of one place.
 fn said(pieces: &[Piece], at: Place) -> String {
     let texts = pieces.iter().map(|piece| match piece {
-        Piece::Text { place, text } if *place == at => text.as_str(),
+        Piece::Text { place, text, .. } if *place == at => text.as_str(),
         _ => "",
     });
     texts.collect()
@@ -62,5 +62,23 @@ fn text(channel: Channel, text: &str) -> Piece {
     Piece::Text {
         place: place(channel),
         text: text.to_owned(),
+        generated: true,
+    }
+}
+
+/// Text that the model did not write.
+fn beside(text: &str) -> Piece {
+    Piece::Text {
+        place: place(Channel::Other),
+        text: text.to_owned(),
+        generated: false,
+    }
+}
+
+/// Edits of the text of places.
+fn replacing(texts: &[TextEdit]) -> Edits<'static> {
+    Edits {
+        texts: texts.to_vec(),
+        ..Edits::default()
     }
 }

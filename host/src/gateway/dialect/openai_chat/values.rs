@@ -6,7 +6,8 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
-use super::fields::Fact;
+use super::fields::{Fact, Tell};
+use super::inert;
 use super::undecodable;
 use crate::gateway::dialect::Undecodable;
 use crate::gateway::dialect::json::{self, Object};
@@ -16,53 +17,43 @@ use crate::session::event::Place;
 /// proportion to depth times length.
 const MAX_DEPTH: usize = 32;
 
-/// All strings of an object, except in the fields named inert.
+/// All strings of an object but of the fields that `inert` knows and finds to be of their type.
 pub(super) fn rest<'a>(
     value: &'a RawValue,
-    inert: &[&str],
+    inert: &dyn Fn(&str, &RawValue) -> bool,
     place: Place,
-    path: impl Fn() -> String + Copy,
-    tell: &mut impl FnMut(Fact<'a>),
+    generated: bool,
+    path: &dyn Fn() -> String,
+    tell: Tell<'_, 'a>,
 ) -> Result<(), Undecodable> {
-    others(&object(value, path)?, inert, place, path, tell)
-}
-
-pub(super) fn others<'a>(
-    entries: &Object<'a>,
-    inert: &[&str],
-    place: Place,
-    path: impl Fn() -> String + Copy,
-    tell: &mut impl FnMut(Fact<'a>),
-) -> Result<(), Undecodable> {
-    for (key, value) in &entries.0 {
-        if !inert.contains(&key.as_str()) {
-            leaves(
-                value,
-                place,
-                &|| format!("{}.{}", path(), key.as_str()),
-                tell,
-            )?;
+    for (key, value) in &object(value, path)?.0 {
+        if !inert(key.as_str(), value) {
+            let path = || format!("{}.{}", path(), key.as_str());
+            leaves(value, place, generated, &path, tell)?;
         }
     }
     Ok(())
 }
 
-/// All strings in a value. The `type` of a part in a list names a shape, like a key.
+/// All strings in a value, and keys that are none of an API. Numbers, booleans, pictures and sound are inert, and so is the
+/// `type` of an object, which names a shape.
 pub(super) fn leaves<'a>(
     value: &'a RawValue,
     place: Place,
+    generated: bool,
     path: &dyn Fn() -> String,
-    tell: &mut impl FnMut(Fact<'a>),
+    tell: Tell<'_, 'a>,
 ) -> Result<(), Undecodable> {
-    leaves_within(MAX_DEPTH, value, place, path, tell)
+    leaves_within(MAX_DEPTH, value, place, generated, path, tell)
 }
 
 fn leaves_within<'a>(
     depth: usize,
     value: &'a RawValue,
     place: Place,
+    generated: bool,
     path: &dyn Fn() -> String,
-    tell: &mut impl FnMut(Fact<'a>),
+    tell: Tell<'_, 'a>,
 ) -> Result<(), Undecodable> {
     let shallower = || {
         depth
@@ -70,20 +61,41 @@ fn leaves_within<'a>(
             .ok_or_else(|| undecodable(path(), "values are nested too deep"))
     };
     match json::first_byte(value) {
-        b'"' => string(value, place, path, tell),
+        b'"' => {
+            let text = text(value, path)?;
+            if !text.is_empty() && !inert::is_media(&text) {
+                tell(Fact::Text {
+                    place,
+                    value: Some(value),
+                    text,
+                    generated,
+                });
+            }
+            Ok(())
+        }
         b'[' => {
             let depth = shallower()?;
             items(value, path)?
                 .into_iter()
-                .try_for_each(|value| leaves_within(depth, value, place, path, tell))
+                .try_for_each(|value| leaves_within(depth, value, place, generated, path, tell))
         }
         b'{' => {
             let depth = shallower()?;
-            let entries = object(value, path)?;
-            let parts = entries.0.iter().filter(|(key, _)| key.as_str() != "type");
-            parts
-                .map(|(_, value)| *value)
-                .try_for_each(|value| leaves_within(depth, value, place, path, tell))
+            for (key, value) in object(value, path)?.0 {
+                let name = key.as_str();
+                if !inert::is_key(name) {
+                    tell(Fact::Text {
+                        place,
+                        value: None,
+                        text: Cow::Owned(name.to_owned()),
+                        generated,
+                    });
+                }
+                if name != "type" || !inert::is_token(value) {
+                    leaves_within(depth, value, place, generated, path, tell)?;
+                }
+            }
+            Ok(())
         }
         _ => Ok(()),
     }
@@ -93,51 +105,38 @@ fn leaves_within<'a>(
 pub(super) fn string<'a>(
     value: &'a RawValue,
     place: Place,
-    path: impl Fn() -> String,
-    tell: &mut impl FnMut(Fact<'a>),
+    path: &dyn Fn() -> String,
+    tell: Tell<'_, 'a>,
 ) -> Result<(), Undecodable> {
     let text = text(value, path)?;
     if !text.is_empty() {
-        tell(Fact::Text { place, value, text });
+        tell(Fact::Text {
+            place,
+            value: Some(value),
+            text,
+            generated: true,
+        });
     }
     Ok(())
 }
 
-pub(super) fn text(
-    value: &RawValue,
-    path: impl Fn() -> String,
-) -> Result<Cow<'_, str>, Undecodable> {
+pub(super) fn text<'a>(
+    value: &'a RawValue,
+    path: &dyn Fn() -> String,
+) -> Result<Cow<'a, str>, Undecodable> {
     json::string(value).ok_or_else(|| undecodable(path(), "it is not a string"))
 }
 
 pub(super) fn object<'a>(
     value: &'a RawValue,
-    path: impl Fn() -> String,
+    path: &dyn Fn() -> String,
 ) -> Result<Object<'a>, Undecodable> {
     Object::parse(value.get()).map_err(|error| undecodable(path(), error))
 }
 
-pub(super) fn items(
-    value: &RawValue,
-    path: impl Fn() -> String,
-) -> Result<Vec<&RawValue>, Undecodable> {
+pub(super) fn items<'a>(
+    value: &'a RawValue,
+    path: &dyn Fn() -> String,
+) -> Result<Vec<&'a RawValue>, Undecodable> {
     json::array(value).map_err(|error| undecodable(path(), error))
-}
-
-/// The stated index; where a server states none, the position.
-pub(super) fn index(
-    entries: &Object<'_>,
-    at: usize,
-    path: impl Fn() -> String,
-) -> Result<u16, Undecodable> {
-    let stated = match entries.get("index") {
-        Some(value) => value.get().parse().ok(),
-        None => u16::try_from(at).ok(),
-    };
-    stated.ok_or_else(|| {
-        undecodable(
-            format!("{}.index", path()),
-            "it is not a number from 0 to 65535",
-        )
-    })
 }

@@ -3,7 +3,9 @@ use super::*;
 use crate::gateway::dialect::openai_chat::OpenAiChat;
 use crate::gateway::dialect::{Identity, Piece};
 use crate::gateway::sse::Framer;
-use crate::reason::patterns::{PatternSpec, Syntax};
+use crate::reason::patterns::{PatternSet, PatternSpec, Syntax};
+use crate::session::event::Channel;
+use std::sync::Arc;
 
 const OUT: Place = Place {
     channel: Channel::Output,
@@ -45,9 +47,11 @@ fn fed(chunks: &[&str], patterns: &[Option<Arc<PatternSet>>; 5]) -> (Hold, Vec<M
             .unwrap();
         let mut spans = Vec::new();
         for piece in pieces {
-            if let Piece::Text { place, text } = piece {
-                let index = hold.stretch(place, patterns, &tokens);
-                spans.push(hold.append(index, &text, &mut found).0);
+            if let Piece::Text { place, text, .. } = piece {
+                spans.push(
+                    hold.say(place, &text, true, patterns, &tokens, &mut found)
+                        .0,
+                );
             }
         }
         let said = Said {

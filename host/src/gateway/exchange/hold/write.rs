@@ -1,15 +1,14 @@
 //! A held frame or body as the client gets it: its own bytes, unless a replacement, a denied or rewritten call or an earlier
-//! round concerns it.
+//! round concerns it, or clients could read it differently.
 
 use bytes::Bytes;
 
-use super::{Held, Hold, Payload, Span, Stretch, Verdict};
-use crate::gateway::dialect::{CallEdit, Dialect, EditError, Splice, TextEdit};
-use crate::session::event::Channel;
+use super::{Call, Held, Hold, Part, Payload, Span, Stretch};
+use crate::gateway::dialect::{CallEdit, Dialect, EditError, Edits, Slot, TextEdit};
 
 impl Hold {
-    /// The new text of each place of a frame that a replacement touches, by the upstream's own indexes.
-    pub(super) fn edits(&self, held: &Held) -> Vec<TextEdit> {
+    /// The new text of each place of a frame that a replacement touches.
+    pub(super) fn text_edits(&self, held: &Held) -> Vec<TextEdit> {
         let spans = &held.said.spans;
         let mut edits: Vec<TextEdit> = Vec::new();
         let mut done: Vec<usize> = Vec::new();
@@ -26,11 +25,10 @@ impl Hold {
                 touched |= stretch.render(span.start, span.end, &mut text);
             }
             if touched {
-                let mut place = stretch.place;
-                if place.channel == Channel::ToolArguments {
-                    place.block = place.block.saturating_sub(held.base);
-                }
-                edits.push(TextEdit { place, text });
+                edits.push(TextEdit {
+                    place: stretch.place,
+                    text,
+                });
             }
         }
         edits
@@ -56,52 +54,70 @@ impl Hold {
         texts
     }
 
-    /// What becomes of the calls in a frame: those that are denied are left out, and the client counts the others.
+    /// What becomes of the parts of calls in a frame: those that are denied are left out, and the client counts the others.
+    /// Empty if they all stay as they are.
     pub(super) fn call_edits(&mut self, held: &Held) -> Vec<CallEdit> {
-        let mut touched: Vec<usize> = held.said.calls.clone();
-        touched.extend(held.said.spans.iter().map(|span| span.stretch));
-        touched.sort_unstable();
-        touched.dedup();
-        let mut edits = Vec::new();
-        for index in touched {
-            let Some(Stretch {
-                place,
-                call: Some(call),
-                ..
-            }) = self.stretches.get(index)
-            else {
-                continue;
-            };
-            let own = place.block.saturating_sub(held.base);
-            let denied = matches!(call.verdict, Verdict::Denied(_));
-            let counted = self.stretches.iter().take(index).filter(|s| {
-                s.place.choice == place.choice
-                    && s.call
-                        .as_ref()
-                        .is_some_and(|c| !matches!(c.verdict, Verdict::Denied(_)))
-            });
-            let to = (!denied).then_some(counted.count() as u16);
-            // The whole of the new arguments stands in the first frame of the call.
-            let arguments = call.rewritten.as_ref().map(|text| {
-                if call.left {
-                    String::new()
-                } else {
-                    text.clone()
-                }
-            });
-            if to != Some(own) || arguments.is_some() {
-                edits.push(CallEdit {
-                    choice: place.choice,
-                    index: own,
-                    to,
-                    arguments,
-                });
+        let mut edits = Vec::with_capacity(held.said.calls.len());
+        for part in &held.said.calls {
+            let edit = self.call_edit(part, held.said.judged || held.foreign);
+            if let Some(call) = self
+                .stretches
+                .get_mut(part.stretch)
+                .and_then(|s| s.call.as_mut())
+            {
+                call.left |= edit != CallEdit::Drop;
             }
-            if let Some(call) = self.stretches.get_mut(index).and_then(|s| s.call.as_mut()) {
-                call.left |= !denied;
-            }
+            edits.push(edit);
+        }
+        if edits.iter().all(|edit| *edit == CallEdit::Keep) {
+            edits.clear();
         }
         edits
+    }
+
+    fn call_edit(&self, part: &Part, judged: bool) -> CallEdit {
+        let Some(stretch) = self.stretches.get(part.stretch) else {
+            return CallEdit::Drop;
+        };
+        let Some(call) = &stretch.call else {
+            return CallEdit::Drop;
+        };
+        if call.is_out() {
+            return CallEdit::Drop;
+        }
+        let before = |s: &&Stretch| {
+            let goes_out = |call: &Call| !call.is_out();
+            s.place.choice == stretch.place.choice && s.call.as_ref().is_some_and(goes_out)
+        };
+        let others = self.stretches.iter().take(part.stretch);
+        let index = others.filter(before).count() as u16;
+        let arguments = match &call.rewritten {
+            // The whole of the new arguments stands in the first part of the call.
+            Some(_) if call.left => Some(String::new()),
+            Some(text) => Some(text.clone()),
+            None => {
+                let mut text = String::new();
+                let touched = stretch.render(part.start, part.end, &mut text);
+                touched.then_some(text)
+            }
+        };
+        let stays = match part.slot {
+            Slot::Index(stated) if judged => stated == index,
+            // With nobody to judge, it leaves as it came.
+            Slot::Index(_) | Slot::Whole => index == stretch.place.block,
+            Slot::Unnumbered => !judged && index == stretch.place.block,
+            Slot::Single => true,
+        };
+        let (id_said, name_said) = (part.id_said && judged, part.name_said && judged);
+        if stays && arguments.is_none() && !id_said && !name_said {
+            return CallEdit::Keep;
+        }
+        CallEdit::Change {
+            index,
+            arguments,
+            id_said,
+            name_said,
+        }
     }
 }
 
@@ -109,20 +125,13 @@ impl Hold {
 pub(super) fn written(
     dialect: &dyn Dialect,
     payload: Payload,
-    edits: &[TextEdit],
-    splice: &Splice<'_>,
+    edits: &Edits<'_>,
 ) -> Result<Bytes, EditError> {
-    let (bytes, is_frame) = match (payload, edits) {
-        (Payload::Frame(frame), []) => (frame.raw, true),
-        (Payload::Frame(frame), edits) => (dialect.edit_frame(&frame, edits)?, true),
-        (Payload::Body(body), []) => (body, false),
-        (Payload::Body(body), edits) => (dialect.edit_body(&body, edits)?.into(), false),
-    };
-    if *splice == Splice::default() {
-        return Ok(bytes);
-    }
-    if is_frame {
-        return Ok(dialect.splice_frame(&bytes, splice)?.unwrap_or_default());
-    }
-    Ok(dialect.splice_body(&bytes, splice)?.into())
+    let untouched = *edits == Edits::default();
+    Ok(match payload {
+        Payload::Frame(frame) if untouched => frame.raw,
+        Payload::Body(body) if untouched => body,
+        Payload::Frame(frame) => dialect.edit_frame(&frame, edits)?.unwrap_or_default(),
+        Payload::Body(body) => dialect.edit_body(&body, edits)?.into(),
+    })
 }

@@ -7,14 +7,15 @@ use serde_json::{Value, json};
 use super::corpus::{Recording, recordings};
 use super::{frames, read_all};
 use crate::gateway::dialect::openai_chat::OpenAiChat;
-use crate::gateway::dialect::{Dialect as _, Identity, Piece};
+use crate::gateway::dialect::{Dialect as _, Identity, Piece, Slot};
 use crate::session::event::{Channel, Usage};
 
 /// What a client makes of pieces: text by place, calls by place, finish reasons, the last usage.
 #[derive(Debug, Default, PartialEq)]
 struct Heard {
     texts: BTreeMap<String, String>,
-    calls: BTreeMap<(u16, u16), (String, String)>,
+    /// Id, name and arguments, by choice, in order of appearance.
+    calls: BTreeMap<u16, Vec<[String; 3]>>,
     finishes: BTreeMap<u16, String>,
     usage: Option<Usage>,
 }
@@ -22,49 +23,38 @@ struct Heard {
 /// Calls are counted from 0, wherever a stream begins.
 fn heard(pieces: Vec<Piece>) -> Heard {
     let mut heard = Heard::default();
-    let mut calls: Vec<(u16, u16)> = pieces
-        .iter()
-        .filter_map(|piece| match piece {
-            Piece::ToolCall { choice, block, .. } => Some((*choice, *block)),
-            _ => None,
-        })
-        .collect();
-    calls.sort_unstable();
-    calls.dedup();
-    let rank = |choice: u16, block: u16| {
-        let before = calls.iter().filter(|(c, b)| *c == choice && *b < block);
-        before.count() as u16
-    };
+    let mut slots: BTreeMap<u16, Vec<Slot>> = BTreeMap::new();
     for piece in pieces {
         match piece {
             // Fields that no dialect knows are said in any order.
             Piece::Text { place, .. } if place.channel == Channel::Other => {}
-            Piece::Text { mut place, text } => {
-                if place.channel == Channel::ToolArguments {
-                    place.block = rank(place.choice, place.block);
-                }
+            Piece::Text { place, text, .. } => {
                 *heard.texts.entry(format!("{place:?}")).or_default() += &text;
             }
-            Piece::ToolCall {
-                choice,
-                block,
-                id,
-                name,
-            } => {
-                let call = heard
-                    .calls
-                    .entry((choice, rank(choice, block)))
-                    .or_default();
-                call.0 = id.unwrap_or(std::mem::take(&mut call.0));
-                if let Some(name) = name.filter(|name| *name != call.1) {
-                    call.1 += &name;
+            Piece::Call(part) => {
+                let slots = slots.entry(part.choice).or_default();
+                let calls = heard.calls.entry(part.choice).or_default();
+                let known = match part.slot {
+                    Slot::Whole => None,
+                    slot => slots.iter().position(|s| *s == slot),
+                };
+                let at = known.unwrap_or_else(|| {
+                    slots.push(part.slot);
+                    calls.push(Default::default());
+                    calls.len() - 1
+                });
+                let call = &mut calls[at];
+                call[0] = part.id.unwrap_or(std::mem::take(&mut call[0]));
+                if let Some(name) = part.name.filter(|name| *name != call[1]) {
+                    call[1] += &name;
                 }
+                call[2] += &part.arguments;
             }
             Piece::Finish { choice, reason } => {
                 heard.finishes.insert(choice, reason);
             }
             Piece::Usage(usage) => heard.usage = Some(usage),
-            Piece::Error(_) | Piece::End => {}
+            Piece::Error(_) | Piece::End | Piece::Beside => {}
         }
     }
     heard

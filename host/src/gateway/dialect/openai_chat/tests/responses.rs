@@ -3,10 +3,11 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::{frame, frames, place, read, said, text};
+use super::{beside, frame, frames, place, read, replacing, said, text};
 use crate::gateway::dialect::openai_chat::OpenAiChat;
 use crate::gateway::dialect::{
-    Dialect as _, EditError, Ending, Identity, Partial, Piece, TextEdit,
+    CallKind, CallPart, Dialect as _, EditError, Edits, Ending, Identity, Partial, Piece, Slot,
+    TextEdit,
 };
 use crate::session::event::{Channel, FailureKind, Place, Usage};
 
@@ -29,7 +30,10 @@ fn edit(channel: Channel, text: &str) -> TextEdit {
 
 /// Data of the chunk after an edit.
 fn edited(data: &str, edit: TextEdit) -> String {
-    let bytes = OpenAiChat.edit_frame(&frame(data), &[edit]).unwrap();
+    let bytes = OpenAiChat
+        .edit_frame(&frame(data), &replacing(&[edit]))
+        .unwrap()
+        .unwrap();
     String::from_utf8(bytes.to_vec())
         .unwrap()
         .strip_prefix("data: ")
@@ -68,7 +72,7 @@ fn each_field_that_bears_text_has_a_channel() {
             vec![text(Reasoning, "a")],
         ),
         (
-            r#"{"reasoning_details":[{"type":"reasoning.summary","summary":"a"},{"type":"reasoning.encrypted","data":"x"}]}"#,
+            r#"{"reasoning_details":[{"type":"reasoning.summary","summary":"a"},{"type":"reasoning.encrypted","data":"Z0FBQUFBQm9Zc2VjcmV0MDEyMzQ1"}]}"#,
             vec![text(Reasoning, "a")],
         ),
         (
@@ -77,12 +81,12 @@ fn each_field_that_bears_text_has_a_channel() {
         ),
         (r#"{"refusal":"a"}"#, vec![text(Refusal, "a")]),
         (
-            r#"{"audio":{"id":"x","data":"AAAA","transcript":"a"}}"#,
+            r#"{"audio":{"id":"x","data":"UklGRiQAAABXQVZFZm10IBAAAAAB","transcript":"a"}}"#,
             vec![text(Other, "a")],
         ),
         (
             r#"{"images":[{"type":"image_url","image_url":{"url":"https://a"}}]}"#,
-            vec![text(Other, "https://a")],
+            vec![beside("https://a")],
         ),
         (
             r#"{"a field of tomorrow":{"deep":["a",1,true,null]}}"#,
@@ -92,7 +96,7 @@ fn each_field_that_bears_text_has_a_channel() {
     ] {
         assert_eq!(pieces(delta), expected, "{delta}");
     }
-    let beside = r#"{"id":"c","provider":"p","obfuscation":"zz","choices":[{"index":3,"delta":{},"text":"a","stop_reason":"x"}],"citations":["b"]}"#;
+    let chunk = r#"{"id":"c","provider":"p","obfuscation":"zz","choices":[{"index":3,"delta":{},"text":"a","stop_reason":"x"}],"citations":["b"]}"#;
     let third = Piece::Text {
         place: Place {
             channel: Other,
@@ -100,79 +104,267 @@ fn each_field_that_bears_text_has_a_channel() {
             block: 0,
         },
         text: "a".into(),
+        generated: true,
     };
-    assert_eq!(read(&frame(beside)).unwrap(), [third, text(Other, "b")]);
+    assert_eq!(read(&frame(chunk)).unwrap(), [third, beside("b")]);
 }
 
 #[test]
-fn a_message_that_repeats_the_stream_is_seen_but_does_not_double_it() {
+fn a_field_of_the_other_form_is_not_read_and_can_be_taken_out() {
     let data = r#"{"choices":[{"index":0,"message":{"content":"ab"},"delta":{"content":"b"}}]}"#;
-    let pieces = read(&frame(data)).unwrap();
-    assert_eq!(
-        pieces,
-        [text(Channel::Other, "ab"), text(Channel::Output, "b")]
-    );
+    let one = frame(data);
+    let expected = [Piece::Beside, text(Channel::Output, "b")];
+    let mut pieces = read(&one).unwrap();
+    pieces.sort_by_key(|piece| *piece != Piece::Beside);
+    assert_eq!(pieces, expected);
+    let alone = Edits {
+        alone: true,
+        ..Edits::default()
+    };
+    let written = OpenAiChat.edit_frame(&one, &alone).unwrap().unwrap();
+    assert_eq!(read(&frames(&written)[0]).unwrap(), expected[1..]);
+    let written = OpenAiChat.edit_body(data.as_bytes(), &alone).unwrap();
+    let written = String::from_utf8(written).unwrap();
+    assert!(written.contains(r#""delta":null"#), "{written}");
 }
 
 #[test]
-fn tool_calls_of_every_form_are_read() {
-    let call = |block, id: Option<&str>, name: Option<&str>| Piece::ToolCall {
-        choice: 0,
-        block,
-        id: id.map(Into::into),
-        name: name.map(Into::into),
-    };
-    let arguments = |block, text: &str| Piece::Text {
-        place: Place {
-            channel: Channel::ToolArguments,
+fn parts_of_tool_calls_of_every_form_are_read() {
+    let part = |slot, kind, id: Option<&str>, name: Option<&str>, arguments: &str| {
+        Piece::Call(CallPart {
             choice: 0,
-            block,
-        },
-        text: text.into(),
+            slot,
+            kind,
+            id: id.map(Into::into),
+            name: name.map(Into::into),
+            arguments: arguments.into(),
+        })
     };
+    use CallKind::{Custom, Function, Unsaid};
+    let first = part(Slot::Unnumbered, Function, Some("i"), Some("f"), "1");
+    let second = part(Slot::Unnumbered, Function, Some("j"), Some("g"), "2");
     for (delta, expected) in [
         (
             r#"{"tool_calls":[{"index":1,"id":"i","type":"function","function":{"name":"f","arguments":""}}]}"#,
-            vec![call(1, Some("i"), Some("f"))],
+            vec![part(Slot::Index(1), Function, Some("i"), Some("f"), "")],
         ),
         (
-            r#"{"tool_calls":[{"index":1,"function":{"arguments":"{\"a\""}}]}"#,
-            vec![arguments(1, "{\"a\"")],
+            r#"{"tool_calls":[{"index":1.0,"id":"","function":{"name":"","arguments":"{\"a\""}}]}"#,
+            vec![part(Slot::Index(1), Function, None, None, "{\"a\"")],
         ),
         (
-            r#"{"tool_calls":[{"index":0,"id":"i","type":"custom","custom":{"name":"f","input":"x"}}]}"#,
-            vec![call(0, Some("i"), Some("f")), arguments(0, "x")],
+            r#"{"tool_calls":[{"index":0,"id":7,"function":null,"type":"custom","custom":{"name":"f","input":"x"}}]}"#,
+            vec![part(Slot::Index(0), Custom, Some("7"), Some("f"), "x")],
         ),
         (
-            r#"{"tool_calls":[{"id":"i","function":{"name":"f","arguments":"1"}},{"id":"j","function":{"name":"g","arguments":"2"}}]}"#,
-            vec![
-                call(0, Some("i"), Some("f")),
-                arguments(0, "1"),
-                call(1, Some("j"), Some("g")),
-                arguments(1, "2"),
-            ],
+            r#"{"tool_calls":[{"id":"i","function":{"name":"f","arguments":"1"}},{"id":"j","function":{"name":"g","arguments":"2"}}],"function_call":null}"#,
+            vec![first, second],
         ),
         (
-            r#"{"tool_calls":[{"index":0,"id":"i","function":{"name":"f","arguments":{"a": 1}}}]}"#,
-            vec![call(0, Some("i"), Some("f")), arguments(0, "{\"a\": 1}")],
+            r#"{"tool_calls":[{"index":0,"id":"i","custom":null,"function":{"name":"f","arguments":{"a": 1}}}]}"#,
+            vec![part(
+                Slot::Index(0),
+                Function,
+                Some("i"),
+                Some("f"),
+                "{\"a\": 1}",
+            )],
         ),
         (
-            r#"{"function_call":{"name":"f","arguments":"x"}}"#,
-            vec![call(0, None, Some("f")), arguments(0, "x")],
+            r#"{"function_call":{"name":"f","arguments":"x"},"tool_calls":null}"#,
+            vec![part(Slot::Single, Function, None, Some("f"), "x")],
         ),
         (
             r#"{"tool_calls":[{"index":0,"id":"i","type":"web","query":"x"}]}"#,
             vec![
-                call(0, Some("i"), None),
-                Piece::Text {
-                    place: place(Channel::Other),
-                    text: "x".into(),
-                },
+                part(Slot::Index(0), Unsaid, Some("i"), None, ""),
+                beside("x"),
+            ],
+        ),
+        (
+            r#"{"tool_calls":[{"index":0,"type":"two words","function":{"name":"f","input":"x"}}]}"#,
+            vec![
+                part(Slot::Index(0), Function, None, Some("f"), ""),
+                text(Channel::Other, "x"),
+                beside("two words"),
             ],
         ),
     ] {
         assert_eq!(pieces(delta), expected, "{delta}");
     }
+}
+
+#[test]
+fn what_is_not_of_the_type_that_makes_it_inert_is_text() {
+    let word = "geheim";
+    let long = "the word is geheim";
+    let base64 = "QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFB";
+    for (chunk, judged) in [
+        (json!({"id": long}), true),
+        (json!({"id": "chatcmpl-1"}), false),
+        (json!({"model": long}), true),
+        (json!({"object": [word]}), true),
+        (json!({"provider": "Google AI Studio"}), false),
+        (json!({"provider": long}), true),
+        (json!({"system_fingerprint": long}), true),
+        (json!({"obfuscation": {"a": word}}), true),
+        (json!({"usage": {"note": word}}), true),
+        (json!({"x_groq": {"id": word}}), true),
+        (json!({"airlock": {"reason": word}}), true),
+        (json!({"timings": {"a": [word]}}), true),
+        (json!({"prompt_text": word}), true),
+        (json!({"error": {"message": word}}), true),
+        (json!({"error": word}), true),
+        (json!({"error": {"code": long}}), true),
+        (
+            json!({"moderation": {"hate": {"severity": "safe", "filtered": false}}}),
+            false,
+        ),
+        (json!({"moderation": {"hate": {"severity": word}}}), true),
+        (json!({"choices": [{"type": {"a": word}}]}), true),
+        (json!({"choices": [{"finish_reason": long}]}), true),
+        (json!({"choices": [{"stop_reason": long}]}), true),
+        (json!({"choices": [{"token_ids": [1, 2]}]}), false),
+        (json!({"choices": [{"token_ids": [word]}]}), true),
+        (json!({"choices": [{"usage": {"a": word}}]}), true),
+        (
+            json!({"choices": [{"content_filter_results": {"a": word}}]}),
+            true,
+        ),
+        (json!({"choices": [{"delta": {"role": long}}]}), true),
+        (json!({"choices": [{"delta": {"channel": [word]}}]}), true),
+        (
+            json!({"choices": [{"delta": {"x": {"type": "reasoning.text"}}}]}),
+            false,
+        ),
+        (
+            json!({"choices": [{"delta": {"x": {"type": {"y": word}}}}]}),
+            true,
+        ),
+        (
+            json!({"choices": [{"delta": {"x": {"the word is geheim": 1}}}]}),
+            true,
+        ),
+        (
+            json!({"choices": [{"delta": {"audio": {"data": base64}}}]}),
+            false,
+        ),
+        (
+            json!({"choices": [{"delta": {"audio": {"data": word}}}]}),
+            true,
+        ),
+        (
+            json!({"choices": [{"delta": {"reasoning_details": [{"signature": base64}]}}]}),
+            false,
+        ),
+        (
+            json!({"choices": [{"delta": {"reasoning_details": [{"signature": word}]}}]}),
+            true,
+        ),
+        (
+            json!({"choices": [{"delta": {"images": [{"image_url": {"url": format!("data:image/png;base64,{base64}")}}]}}]}),
+            false,
+        ),
+        (
+            json!({"choices": [{"delta": {"images": [{"image_url": {"url": format!("data:image/svg+xml;base64,{base64}")}}]}}]}),
+            true,
+        ),
+        (
+            json!({"choices": [{"delta": {"images": [{"image_url": {"url": format!("data:image/png,{word}")}}]}}]}),
+            true,
+        ),
+    ] {
+        let pieces = read(&frame(&chunk.to_string())).unwrap();
+        let texts = pieces.iter().any(|p| matches!(p, Piece::Text { .. }));
+        assert_eq!(texts, judged, "{chunk}: {pieces:?}");
+        let (mut body, mut of_body) = (chunk, Vec::new());
+        if let Some(choice) = body
+            .pointer_mut("/choices/0")
+            .and_then(Value::as_object_mut)
+            && let Some(delta) = choice.remove("delta")
+        {
+            choice.insert("message".to_owned(), delta);
+        }
+        let read = OpenAiChat.read_body(
+            body.to_string().as_bytes(),
+            &mut Identity::default(),
+            &mut of_body,
+        );
+        read.unwrap();
+        let texts = of_body.iter().any(|p| matches!(p, Piece::Text { .. }));
+        assert_eq!(texts, judged, "{body}: {of_body:?}");
+    }
+}
+
+#[test]
+fn log_probabilities_are_inert_only_beside_the_text_that_they_repeat() {
+    let other = |piece: &&Piece| matches!(piece, Piece::Text { place, .. } if place.channel == Channel::Other);
+    let token = |token: &str| json!({"token": token, "bytes": token.as_bytes(), "logprob": -1.0, "top_logprobs": [{"token": "other", "bytes": null, "logprob": -2}]});
+    let beyond = |delta: Value, logprobs: Value| {
+        let chunk = json!({"choices": [{"index": 0, "delta": delta, "logprobs": logprobs}]});
+        let pieces = read(&frame(&chunk.to_string())).unwrap();
+        let texts = pieces
+            .iter()
+            .filter(other)
+            .map(|p| said(std::slice::from_ref(p), place(Channel::Other)));
+        texts.collect::<String>()
+    };
+    let two = json!({"content": [token("ge"), token("heim")]});
+    assert_eq!(beyond(json!({"content": "geheim"}), two.clone()), "");
+    assert_eq!(
+        beyond(json!({"reasoning": "ge", "content": "heim"}), two.clone()),
+        ""
+    );
+    assert_eq!(beyond(json!({"content": "x"}), two.clone()), "geheim");
+    assert_eq!(beyond(json!({}), two), "geheim");
+    assert_eq!(
+        beyond(
+            json!({"content": "x"}),
+            json!({"content": [{"token": "x", "bytes": b"geheim", "logprob": 0}]})
+        ),
+        "xgeheim"
+    );
+    assert_eq!(
+        beyond(
+            json!({"content": "x"}),
+            json!({"tokens": ["x"], "top_logprobs": [{"geheim": 1}]})
+        ),
+        "tokensxtop_logprobsgeheim"
+    );
+    assert_eq!(
+        beyond(
+            json!({"content": "x"}),
+            json!({"content": null, "refusal": null})
+        ),
+        ""
+    );
+    // Half a character has no text of its own.
+    let half = json!({"content": [{"token": "\\xf0\\x9f", "bytes": [0xf0, 0x9f], "logprob": 0}]});
+    assert!(beyond(json!({"content": ""}), half).is_ascii().eq(&false));
+}
+
+#[test]
+fn a_choice_twice_in_one_frame_is_refused() {
+    let twice = json!({"choices": [{"index": 0, "delta": {"content": "a"}}, {"index": 0.0, "delta": {"content": "b"}}]});
+    let error = read(&frame(&twice.to_string())).unwrap_err();
+    assert!(error.what.contains("twice"), "{error}");
+    // In a body their place counts, and no client joins them.
+    let body = json!({"choices": [{"index": 0, "message": {"content": "a"}}, {"index": 0, "message": {"content": "b"}}]});
+    let mut pieces = Vec::new();
+    let read = OpenAiChat.read_body(
+        body.to_string().as_bytes(),
+        &mut Identity::default(),
+        &mut pieces,
+    );
+    read.unwrap();
+    let choices: Vec<u16> = pieces
+        .iter()
+        .filter_map(|p| match p {
+            Piece::Text { place, .. } => Some(place.choice),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(choices, [0, 1]);
 }
 
 #[test]
@@ -218,6 +410,18 @@ fn what_cannot_be_read_is_named() {
         ),
         (
             r#"{"choices":[{"delta":{"tool_calls":[{"index":70000,"id":"x"}]}}]}"#,
+            "choices[0].delta.tool_calls[0].index",
+        ),
+        (
+            r#"{"choices":[{"delta":{"tool_calls":[{"function":{"name":"a"},"custom":{"name":"b"}}]}}]}"#,
+            "choices[0].delta.tool_calls[0]",
+        ),
+        (
+            r#"{"choices":[{"delta":{"tool_calls":[{"function":{"name":["a"]}}]}}]}"#,
+            "choices[0].delta.tool_calls[0].function.name",
+        ),
+        (
+            r#"{"choices":[{"delta":{"tool_calls":[{"index":"0"}]}}]}"#,
             "choices[0].delta.tool_calls[0].index",
         ),
         (&deep, "choices[0].delta.x"),
@@ -285,26 +489,30 @@ fn usage_is_read_and_its_own_chunk_is_known() {
     );
     assert!(matches!(
         read(&groq).unwrap()[..],
-        [Piece::Usage(Usage {
-            input: 1,
-            output: 2,
-            ..
-        })]
+        [
+            Piece::Usage(Usage {
+                input: 1,
+                output: 2,
+                ..
+            }),
+            Piece::Text { .. }
+        ]
     ));
+    assert!(OpenAiChat.is_usage_only(&groq));
 }
 
 #[test]
 fn errors_in_a_stream_are_failures_and_the_text_in_them_is_judged() {
     let data = r#"{"error":{"message":"bad call","type":"invalid_request_error","code":"tool_use_failed","failed_generation":"rm -rf","status_code":400}}"#;
     let read = read(&frame(data)).unwrap();
-    let [Piece::Error(failure), judged] = &read[..] else {
+    let [Piece::Error(failure), message, judged] = &read[..] else {
         panic!("{read:?}")
     };
     assert_eq!(
         (failure.status, failure.kind, failure.message.as_str()),
         (400, FailureKind::Upstream, "bad call")
     );
-    assert_eq!(*judged, text(Channel::Other, "rm -rf"));
+    assert_eq!([message, judged], [&beside("bad call"), &beside("rm -rf")]);
 }
 
 #[test]
@@ -364,14 +572,21 @@ fn an_edit_changes_the_bytes_of_the_value_and_no_others() {
     );
     let frame = &frames(format!("id: 4\r\nevent: e\r\ndata: {data}\r\n\r\n").as_bytes())[0];
     let bytes = OpenAiChat
-        .edit_frame(frame, &[edit(Channel::Output, "b")])
+        .edit_frame(frame, &replacing(&[edit(Channel::Output, "b")]))
+        .unwrap()
         .unwrap();
     let expected = format!(
         "id: 4\r\nevent: e\r\ndata: {}\r\n\r\n",
         data.replace(r#""a\u0041\n""#, r#""b""#)
     );
     assert_eq!(String::from_utf8(bytes.to_vec()).unwrap(), expected);
-    assert_eq!(OpenAiChat.edit_frame(frame, &[]).unwrap(), frame.raw);
+    assert_eq!(
+        OpenAiChat
+            .edit_frame(frame, &Edits::default())
+            .unwrap()
+            .unwrap(),
+        frame.raw
+    );
 }
 
 #[test]
@@ -406,7 +621,8 @@ fn an_edit_of_data_on_several_lines_keeps_event_and_meaning() {
         b"event: e\ndata: {\"choices\":[{\"index\":0,\ndata: \"delta\":{\"content\":\"a\"}}]}\n\n",
     )[0];
     let bytes = OpenAiChat
-        .edit_frame(frame, &[edit(Channel::Output, "b")])
+        .edit_frame(frame, &replacing(&[edit(Channel::Output, "b")]))
+        .unwrap()
         .unwrap();
     let again = &frames(&bytes)[0];
     assert_eq!(again.event, frame.event);
@@ -416,7 +632,8 @@ fn an_edit_of_data_on_several_lines_keeps_event_and_meaning() {
 #[test]
 fn an_edit_without_its_text_is_refused() {
     for data in [chunk(r#"{"content":""}"#), chunk(r#"{"refusal":"a"}"#)] {
-        let result = OpenAiChat.edit_frame(&frame(&data), &[edit(Channel::Output, "b")]);
+        let result =
+            OpenAiChat.edit_frame(&frame(&data), &replacing(&[edit(Channel::Output, "b")]));
         assert!(
             matches!(result, Err(EditError::Impossible { .. })),
             "{result:?}"
@@ -424,7 +641,7 @@ fn an_edit_without_its_text_is_refused() {
     }
     assert!(
         OpenAiChat
-            .edit_frame(&frame("[DONE]"), &[edit(Channel::Output, "b")])
+            .edit_frame(&frame("[DONE]"), &replacing(&[edit(Channel::Output, "b")]))
             .is_err()
     );
 }
@@ -456,20 +673,14 @@ fn a_body_says_the_same_pieces_as_a_stream() {
                 choice: 0,
                 reason: "stop".into()
             },
-            Piece::ToolCall {
+            Piece::Call(CallPart {
                 choice: 1,
-                block: 0,
+                slot: Slot::Whole,
+                kind: CallKind::Function,
                 id: Some("i".into()),
-                name: Some("f".into())
-            },
-            Piece::Text {
-                place: Place {
-                    channel: Channel::ToolArguments,
-                    choice: 1,
-                    block: 0
-                },
-                text: "{}".into()
-            },
+                name: Some("f".into()),
+                arguments: "{}".into(),
+            }),
             Piece::Finish {
                 choice: 1,
                 reason: "tool_calls".into()
@@ -488,7 +699,7 @@ fn a_body_says_the_same_pieces_as_a_stream() {
 #[test]
 fn a_body_is_edited_in_place_and_ended_early() {
     let edited = OpenAiChat
-        .edit_body(BODY.as_bytes(), &[edit(Channel::Output, "bye")])
+        .edit_body(BODY.as_bytes(), &replacing(&[edit(Channel::Output, "bye")]))
         .unwrap();
     let expected = BODY
         .replace(r#""content": "hello""#, r#""content": "bye""#)
@@ -525,7 +736,7 @@ proptest! {
         let framed = [b"data: ".as_slice(), &data, b"\n\n"].concat();
         for frame in frames(&framed) {
             let _ = read(&frame);
-            let _ = OpenAiChat.edit_frame(&frame, &[edit(Channel::Output, "x")]);
+            let _ = OpenAiChat.edit_frame(&frame, &replacing(&[edit(Channel::Output, "x")]));
         }
         let _ = OpenAiChat.read_request(&data);
         OpenAiChat.read_error(500, &data);
@@ -541,7 +752,7 @@ proptest! {
         let frame = frame(&chunk(&format!(r#"{{"content":{quoted},"refusal":"r"}}"#)));
         prop_assert_eq!(said(&read(&frame).unwrap(), place(Channel::Output)), old.clone());
         if !old.is_empty() {
-            let bytes = OpenAiChat.edit_frame(&frame, &[edit(Channel::Output, &new)]).unwrap();
+            let bytes = OpenAiChat.edit_frame(&frame, &replacing(&[edit(Channel::Output, &new)])).unwrap().unwrap();
             let again = read(&frames(&bytes)[0]).unwrap();
             prop_assert_eq!(said(&again, place(Channel::Output)), new);
             prop_assert_eq!(said(&again, place(Channel::Refusal)), "r");

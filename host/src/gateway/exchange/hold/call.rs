@@ -1,0 +1,349 @@
+//! A tool call under way.
+//!
+//!     Open -> Sealed -> Permitted | Denied
+//!                 \-> Parked -/
+//!
+//! Parts are added to an open call alone, by [`OpenCall`], which no sealed one gives. A call is sealed when its choice
+//! finishes or nothing more can come, not when the next call begins: servers may send parts of several in turn. What comes
+//! for a sealed call was never judged, and ends the exchange where somebody judges.
+//!
+//! Which part belongs to which call, and what a call is called, is read so that no client can read it otherwise: every call
+//! leaves with an index of its own, and where clients would still differ ([`Call::unclear`]) the call is denied.
+
+use super::stretch::{Patterns, Stretch};
+use super::{Hold, Span};
+use crate::gateway::dialect::{CallKind, CallPart, Slot};
+use crate::observe::tokens::TokenCounter;
+use crate::reason::patterns::Match;
+use crate::session::event::{Channel, Place};
+
+/// A tool call.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// The id by which policies and upstreams know it: the vendor's, or one that Airlock made where the vendor gave none, or
+    /// one that another call of the round has.
+    pub id: String,
+    /// The vendor's, as the client sees it; empty if it gave none.
+    pub shown: String,
+    /// Name of the tool.
+    pub name: String,
+    /// Arguments with which it goes out instead of the model's own.
+    pub rewritten: Option<String>,
+    /// How often its arguments were replaced.
+    pub rewrites: u8,
+    /// The client has a part of it.
+    pub left: bool,
+    /// The call to the upstream that brought it, from 0.
+    pub round: u32,
+    /// Why clients would read it differently.
+    pub unclear: Option<String>,
+    kind: CallKind,
+    slot: Slot,
+    stage: Stage,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Stage {
+    /// Parts may come. A policy may have denied it already.
+    Open { denied: Option<String> },
+    /// Nothing more comes; it is not judged.
+    Sealed,
+    /// Somebody was asked, and has not answered.
+    Parked,
+    /// It goes to the client.
+    Permitted,
+    /// It does not; the model is given this as its result.
+    Denied(String),
+}
+
+/// A part of a call that a frame bears.
+#[derive(Clone, Copy, Debug)]
+pub struct Part {
+    /// Index of the call's stretch.
+    pub stretch: usize,
+    /// First offset of the arguments in it.
+    pub start: u32,
+    /// Offset past their last.
+    pub end: u32,
+    /// How the upstream numbers it.
+    pub slot: Slot,
+    /// It says an id that was said before.
+    pub id_said: bool,
+    /// It says a name that was said before.
+    pub name_said: bool,
+}
+
+/// A part came for a call that is sealed.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Sealed {
+    /// Name of the tool.
+    pub name: String,
+}
+
+/// A call that parts may be added to.
+struct OpenCall<'h>(&'h mut Stretch);
+
+impl Call {
+    fn new(part: &CallPart, round: u32) -> Call {
+        Call {
+            id: String::new(),
+            shown: String::new(),
+            name: String::new(),
+            rewritten: None,
+            rewrites: 0,
+            left: false,
+            round,
+            unclear: None,
+            kind: part.kind,
+            slot: part.slot,
+            stage: Stage::Open { denied: None },
+        }
+    }
+
+    /// Parts may still come.
+    pub fn is_open(&self) -> bool {
+        matches!(self.stage, Stage::Open { .. })
+    }
+
+    /// It waits for somebody's answer.
+    pub fn is_parked(&self) -> bool {
+        self.stage == Stage::Parked
+    }
+
+    /// It is whole, and nobody decided about it.
+    pub fn is_sealed(&self) -> bool {
+        self.stage == Stage::Sealed
+    }
+
+    /// It was decided whether it goes to the client.
+    pub fn is_judged(&self) -> bool {
+        matches!(self.stage, Stage::Permitted | Stage::Denied(_))
+    }
+
+    /// Why it does not go to the client.
+    pub fn denial(&self) -> Option<&str> {
+        match &self.stage {
+            Stage::Denied(reason)
+            | Stage::Open {
+                denied: Some(reason),
+            } => Some(reason),
+            _ => None,
+        }
+    }
+
+    /// It is denied, and no more of it can come: nothing waits for it.
+    pub fn is_out(&self) -> bool {
+        matches!(self.stage, Stage::Denied(_))
+    }
+
+    /// No more parts come.
+    pub fn seal(&mut self) {
+        if let Stage::Open { denied } = &mut self.stage {
+            self.stage = denied.take().map_or(Stage::Sealed, Stage::Denied);
+        }
+    }
+
+    /// It waits for somebody's answer.
+    pub fn park(&mut self) {
+        if self.stage == Stage::Sealed {
+            self.stage = Stage::Parked;
+        }
+    }
+
+    /// It waits no longer, and is judged anew.
+    pub fn resume(&mut self) {
+        if self.stage == Stage::Parked {
+            self.stage = Stage::Sealed;
+        }
+    }
+
+    /// It goes to the client, if nobody objected to it. Whether that was decided now.
+    pub fn permit(&mut self) -> bool {
+        let permits = self.stage == Stage::Sealed;
+        if permits {
+            self.stage = Stage::Permitted;
+        }
+        permits
+    }
+
+    /// It does not go to the client. One of which the client has a part cannot be denied any more; see `left`.
+    pub fn deny(&mut self, reason: String) {
+        match &mut self.stage {
+            Stage::Open { denied } => *denied = Some(reason),
+            stage => *stage = Stage::Denied(reason),
+        }
+    }
+
+    /// The id under which the client sends its result.
+    pub fn client_id(&self) -> &str {
+        if self.shown.is_empty() {
+            &self.id
+        } else {
+            &self.shown
+        }
+    }
+}
+
+impl OpenCall<'_> {
+    /// Adds a part. Matches that are now certain are added to `found`. Gives what of it was said before, where its
+    /// arguments begin, and their tokens.
+    fn add(self, part: &CallPart, found: &mut Vec<Match>) -> (bool, bool, u32, u32) {
+        let (mut id_said, mut name_said) = (false, false);
+        let stretch = self.0;
+        if let Some(call) = &mut stretch.call {
+            if let Some(id) = &part.id {
+                id_said = call.shown == *id;
+                if call.shown.is_empty() {
+                    call.shown.clone_from(id);
+                }
+            }
+            if let Some(name) = &part.name {
+                name_said = call.name == *name;
+                if call.name.is_empty() {
+                    call.name.clone_from(name);
+                } else if !name_said {
+                    call.unclear = Some(format!("it is called `{}` and then `{name}`", call.name));
+                }
+            }
+            if call.kind == CallKind::Unsaid {
+                call.kind = part.kind;
+            } else if part.kind != CallKind::Unsaid && part.kind != call.kind {
+                let what = "it is the call of a function and then of a custom tool";
+                call.unclear = Some(what.to_owned());
+            }
+        }
+        let (start, tokens) = stretch.append(&part.arguments, true, found);
+        (id_said, name_said, start, tokens)
+    }
+}
+
+impl Hold {
+    /// A part of a call of a round: added to the call that it belongs to, which begins now if it is new. Gives what the
+    /// frame bears of it, the place of its text, and its tokens.
+    ///
+    /// # Errors
+    /// [`Sealed`]; nothing was added.
+    pub fn call_part(
+        &mut self,
+        part: &CallPart,
+        round: u32,
+        patterns: &Patterns,
+        tokens: &TokenCounter,
+        found: &mut Vec<Match>,
+    ) -> Result<(Part, Span, u32), Sealed> {
+        let index = match self.belongs(part, round) {
+            Some(index) => index,
+            None => {
+                let calls = self.calls_of(part.choice).count();
+                let place = Place {
+                    channel: Channel::ToolArguments,
+                    choice: part.choice,
+                    block: u16::try_from(calls).unwrap_or(u16::MAX),
+                };
+                let mut stretch = Stretch::new(place, patterns, tokens);
+                stretch.call = Some(Call::new(part, round));
+                self.stretches.push(stretch);
+                self.stretches.len() - 1
+            }
+        };
+        let (id_said, name_said, start, tokens) = self.open(index)?.add(part, found);
+        self.name(index);
+        let end = self
+            .stretches
+            .get(index)
+            .map_or(start, |s| s.text.len() as u32);
+        let said = Part {
+            stretch: index,
+            start,
+            end,
+            slot: part.slot,
+            id_said,
+            name_said,
+        };
+        let span = Span {
+            stretch: index,
+            start,
+            end,
+        };
+        Ok((said, span, tokens))
+    }
+
+    fn open(&mut self, index: usize) -> Result<OpenCall<'_>, Sealed> {
+        let sealed = |name: &str| {
+            Err(Sealed {
+                name: name.to_owned(),
+            })
+        };
+        match self.stretches.get_mut(index) {
+            None => sealed(""),
+            Some(stretch) => match &stretch.call {
+                Some(call) if !call.is_open() => sealed(&call.name),
+                _ => Ok(OpenCall(stretch)),
+            },
+        }
+    }
+
+    fn calls_of(&self, choice: u16) -> impl Iterator<Item = (usize, &Call)> {
+        let of_choice = move |(index, s)| -> Option<(usize, &Call)> {
+            let stretch: &Stretch = s;
+            let call = stretch.call.as_ref()?;
+            (stretch.place.choice == choice).then_some((index, call))
+        };
+        self.stretches.iter().enumerate().filter_map(of_choice)
+    }
+
+    /// The call to which a part belongs; `None`: it begins one. An id that is new at its index is a new call: servers that
+    /// number all calls alike do exist, and clients differ on what they then run.
+    fn belongs(&self, part: &CallPart, round: u32) -> Option<usize> {
+        let same = |call: &&Call| call.round == round;
+        let mut at_slot = self
+            .calls_of(part.choice)
+            .filter(|(_, call)| same(call))
+            .filter(|(_, call)| call.slot == part.slot);
+        match part.slot {
+            Slot::Whole => None,
+            Slot::Single => at_slot.last().map(|(index, _)| index),
+            Slot::Index(_) => match &part.id {
+                None => at_slot.last().map(|(index, _)| index),
+                Some(id) => {
+                    let all: Vec<(usize, &Call)> = at_slot.collect();
+                    let known = all.iter().rev().find(|(_, call)| call.shown == *id);
+                    let last = all.last().filter(|(_, call)| call.shown.is_empty());
+                    known.or(last).map(|(index, _)| *index)
+                }
+            },
+            Slot::Unnumbered => match &part.id {
+                Some(id) => at_slot.find(|(_, call)| call.shown == *id).map(|(i, _)| i),
+                // A name begins a call; without one it goes on with the last.
+                None if part.name.is_some() => None,
+                None => {
+                    let calls = self.calls_of(part.choice);
+                    calls.filter(|(_, call)| same(call)).last().map(|(i, _)| i)
+                }
+            },
+        }
+    }
+
+    /// Gives a call the id by which policies know it. They name a call by it, and must mean one.
+    fn name(&mut self, index: usize) {
+        let Some((place, call)) = self
+            .stretches
+            .get(index)
+            .and_then(|s| Some((s.place, s.call.as_ref()?)))
+        else {
+            return;
+        };
+        let taken = self.stretches.iter().enumerate().any(|(at, s)| {
+            let other = s.call.as_ref().filter(|_| at != index);
+            other.is_some_and(|other| other.round == call.round && other.id == call.shown)
+        });
+        let id = if call.shown.is_empty() || taken {
+            format!("airlock-{}-{}", place.choice, place.block)
+        } else {
+            call.shown.clone()
+        };
+        if let Some(call) = self.stretches.get_mut(index).and_then(|s| s.call.as_mut()) {
+            call.id = id;
+        }
+    }
+}
