@@ -69,7 +69,7 @@ async fn what_an_operator_orders_hits_the_calls_that_the_finding_is_about() {
         .map(|n| json!({"id": format!("c{n}"), "name": "look", "arguments": {"n": n}}))
         .collect();
     let request = chat(&json!({"turns": [{"text": "", "tool_calls": calls}, {"text": "after"}]}));
-    for (about, expected) in [(&[0][..], Vec::<&str>::new()), (&[], vec![])] {
+    for (about, expected) in [(&[0, 2][..], vec!["c2"]), (&[], vec![])] {
         for request in [request.clone(), streamed(request.clone())] {
             let policy = Policy::new("finds", finds_about("tool-call", about));
             let world = configured(deny, vec![policy]).await;
