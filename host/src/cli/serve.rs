@@ -10,7 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::judge::{self, Judged};
-use super::{Failure, Global, Output, summary};
+use super::{Failure, Global, Output, summary, terminal};
 use crate::admin::{self, Admin, Token};
 use crate::config::watch::Watch;
 use crate::config::{Config, locate};
@@ -35,14 +35,11 @@ pub async fn run(global: &Global) -> Result<(), Failure> {
     let config = locate::load(file.as_deref(), &locate::process_variables).await?;
     let airlock = Airlock::prepare(config, file).await?;
     if global.output == Output::Table {
-        crate::cli::terminal::tell(&format!(
-            "{}",
-            summary::render(
-                &airlock.config,
-                airlock.gateway,
-                airlock.admin,
-                &airlock.app.policies.status()
-            )
+        terminal::tell(&summary::render(
+            &airlock.config,
+            airlock.gateway,
+            airlock.admin,
+            &airlock.app.policies.status(),
         ));
     }
     let stop = CancellationToken::new();
