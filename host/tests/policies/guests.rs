@@ -35,6 +35,8 @@ pub struct Guest {
     pub open: &'static str,
     pub observe: &'static str,
     pub decide: &'static str,
+    /// Runs at the start of `save`. `{saved}` stands for the address of its answer: a case, an address and a length.
+    pub save: &'static str,
     /// Runs at the start of `restore`.
     pub restore: &'static str,
     /// Imports and functions of its own.
@@ -64,6 +66,7 @@ impl Default for Guest {
             open: "",
             observe: "",
             decide: "",
+            save: "",
             restore: "",
             extra: "",
             contract: vec![],
@@ -217,6 +220,7 @@ impl Guest {
             data.words(&[1, error[0], error[1], 0, 0, 0, 0, 0, 0, 0, 0])
         };
         let saved = data.words(&[0, COUNT, 4]);
+        let save = self.save.replace("{saved}", &saved.to_string());
         let session = data.words(&[0, 1]);
         assert!(data.bytes.len() < HEAP as usize);
         let bytes: String = data.bytes.iter().map(|b| format!("\\{b:02x}")).collect();
@@ -245,6 +249,7 @@ impl Guest {
     (global.set $count (i32.load (local.get 13)))
     (call $open-{interface}))
   (func (export "{prefix}#[method]session.save") (param i32) (result i32)
+    {save}
     (i32.store (i32.const {COUNT}) (global.get $count))
     (i32.const {saved}))
   (func (export "{prefix}#[method]session.{method}") (param {params}) (result i32)

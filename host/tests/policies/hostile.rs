@@ -414,9 +414,12 @@ fn answers_with_nonsense() {
 
 #[test]
 fn saves_more_than_it_may() {
-    let guest = Guest::default();
+    let guest = Guest {
+        save: "(i32.store offset=8 (i32.const {saved}) (i32.add (i32.const 4) (i32.mul (global.get $count) (i32.const 2000))))",
+        ..Guest::default()
+    };
     let limits = Limits {
-        state_kib: 0,
+        state_kib: 1,
         ..settings().limits
     };
     let policies = with_limits(&[("hoarder", &guest, trusting())], limits);
@@ -426,6 +429,21 @@ fn saves_more_than_it_may() {
     assert_eq!(fault.kind, FaultKind::Malformed);
     assert!(fault.message.contains("state_kib"), "{fault}");
     assert_eq!(observe(&mut seat).unwrap(), 1, "it goes on from nothing");
+}
+
+#[test]
+fn saves_more_than_it_may_from_the_start() {
+    let limits = Limits {
+        state_kib: 0,
+        ..settings().limits
+    };
+    let policies = with_limits(&[("hoarder", &Guest::default(), trusting())], limits);
+    assert!(policies.current().get("hoarder").is_none());
+    let why = last_error(&policies, "hoarder");
+    assert!(
+        why.contains("rehearse") && why.contains("limits.state_kib"),
+        "{why}"
+    );
 }
 
 #[test]
