@@ -8,7 +8,7 @@ TESTS := $(shell cargo nextest --version >/dev/null 2>&1 && echo "cargo nextest 
 
 say = @printf '\n\033[1m== %s\033[0m\n' "$(1)" >&2
 
-.PHONY: help demo test bench build policies toolchain unit e2e check fmt bindings clean
+.PHONY: help demo test bench build size policies toolchain unit e2e check fmt bindings clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -57,6 +57,10 @@ fmt: ## formats the sources
 
 bindings: ## the SDK's bindings, after a change of wit/
 	cargo run --quiet --locked --manifest-path sdk/rust/bindgen/Cargo.toml --target-dir target/bindgen
+
+size: build ## what the release binary consists of: sections, and what is embedded in it
+	@size -A -d target/release/airlock | awk '$$2 > 100000' | sort -k2nr
+	@ls -l target/release/airlock target/policies/*.wasm | awk '{ print $$5, $$9 }'
 
 clean: ## removes what was built, but for the guest toolchain
 	cargo clean

@@ -95,7 +95,10 @@ async fn rules_judge_what_a_policy_made_of_a_call() {
     for request in [request.clone(), streamed(request)] {
         let policy = Policy::new(
             "moves",
-            ordering(wakes(json!([{"event": "tool-call"}])), &[rewrite.clone()]),
+            ordering(
+                wakes(json!([{"event": "tool-call"}])),
+                std::slice::from_ref(&rewrite),
+            ),
         );
         let world = configured(rule, vec![policy]).await;
         let reply = world.call("s", &request).await;

@@ -140,7 +140,10 @@ async fn a_held_call_is_told_that_airlock_stops_and_is_not_cut() {
     let calling = chat(&json!({"turns": [
         {"text": "Let me.", "tool_calls": [{"id": "c1", "name": "pay", "arguments": {"amount": 7}}]}]}));
     for request in [streamed(calling.clone()), calling] {
-        let guard = ordering(wakes(json!([{"event": "tool-call"}])), &[hold.clone()]);
+        let guard = ordering(
+            wakes(json!([{"event": "tool-call"}])),
+            std::slice::from_ref(&hold),
+        );
         let world = world(vec![Policy::new("guard", guard)]).await;
         let stop = async {
             world

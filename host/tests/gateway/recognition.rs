@@ -55,7 +55,7 @@ async fn an_intervention_does_not_lose_the_session() {
         for streamed in [false, true] {
             let world = world(vec![Policy::new(
                 "guard",
-                matching("swordfish", &[order.clone()]),
+                matching("swordfish", std::slice::from_ref(&order)),
             )])
             .await;
             for at in 0..4 {
