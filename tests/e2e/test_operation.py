@@ -67,3 +67,15 @@ def test_a_volume_that_was_opened_to_a_group_does_not_keep_it_from_starting(make
     assert mode("admin-token") == 0o600
     assert mode("compiled") & 0o022 == 0
     assert "closed to them now" in airlock.process.output
+
+
+def test_a_signal_to_stop_is_told_first_and_a_second_one_ends_at_once(make: Makers, simulator: Simulator) -> None:
+    airlock = make.airlock(simulator, gateway="drain_delay_ms = 600000")
+    child = airlock.process.child
+    ready = lambda: airlock.http.get("/readyz").status_code == 200  # noqa: E731
+    assert ready()
+    child.send_signal(signal.SIGTERM)
+    wait_for(lambda: not ready(), "it to say that it is not ready")
+    assert airlock.post({"model": "sim-echo", "messages": script(text="x")}).status_code == 200
+    child.send_signal(signal.SIGTERM)
+    assert child.wait(30) == 1
