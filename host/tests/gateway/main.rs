@@ -15,6 +15,7 @@ mod failure;
 mod forms;
 mod hibernation;
 mod holds;
+mod hostile;
 mod keys;
 mod metering;
 mod network;

@@ -241,7 +241,18 @@ impl Hold {
                     block: u16::try_from(calls).unwrap_or(u16::MAX),
                 };
                 let mut stretch = Stretch::new(place, patterns, tokens);
-                stretch.call = Some(Call::new(part, round));
+                let mut call = Call::new(part, round);
+                let bare = part.slot == Slot::Unnumbered && part.id.is_none();
+                let numbered = |slot: Slot| std::mem::discriminant(&slot);
+                let clash = self
+                    .calls_of(part.choice)
+                    .filter(|(_, other)| other.round == round)
+                    .any(|(_, other)| bare || numbered(other.slot) != numbered(part.slot));
+                if clash {
+                    let what = "it is not numbered as another call of the answer is, and clients join the two";
+                    call.unclear = Some(what.to_owned());
+                }
+                stretch.call = Some(call);
                 self.stretches.push(stretch);
                 self.stretches.len() - 1
             }
@@ -337,6 +348,12 @@ impl Hold {
             let other = s.call.as_ref().filter(|_| at != index);
             other.is_some_and(|other| other.round == call.round && other.id == call.shown)
         });
+        // In a list of whole calls each stands for itself; parts of calls with one id are joined by clients that go by it.
+        let joined = call.slot != Slot::Whole
+            && !call.shown.is_empty()
+            && self.calls_of(place.choice).any(|(at, other)| {
+                at < index && other.round == call.round && other.shown == call.shown
+            });
         let id = if call.shown.is_empty() || taken {
             format!("airlock-{}-{}", place.choice, place.block)
         } else {
@@ -344,6 +361,9 @@ impl Hold {
         };
         if let Some(call) = self.stretches.get_mut(index).and_then(|s| s.call.as_mut()) {
             call.id = id;
+            if joined {
+                call.unclear = Some("its id is that of another call of the answer".to_owned());
+            }
         }
     }
 }
