@@ -27,6 +27,8 @@ mod schema;
 pub mod sqlite;
 mod writer;
 
+pub use queue::weight;
+
 /// How the rest of the host reaches durable state. Shared as `Arc<dyn Store>`.
 pub trait Store: Send + Sync + 'static {
     /// Announces a session before its first event, and again whenever it is resumed. Queues.

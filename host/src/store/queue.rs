@@ -264,7 +264,7 @@ impl Queue {
 }
 
 /// Roughly the bytes that an event holds in memory.
-fn weight(body: &Body) -> usize {
+pub fn weight(body: &Body) -> usize {
     const RECORD: usize = 256;
     RECORD
         + match body {
