@@ -8,7 +8,7 @@ use std::fmt;
 
 use base64::Engine as _;
 use proptest::prelude::*;
-use proptest::test_runner::{Config, TestRunner};
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Value, json};
 
@@ -323,10 +323,18 @@ fn no_stream_that_was_made_up_is_read_in_a_way_that_nobody_judged() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let (upstream, world) = runtime.block_on(guarded());
     let streams = (prop::collection::vec(frame(), 1..8), any::<bool>());
-    let mut runner = TestRunner::new(Config {
+    // The same streams each time, but where more of them, others each time, are asked for: PROPTEST_CASES=20000.
+    let config = Config {
         failure_persistence: None,
         ..Config::default()
-    });
+    };
+    let mut runner = match std::env::var_os("PROPTEST_CASES") {
+        Some(_) => TestRunner::new(config),
+        None => {
+            let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
+            TestRunner::new_with_rng(config, rng)
+        }
+    };
     runner
         .run(&streams, |(frames, ended)| {
             let end = if ended {

@@ -37,14 +37,31 @@ fn good(streamed: bool, id: &str) -> Answer {
 fn failures(streamed: bool) -> Vec<(&'static str, Answer)> {
     let error = json!({"error": {"message": "overloaded", "code": 503}});
     let bare = json!({"error": {"message": "cannot now"}});
+    let others = [
+        (
+            "vLLM's",
+            json!({"object": "error", "message": "overloaded", "type": "InternalServerError", "code": 503}),
+        ),
+        ("FastAPI's", json!({"detail": "overloaded"})),
+        ("a proxy's", json!({"message": "overloaded", "code": 503})),
+        (
+            "Groq's",
+            json!({"id": "x", "choices": [], "x_groq": {"error": "overloaded"}}),
+        ),
+    ];
     if !streamed {
-        return vec![
-            ("an error", Answer::json(error)),
-            ("an error without a status", Answer::json(bare)),
-        ];
+        let others = others.map(|(of, error)| (of, Answer::json(error)));
+        return others
+            .into_iter()
+            .chain([
+                ("an error", Answer::json(error)),
+                ("an error without a status", Answer::json(bare)),
+            ])
+            .collect();
     }
     let data = |value: &Value| format!("data: {value}\n\n");
-    vec![
+    let others = others.map(|(of, error)| (of, Answer::events(data(&error) + "data: [DONE]\n\n")));
+    let own = vec![
         (
             "an error",
             Answer::events(data(&error) + "data: [DONE]\n\n"),
@@ -57,7 +74,8 @@ fn failures(streamed: bool) -> Vec<(&'static str, Answer)> {
         ("nothing", Answer::events("")),
         ("an end without an answer", Answer::events(": ping\n\n")),
         ("broken off after the role", Answer::events(role())),
-    ]
+    ];
+    own.into_iter().chain(others).collect()
 }
 
 fn ask(streamed_too: bool) -> Value {

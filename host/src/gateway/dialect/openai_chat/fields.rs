@@ -96,6 +96,9 @@ pub(super) fn walk<'a>(source: &'a str, form: Form, tell: Tell<'_, 'a>) -> Resul
         block: 0,
     };
     let mut seen = Vec::new();
+    if let Some(failure) = bare_failure(source, &root) {
+        tell(Fact::Error(failure));
+    }
     for (key, value) in root.0 {
         if json::is_null(value) {
             continue;
@@ -115,8 +118,11 @@ pub(super) fn walk<'a>(source: &'a str, form: Form, tell: Tell<'_, 'a>) -> Resul
             "usage" => tell(Fact::Usage(value)),
             "x_groq" => {
                 let groq = Object::parse(value.get()).ok();
-                if let Some(usage) = groq.and_then(|groq| groq.get("usage")) {
+                if let Some(usage) = groq.as_ref().and_then(|groq| groq.get("usage")) {
                     tell(Fact::Usage(usage));
+                }
+                if let Some(error) = groq.and_then(|groq| groq.get("error")) {
+                    tell(Fact::Error(error));
                 }
             }
             "error" => {
@@ -147,6 +153,20 @@ pub(super) fn walk<'a>(source: &'a str, form: Form, tell: Tell<'_, 'a>) -> Resul
         }
     }
     Ok(())
+}
+
+/// A failure that is stated without a field `error`: `{"object": "error", "message": ...}` (vLLM), `{"detail": ...}` (FastAPI),
+/// `{"message": ..., "code": ...}` and its like (proxies, Mistral). What has choices is an answer.
+fn bare_failure<'a>(source: &'a str, root: &Object<'a>) -> Option<&'a RawValue> {
+    if root.get("choices").is_some() || root.get("error").is_some() {
+        return None;
+    }
+    let states = |keys: &[&str]| keys.iter().any(|key| root.get(key).is_some());
+    let named = root.string("object").as_deref() == Some("error");
+    if named || (states(&["message"]) && states(&["code", "status", "status_code", "type"])) {
+        return serde_json::from_str(source).ok();
+    }
+    root.get("detail").or_else(|| root.get("error_message"))
 }
 
 fn choice<'a>(

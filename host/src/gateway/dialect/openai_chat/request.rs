@@ -97,8 +97,11 @@ fn choices(root: &Object<'_>) -> Result<u16, Undecodable> {
 pub(super) fn output_limits(root: &Object<'_>) -> Result<Vec<(&'static str, u32)>, Undecodable> {
     let mut limits = Vec::new();
     for name in OUTPUT_LIMITS {
-        let limit = integer(root, name)?;
-        limits.extend(limit.map(|limit| (*name, u32::try_from(limit).unwrap_or(u32::MAX))));
+        // Clients whose language has one kind of number write 100.0.
+        if let Some(limit) = optional::<f64>(root, name)? {
+            let whole = limit >= 0.0 && limit < f64::from(u32::MAX);
+            limits.push((*name, if whole { limit as u32 } else { u32::MAX }));
+        }
     }
     Ok(limits)
 }

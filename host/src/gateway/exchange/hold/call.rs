@@ -247,9 +247,14 @@ impl Hold {
                 let clash = self
                     .calls_of(part.choice)
                     .filter(|(_, other)| other.round == round)
-                    .any(|(_, other)| bare || numbered(other.slot) != numbered(part.slot));
+                    .any(|(_, other)| {
+                        // Clients that go by ids alone take a part without one for more of the last call.
+                        let joins = part.id.is_none() && !other.shown.is_empty();
+                        let counted = numbered(other.slot) == numbered(part.slot);
+                        part.slot != Slot::Whole && (bare || joins || !counted)
+                    });
                 if clash {
-                    let what = "it is not numbered as another call of the answer is, and clients join the two";
+                    let what = "it is not named or numbered as another call of the answer is, and clients join the two";
                     call.unclear = Some(what.to_owned());
                 }
                 stretch.call = Some(call);

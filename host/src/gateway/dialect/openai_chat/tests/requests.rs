@@ -122,6 +122,7 @@ fn what_a_request_demands_of_the_answer_is_read() {
     assert!(asks(r#""modalities":["text","audio"]"#).audio_output);
     assert!(asks(r#""stream_options":{"include_usage":true}"#).include_usage);
     assert_eq!(asks(r#""max_tokens":-1"#).max_output_tokens, None);
+    assert_eq!(asks(r#""max_tokens":100.0"#).max_output_tokens, Some(100));
     assert_eq!(
         asks(r#""max_tokens":9,"max_completion_tokens":7"#).max_output_tokens,
         Some(7)
