@@ -8,7 +8,7 @@ TESTS := $(shell cargo nextest --version >/dev/null 2>&1 && echo "cargo nextest 
 
 say = @printf '\n\033[1m== %s\033[0m\n' "$(1)" >&2
 
-.PHONY: help demo test bench build size policies toolchain unit e2e check fmt bindings clean
+.PHONY: help demo test test-clients bench build size policies toolchain unit e2e check fmt bindings clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -46,6 +46,11 @@ e2e: build ## real clients, a simulated upstream, and Airlock between them
 	$(call say,end-to-end tests)
 	@tests/e2e/venv.sh
 	target/venv/bin/python -m pytest -p no:cacheprovider tests/e2e
+
+test-clients: build ## agent frameworks against the binary; not part of `test`, since they take minutes to install
+	$(call say,frameworks)
+	@tests/clients/venv.sh
+	target/clients/bin/python -m pytest -p no:cacheprovider tests/clients
 
 check: policies ## clippy and rustfmt
 	$(call say,clippy and rustfmt)

@@ -101,6 +101,7 @@ impl Exchange {
         let prompts = u64::from(self.prior.input) + u64::from(self.prompt_tokens());
         let ledger = &self.session.ledger;
         let room = ledger.reserve_input(self.number, prompts, prices).await?;
+        self.answer_room = room;
         let Some(room) = room.filter(|_| !self.view.streamed) else {
             return Ok(room);
         };
@@ -122,6 +123,7 @@ impl Exchange {
                 limits: self.session.ledger.limits(),
             });
         }
+        self.answer_room = Some(own);
         Ok(Some(own))
     }
 

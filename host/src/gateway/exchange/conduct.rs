@@ -167,6 +167,8 @@ pub struct Exchange {
     pub(super) unflushed: Option<Unflushed>,
     /// Tokens of output that were taken from the session's account.
     pub(super) leased: u64,
+    /// Tokens that the session's budget left for the answer, if it has one.
+    pub(super) answer_room: Option<u64>,
     /// Tokens of output that were let through, once the session's budget has cut the generation.
     pub(super) cut_at: Option<u32>,
     pub(super) ended: bool,
@@ -271,6 +273,7 @@ impl Exchange {
             unflushed: None,
             leased: 0,
             cut_at: None,
+            answer_room: None,
             ended: false,
             view,
             app,

@@ -239,6 +239,7 @@ impl Exchange {
                 return self.told(status, format!("{said}{gap}{why}"), usage);
             }
             Some(fate) => {
+                self.hold.keep_all();
                 let (told, ended) = self.ending(fate);
                 return self.respond(told, ended, status, usage);
             }

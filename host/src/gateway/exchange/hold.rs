@@ -425,6 +425,16 @@ impl Hold {
         self.finished.extend(&ready.finishes);
     }
 
+    /// What was ready to leave does not: the client of a whole answer has nothing until it has all.
+    pub fn keep_all(&mut self) {
+        for stretch in &mut self.stretches {
+            stretch.released = 0;
+            if let Some(call) = &mut stretch.call {
+                call.left = false;
+            }
+        }
+    }
+
     /// Nothing that is held will leave.
     pub fn discard(&mut self) {
         self.frames.clear();

@@ -249,6 +249,11 @@ impl Exchange {
         );
         self.wake(EventKind::ResponseEnd, None);
         self.checkpoint(Checkpoint::Response);
+        if self.fate.is_none() && self.ran_out_unsaid() {
+            self.fate = Some(Fate::Refused(
+                self.used_up("the session's budget is used up"),
+            ));
+        }
         if self.fate.is_none() {
             self.unreleased_at_end();
         }
@@ -269,6 +274,22 @@ impl Exchange {
             }
         }
         self.flush();
+    }
+
+    /// Whether the answer ended before a word of it, at the limit that the session's budget set: frameworks take that for a
+    /// limit of their own, and advise to raise it.
+    fn ran_out_unsaid(&self) -> bool {
+        let own = self.view.max_output_tokens.map(u64::from);
+        let choices = u64::from(self.view.choices.max(1));
+        let by_budget = self
+            .answer_room
+            .is_some_and(|room| own.is_none_or(|own| room / choices < own));
+        let unsaid = self
+            .hold
+            .stretches
+            .iter()
+            .all(|s| s.text.is_empty() && s.call.is_none());
+        by_budget && unsaid && self.finish.as_deref() == Some("length")
     }
 
     /// Everything that may leave now.
