@@ -35,8 +35,8 @@ pub async fn silent_model(stage: &Stage) -> anyhow::Result<Outcome> {
         ),
         good: retried
             && heard.error.is_none()
-            && !heard.text.is_empty()
-            && heard.model != "sim-silent",
+            // The frames go on bearing the ids with which the stream began: who answered is in the words.
+            && heard.text.contains("fast model"),
     })
 }
 
