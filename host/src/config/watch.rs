@@ -7,6 +7,7 @@
 //! not yet readable is tried again then.
 
 use std::collections::BTreeSet;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -113,10 +114,7 @@ impl Watch {
             }
             let mut changed = Vec::new();
             for (file, seen) in &mut self.files {
-                let content = tokio::fs::read(&*file)
-                    .await
-                    .ok()
-                    .map(|bytes| Sha256::digest(bytes).into());
+                let content = digest(file);
                 if content.is_some() && content != *seen {
                     *seen = content;
                     changed.push(file.clone());
@@ -129,8 +127,16 @@ impl Watch {
     }
 }
 
+/// Of the content, and of which file it is: what was there for a moment may have been read by somebody else (a reload that was
+/// ordered), so that the former content, put back, is news.
 fn digest(file: &Path) -> Option<[u8; 32]> {
-    Some(Sha256::digest(std::fs::read(file).ok()?).into())
+    let meta = std::fs::metadata(file).ok()?;
+    let hash = Sha256::new()
+        .chain_update(meta.ino().to_le_bytes())
+        .chain_update(meta.mtime().to_le_bytes())
+        .chain_update(meta.mtime_nsec().to_le_bytes())
+        .chain_update(std::fs::read(file).ok()?);
+    Some(hash.finalize().into())
 }
 
 #[cfg(test)]
