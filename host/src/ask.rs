@@ -16,14 +16,14 @@ use arc_swap::ArcSwap;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
-use crate::config::AskConfig;
+use crate::ask::settings::AskConfig;
 use crate::contract::types::AnswerValue;
+use crate::event::clock::now;
+use crate::event::{Body, Micros};
 use crate::observe::prices::PriceTable;
 use crate::people::{ApprovalId, Desk};
 use crate::policy::{Ask, Asker};
-use crate::session::event::{Body, Micros};
 use crate::session::state::Session;
-use crate::session::timeline::now;
 use crate::upstream::Upstreams;
 
 mod answer;
@@ -247,5 +247,6 @@ fn asked(ticket: u64, ask: &Ask<'_>, deadline: Micros) -> Body {
     }
 }
 
+pub mod settings;
 #[cfg(test)]
 mod tests;

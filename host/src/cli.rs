@@ -2,38 +2,32 @@
 //!
 //! Exit codes: 0 done; 1 failed; 64 the command or the configuration is wrong; 69 no Airlock runs that could be asked.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand};
 
+use crate::failure::{self, Failure};
 use crate::policy::apart;
+use global::Global;
 
 pub mod approvals;
-pub mod client;
 pub mod config;
 pub mod demo;
-pub mod failure;
+pub mod global;
 pub mod health;
 pub mod init;
-pub mod judge;
 pub mod key;
-pub mod log;
 pub mod openapi;
 pub mod policies;
 pub mod policy;
 pub mod recorded;
-pub mod render;
 pub mod replace;
 pub mod serve;
 pub mod sessions;
 pub mod simulate;
 pub mod summary;
 pub mod table;
-pub mod terminal;
 pub mod timeline;
-
-pub use failure::Failure;
 
 /// The runtime layer between an AI application and its models.
 #[derive(Debug, Parser)]
@@ -43,27 +37,6 @@ pub struct Cli {
     global: Global,
     #[command(subcommand)]
     command: Command,
-}
-
-/// Options of every command.
-#[derive(Clone, Debug, Args)]
-pub struct Global {
-    /// Configuration file. Without it: ./airlock.toml, then $XDG_CONFIG_HOME/airlock/airlock.toml.
-    #[arg(long, global = true, value_name = "FILE", env = "AIRLOCK_CONFIG")]
-    pub config: Option<PathBuf>,
-    /// Form of what is printed.
-    #[arg(long, global = true, value_enum, default_value_t)]
-    pub output: Output,
-}
-
-/// Form of what a command prints.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum Output {
-    /// For people.
-    #[default]
-    Table,
-    /// For programs.
-    Json,
 }
 
 #[derive(Debug, Subcommand)]

@@ -7,53 +7,41 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use crate::ask::settings::AskConfig;
+use crate::observe::machine::settings::MachineConfig;
+use crate::observe::prices::Price;
 use crate::policy::{Limits, PolicySpec};
+use crate::reason::on_finding::OnFinding;
+use crate::reason::rules::row::RuleConfig;
+use crate::upstream::key::KeyRef;
+use crate::upstream::limits::CallLimits;
+use crate::upstream::settings::{RouteConfig, UpstreamConfig, WebhookConfig};
 
-pub(crate) mod advice;
-pub mod ask;
-pub mod call_limits;
 pub mod client_key;
 pub mod data;
 pub mod environment;
 mod inside;
-pub mod key;
 pub mod listen;
 pub mod locate;
-pub mod machine;
-pub mod on_finding;
-pub mod outward;
 pub mod parse;
 pub mod people;
 pub mod place;
 pub mod policies;
 pub mod problem;
 pub mod profile;
-pub mod reaction;
-pub mod rule;
 pub mod session;
 pub mod template;
 mod validate;
 pub mod watch;
 
-pub use crate::store::capture::Capture;
-pub use ask::{AskConfig, AskKind};
-pub use call_limits::CallLimits;
 pub use client_key::{ClientKey, KeyHash};
 pub use data::DataConfig;
-pub use key::{KeyRef, Secret};
 pub use listen::{AdminConfig, GatewayConfig};
-pub use machine::MachineConfig;
-pub use on_finding::{OnFinding, Severity};
-pub use outward::{
-    Credential, KEYS_IN_QUERIES, ProxyConfig, RouteConfig, UpstreamConfig, WebhookConfig,
-};
 pub use people::PeopleConfig;
 pub use policies::PoliciesConfig;
 pub use problem::{Problem, Problems};
 pub use profile::ProfileConfig;
-pub use reaction::{Occasion, Reaction};
-pub use rule::RuleConfig;
-pub use session::{Price, SessionConfig};
+pub use session::SessionConfig;
 
 /// One sound configuration. Replaced as a whole, never edited in place.
 #[derive(Clone, Debug, PartialEq)]

@@ -14,7 +14,7 @@ mod stage;
 mod watch;
 mod workshop;
 
-use crate::cli::Failure;
+use crate::failure::Failure;
 use act::Act;
 use scenes::Outcome;
 use screen::Screen;

@@ -2,19 +2,22 @@
 
 use std::process::ExitCode;
 
-use airlock::cli::{self, Cli};
 use tokio::runtime::Runtime;
+
+use airlock::cli::Cli;
 
 fn main() -> ExitCode {
     let cli = match Cli::read() {
         Ok(cli) => cli,
         Err(code) => return code,
     };
-    cli::log::start(cli.log_level());
+    airlock::render::log::start(cli.log_level());
     let runtime = match Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => {
-            cli::terminal::tell(&format!("airlock: cannot start its threads: {error}\n"));
+            airlock::render::terminal::tell(&format!(
+                "airlock: cannot start its threads: {error}\n"
+            ));
             return ExitCode::FAILURE;
         }
     };

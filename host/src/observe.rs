@@ -6,5 +6,4 @@ pub mod machine;
 pub mod prices;
 pub mod tokens;
 pub mod tools;
-pub mod usage;
 pub mod vitals;

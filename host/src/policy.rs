@@ -8,6 +8,7 @@
 //! instance behind; a change that does not load leaves the old generation serving, and says why.
 //! Not done here: wake conditions, release, slots and what a fault means for a request. Nothing here knows HTTP.
 
+pub mod advice;
 mod answers;
 pub mod apart;
 pub mod builtin;
@@ -20,6 +21,7 @@ mod host;
 mod inspect;
 pub mod limits;
 mod load;
+pub mod private;
 mod program;
 pub mod registry;
 pub mod report;

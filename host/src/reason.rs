@@ -1,5 +1,7 @@
 //! Checkpoints: when policies are asked, what they are shown, how far their word lets text go.
 
+pub mod on_finding;
+pub mod order;
 pub mod patterns;
 pub mod plan;
 pub mod plans;

@@ -4,17 +4,13 @@
 pub mod circuits;
 pub mod content;
 pub mod conversation;
-pub mod declared;
-pub mod event;
 pub mod feed;
 pub mod hibernation;
-pub mod key;
 pub mod ledger;
 pub mod mailbox;
 pub mod overlay;
 mod quota;
 pub mod recognition;
 pub mod sessions;
-pub mod size;
 pub mod state;
 pub mod timeline;

@@ -13,9 +13,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::session::event::{Event, Micros};
-use crate::session::key::{SessionId, SessionKey};
-use crate::session::recognition::Kept;
+use crate::event::key::{SessionId, SessionKey};
+use crate::event::marks::Kept;
+use crate::event::{Event, Micros};
 
 pub mod capture;
 pub mod notes;
@@ -35,7 +35,7 @@ pub trait Store: Send + Sync + 'static {
     fn open_session(&self, session: SessionId, head: SessionHead);
 
     /// Records an event. Queues; when there is no room the event is dropped and counted, and a
-    /// [`Dropped`](crate::session::event::Body::Dropped) event stands on the timeline in the place of the missing ones.
+    /// [`Dropped`](crate::event::Body::Dropped) event stands on the timeline in the place of the missing ones.
     /// Events of one session must be handed over in the order of their sequence numbers.
     fn append(&self, session: SessionId, event: Arc<Event>);
 

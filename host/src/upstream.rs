@@ -19,10 +19,13 @@ pub mod webhook;
 
 pub use attempt::{Attempt, Next};
 pub use body::Body;
-pub use client::{Draft, Outgoing, Response, StreamUsage, Upstreams};
+pub use client::{Draft, Outgoing, Response, StreamUsage, Unusable, Upstreams};
 pub use error::UpstreamError;
 pub use gate::{Charge, Full, Gates, Pass, Whose};
-pub use route::{Routes, Target};
+pub use route::Routes;
 
+pub mod key;
+pub mod limits;
+pub mod settings;
 #[cfg(test)]
 mod tests;

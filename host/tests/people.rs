@@ -6,12 +6,6 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use airlock::cli::serve::Airlock;
-use airlock::config::locate;
-use airlock::people::{Approval, Desk, New, OnTimeout, Outcome, Subject, digest};
-use airlock::session::event::{Body, Role};
-use airlock::session::key::{SessionId, SessionKey};
-use airlock::session::state::Found;
 use bytes::Bytes;
 use http::{Method, Request};
 use http_body_util::{BodyExt as _, Full};
@@ -21,6 +15,13 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+
+use airlock::config::locate;
+use airlock::event::key::{SessionId, SessionKey};
+use airlock::event::{Body, Role};
+use airlock::people::{Approval, Desk, New, OnTimeout, Outcome, Subject, digest};
+use airlock::serve::Airlock;
+use airlock::session::state::Found;
 
 /// Longer than anything here takes, even on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);

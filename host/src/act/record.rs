@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::name::{arguments, name};
 use crate::contract::types::Action;
-use crate::session::size::json_bytes;
+use crate::event::size::json_bytes;
 
 /// Bytes of JSON of an argument that is kept where the order was not carried out.
 const MAX_ARGUMENT: usize = 256;

@@ -4,22 +4,10 @@
 
 use super::name::name;
 use crate::contract::types::{self as wit, Action, Item, Scope};
+use crate::event::phase::Phase;
+use crate::event::{Channel, Place};
+use crate::reason::order::{By, Order};
 use crate::reason::plan::Plan;
-use crate::reason::round::{By, Order};
-use crate::session::event::{Channel, Place};
-
-/// How far the exchange has come: decides what is still possible.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
-    /// The request has not gone upstream.
-    Request,
-    /// The upstream was asked; nothing has come yet.
-    Waiting,
-    /// The generation runs.
-    Generating,
-    /// The upstream failed before it generated anything.
-    Failed,
-}
 
 /// What is to become of an order.
 #[derive(Clone, Debug, PartialEq, Eq)]

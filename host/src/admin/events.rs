@@ -18,8 +18,8 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::Admin;
 use super::error::ErrorBody;
+use crate::event::Event;
 use crate::policy::PolicyEvent;
-use crate::session::event::Event;
 use crate::session::feed::{Subscription, Update};
 
 /// What `GET /v1/events` can be asked.

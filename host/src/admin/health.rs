@@ -6,9 +6,9 @@ use serde::Serialize;
 
 use super::Admin;
 use super::error::ErrorBody;
+use crate::event::clock::now;
 use crate::observe::health::Standing;
 use crate::observe::machine::Sample;
-use crate::session::timeline::now;
 
 /// What was measured.
 #[derive(Debug, Serialize, utoipa::ToSchema)]

@@ -7,8 +7,8 @@ use utoipa::IntoParams;
 
 use super::error::ErrorBody;
 use super::{Admin, ApiError};
-use crate::session::event::{Event, Micros};
-use crate::session::key::SessionId;
+use crate::event::key::SessionId;
+use crate::event::{Event, Micros};
 use crate::store::{SessionFilter, SessionRow};
 
 /// Rows in one answer, unless fewer are asked for.

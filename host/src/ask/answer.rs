@@ -3,10 +3,10 @@
 use serde_json::{Value, json};
 
 use crate::contract::types::AnswerValue;
-use crate::session::event::{Body, Usage};
+use crate::event::clock::now;
+use crate::event::{Body, Usage};
 use crate::session::mailbox::Question;
 use crate::session::state::Session;
-use crate::session::timeline::now;
 
 /// What came of a question.
 #[derive(Debug)]

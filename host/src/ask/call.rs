@@ -6,7 +6,7 @@
 
 use serde_json::{Value, json};
 
-use crate::config::{AskConfig, AskKind};
+use crate::ask::settings::{AskConfig, AskKind};
 use crate::contract::asking::Question;
 
 /// Longest question: all its texts together. Longer ones are refused, not cut: a judge that saw a part would judge that.

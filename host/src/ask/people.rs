@@ -9,13 +9,13 @@ use tokio::sync::Notify;
 use super::call;
 use crate::contract::asking::{self, Question};
 use crate::contract::types::AnswerValue;
+use crate::event::Micros;
+use crate::event::clock::now;
+use crate::event::key::SessionId;
 use crate::people::{
     Approval, ApprovalId, Desk, New, OnTimeout, Outcome, Subject, Verdict, digest,
 };
 use crate::policy::Ask;
-use crate::session::event::Micros;
-use crate::session::key::SessionId;
-use crate::session::timeline::now;
 
 /// Most answers to choose from.
 const CHOICES: usize = 16;

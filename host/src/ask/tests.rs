@@ -13,11 +13,11 @@ use tokio::sync::Notify;
 use super::*;
 use crate::config::parse::parse;
 use crate::contract::asking::{self, Approval, Classification, Generation};
+use crate::event::Usage;
+use crate::event::key::SessionKey;
 use crate::people::Verdict;
 use crate::policy::AskQuota;
-use crate::session::event::Usage;
 use crate::session::feed::Feed;
-use crate::session::key::SessionKey;
 use crate::session::ledger::Limits;
 use crate::session::sessions::Sessions;
 use crate::session::state::Found;
@@ -97,7 +97,7 @@ impl World {
         let desk = Desk::open(Arc::clone(&sessions), config.people.limits()).unwrap();
         let means = Means {
             targets: config.asks.clone(),
-            upstreams: Arc::new(Upstreams::new(&config).unwrap()),
+            upstreams: Arc::new(Upstreams::new(&config.upstreams, Arc::default()).unwrap()),
             prices: Arc::new(PriceTable::new(&config.prices).unwrap()),
         };
         Self {

@@ -9,11 +9,13 @@ use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::client::AdminClient;
-use super::render::style::Style;
-use super::{Failure, Global, Output, terminal};
+use crate::cli::global::{Global, Output, configuration};
+use crate::client::AdminClient;
+use crate::event::clock::now;
+use crate::failure::Failure;
 use crate::people::Approval;
-use crate::session::timeline::now;
+use crate::render::style::Style;
+use crate::render::terminal;
 
 mod list;
 mod show;
@@ -105,7 +107,7 @@ fn id(text: &str) -> Result<String, String> {
 /// # Errors
 /// No Airlock runs (69), there is no such approval, or its decision does not count.
 pub async fn run(global: &Global, args: ApprovalsArgs) -> Result<(), Failure> {
-    let admin = AdminClient::new(global)?;
+    let admin = AdminClient::new(&configuration(global)?)?;
     let json = global.output == Output::Json;
     let style = Style::of_stdout();
     // Left to clap, this would refuse the global options before a subcommand, too.

@@ -5,8 +5,10 @@ use std::path::PathBuf;
 use anyhow::anyhow;
 use serde_json::json;
 
-use super::{Failure, Global, Output, judge};
+use crate::cli::global::{Global, Output};
 use crate::config::{Config, Problems, locate};
+use crate::failure::Failure;
+use crate::serve::judge;
 
 /// Commands on the configuration.
 #[derive(Debug, clap::Subcommand)]
@@ -39,7 +41,7 @@ pub async fn run(global: &Global, command: &ConfigCommand) -> Result<(), Failure
         Err(problems) => Err(problems),
     };
     if global.output == Output::Json {
-        crate::cli::terminal::print_json(&report(&judged, *expanded));
+        crate::render::terminal::print_json(&report(&judged, *expanded));
     }
     let (config, warnings) = judged.map_err(|problems| match global.output {
         Output::Json => Failure::usage(anyhow!("{} problems", problems.problems.len())),
@@ -47,18 +49,20 @@ pub async fn run(global: &Global, command: &ConfigCommand) -> Result<(), Failure
     })?;
     if global.output == Output::Table {
         for warning in warnings {
-            crate::cli::terminal::print(&format!(
+            crate::render::terminal::print(&format!(
                 "warning: {warning}
 "
             ));
         }
         if *expanded {
             match config.profile.expanded() {
-                text if text.is_empty() => crate::cli::terminal::print("# there is no [profile]\n"),
-                text => crate::cli::terminal::print(&text),
+                text if text.is_empty() => {
+                    crate::render::terminal::print("# there is no [profile]\n")
+                }
+                text => crate::render::terminal::print(&text),
             }
         }
-        crate::cli::terminal::print(&format!("{}: good\n", path.display()));
+        crate::render::terminal::print(&format!("{}: good\n", path.display()));
     }
     Ok(())
 }

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use anyhow::anyhow;
 
-use super::Failure;
 use crate::demo::{Options, Real, play};
+use crate::failure::Failure;
 
 /// Options of `airlock demo`.
 #[derive(Debug, clap::Args)]

@@ -2,8 +2,10 @@
 
 use serde_json::Value;
 
-use super::client::AdminClient;
-use super::{Failure, Global, Output, table};
+use crate::cli::global::{Global, Output, configuration};
+use crate::cli::table;
+use crate::client::AdminClient;
+use crate::failure::Failure;
 
 const HEAD: [&str; 7] = ["OF", "NAME", "CALLS", "FAILED", "ERRORS", "P50", "P99"];
 
@@ -12,10 +14,12 @@ const HEAD: [&str; 7] = ["OF", "NAME", "CALLS", "FAILED", "ERRORS", "P50", "P99"
 /// # Errors
 /// No Airlock runs (69).
 pub async fn run(global: &Global) -> Result<(), Failure> {
-    let report = AdminClient::new(global)?.get("/v1/health").await?;
+    let report = AdminClient::new(&configuration(global)?)?
+        .get("/v1/health")
+        .await?;
     match global.output {
-        Output::Json => crate::cli::terminal::print_json(&report),
-        Output::Table => crate::cli::terminal::print(&render(&report)),
+        Output::Json => crate::render::terminal::print_json(&report),
+        Output::Table => crate::render::terminal::print(&render(&report)),
     }
     Ok(())
 }

@@ -6,9 +6,9 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, anyhow};
 
-use super::Failure;
 use crate::config::locate::FILE_NAME;
 use crate::config::template::TEMPLATE;
+use crate::failure::Failure;
 
 /// Options of `airlock init`.
 #[derive(Debug, clap::Args)]
@@ -49,7 +49,7 @@ pub fn run(args: &InitArgs) -> Result<(), Failure> {
     };
     file.write_all(TEMPLATE.as_bytes())
         .with_context(|| format!("cannot write {shown}"))?;
-    crate::cli::terminal::print(&format!(
+    crate::render::terminal::print(&format!(
         "wrote {shown}: every key stands there with its default. Judge changes with: airlock config check {shown}\n"
     ));
     Ok(())

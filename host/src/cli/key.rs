@@ -5,11 +5,14 @@ use std::path::PathBuf;
 use anyhow::{Context as _, anyhow};
 use serde_json::json;
 
-use super::client::{AdminClient, configuration};
 use super::replace::replace;
-use super::{Failure, Global, Output, table};
+use crate::cli::global::{Global, Output, configuration};
+use crate::cli::table;
+use crate::client::AdminClient;
 use crate::config::client_key::{DEFAULT_TENANT, new_key};
-use crate::config::{CallLimits, ClientKey, KeyHash, locate, parse};
+use crate::config::{ClientKey, KeyHash, locate, parse};
+use crate::failure::Failure;
+use crate::upstream::limits::CallLimits;
 
 mod entry;
 
@@ -53,32 +56,32 @@ async fn new(global: &Global, args: &NewArgs) -> Result<(), Failure> {
     // Judged even if it is not written: nobody should paste what is refused.
     let written = add(global, args, hash)?;
     if global.output == Output::Json {
-        crate::cli::terminal::print_json(
+        crate::render::terminal::print_json(
             &json!({"name": args.name, "tenant": args.tenant, "key": key, "hash": hash.to_string(),
                    "written": written}),
         );
     } else {
-        crate::cli::terminal::print(&format!(
+        crate::render::terminal::print(&format!(
             "{key}\n\nIt is shown this once: Airlock keeps its hash only. Clients send it as their API key.\n"
         ));
         match &written {
             Some(file) => {
-                crate::cli::terminal::print(&format!("Its entry is in {}.\n", file.display()))
+                crate::render::terminal::print(&format!("Its entry is in {}.\n", file.display()))
             }
             None => {
-                crate::cli::terminal::print(&format!("Its entry for airlock.toml:\n\n{entry}\n"))
+                crate::render::terminal::print(&format!("Its entry for airlock.toml:\n\n{entry}\n"))
             }
         }
     }
     if written.is_some() && global.output == Output::Table {
-        match AdminClient::new(global) {
+        match AdminClient::new(&configuration(global)?) {
             Ok(admin) => match admin.post("/v1/reload").await {
-                Ok(_) => crate::cli::terminal::print("the running Airlock has taken it\n"),
-                Err(failure) => crate::cli::terminal::print(&format!(
+                Ok(_) => crate::render::terminal::print("the running Airlock has taken it\n"),
+                Err(failure) => crate::render::terminal::print(&format!(
                     "it takes effect when Airlock runs ({failure})\n"
                 )),
             },
-            Err(_) => crate::cli::terminal::print("it takes effect at the next start\n"),
+            Err(_) => crate::render::terminal::print("it takes effect at the next start\n"),
         }
     }
     Ok(())
@@ -119,10 +122,10 @@ fn list(global: &Global) -> Result<(), Failure> {
                 |key| json!({"name": key.name, "tenant": key.tenant, "hash": key.hash.to_string()}),
             )
             .collect();
-        crate::cli::terminal::print_json(&json!(rows));
+        crate::render::terminal::print_json(&json!(rows));
         return Ok(());
     }
-    crate::cli::terminal::print(&render(&config.keys));
+    crate::render::terminal::print(&render(&config.keys));
     Ok(())
 }
 

@@ -4,8 +4,9 @@ use std::io::Write as _;
 
 use anyhow::Context as _;
 
-use super::{Failure, terminal};
 use crate::admin::openapi;
+use crate::failure::Failure;
+use crate::render::terminal;
 
 /// Prints it.
 ///

@@ -4,9 +4,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
-use super::client::AdminClient;
-use super::render::style::{indented, one_line};
-use super::{Failure, Global, Output, table};
+use crate::cli::global::{Global, Output, configuration};
+use crate::cli::table;
+use crate::client::AdminClient;
+use crate::failure::Failure;
+use crate::render::style::{indented, one_line};
 
 const HEAD: [&str; 11] = [
     "POLICY",
@@ -27,14 +29,16 @@ const HEAD: [&str; 11] = [
 /// # Errors
 /// No Airlock runs (69).
 pub async fn run(global: &Global) -> Result<(), Failure> {
-    let policies = AdminClient::new(global)?.get("/v1/policies").await?;
+    let policies = AdminClient::new(&configuration(global)?)?
+        .get("/v1/policies")
+        .await?;
     match global.output {
-        Output::Json => crate::cli::terminal::print_json(&policies),
+        Output::Json => crate::render::terminal::print_json(&policies),
         Output::Table => {
             let now = SystemTime::now()
                 .duration_since(UNIX_EPOCH)
                 .map_or(0, |d| d.as_micros() as u64);
-            crate::cli::terminal::print(&render(&policies, now));
+            crate::render::terminal::print(&render(&policies, now));
         }
     }
     Ok(())

@@ -1,6 +1,7 @@
 //! `airlock policy ...`: everything around one policy.
 
-use super::{Failure, Global};
+use crate::cli::global::Global;
+use crate::failure::Failure;
 
 pub mod build;
 pub mod edit;

@@ -5,10 +5,11 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::render::style::Style;
-use super::terminal::{self, Kind, Terminal};
-use super::{Failure, Global, Output};
+use crate::cli::global::{Global, Output};
 use crate::config::{DataConfig, locate};
+use crate::failure::Failure;
+use crate::render::style::Style;
+use crate::render::terminal::{self, Kind, Terminal};
 use crate::store::sqlite;
 
 /// Prints to standard output what `command` reads from the configured database. Blocks, for ever if it follows; Ctrl-C ends the

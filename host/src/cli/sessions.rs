@@ -8,8 +8,8 @@ use std::path::Path;
 use anyhow::Result;
 use clap::Args;
 
-use super::render::style::{Paint, Style, count, dollars, duration, one_line, pad, shorten};
-use crate::session::timeline::now;
+use crate::event::clock::now;
+use crate::render::style::{Paint, Style, count, dollars, duration, one_line, pad, shorten};
 use crate::store::reader::Reader;
 use crate::store::{SessionFilter, SessionRow};
 
@@ -137,7 +137,7 @@ fn line(row: &SessionRow, now: u64, style: &Style) -> String {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use super::*;
-    use crate::session::key::SessionKey;
+    use crate::event::key::SessionKey;
     use crate::store::sqlite::{Options, SqliteStore};
     use crate::store::{SessionHead, Store};
 

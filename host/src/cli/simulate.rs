@@ -33,13 +33,13 @@ pub async fn run(args: SimulateArgs) -> anyhow::Result<()> {
     let address = listener
         .local_addr()
         .context("the listener has no address")?;
-    crate::cli::terminal::print(
+    crate::render::terminal::print(
         "SIMULATED upstream: no model runs here, every answer is scripted (header x-airlock-simulated: 1)\n",
     );
     for model in MODELS {
-        crate::cli::terminal::print(&format!("  {:<14} {}\n", model.name, model.behaviour));
+        crate::render::terminal::print(&format!("  {:<14} {}\n", model.name, model.behaviour));
     }
-    crate::cli::terminal::print(&format!("listening on http://{address}/v1\n"));
+    crate::render::terminal::print(&format!("listening on http://{address}/v1\n"));
     let shutdown = async {
         if let Err(error) = tokio::signal::ctrl_c().await {
             tracing::warn!(%error, "Ctrl-C cannot be watched");

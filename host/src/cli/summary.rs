@@ -3,9 +3,11 @@
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 
-use super::render::style::indented;
-use crate::config::{Capture, Config, Credential, Source, UpstreamConfig};
+use crate::config::{Config, Source};
 use crate::policy::{Mode, PolicyStatus};
+use crate::render::style::indented;
+use crate::store::capture::Capture;
+use crate::upstream::settings::{Credential, UpstreamConfig};
 
 /// The summary: where it listens, where calls go and under whose key, which policies have a say, and what it chose by itself.
 pub fn render(
@@ -114,7 +116,7 @@ fn policy(status: &PolicyStatus) -> String {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use super::*;
-    use crate::config::KeyRef;
+    use crate::upstream::key::KeyRef;
 
     #[test]
     fn it_says_where_calls_go_and_never_the_key() {

@@ -1,6 +1,6 @@
 //! Plain tables for terminals: columns as wide as their widest cell, two spaces between, nothing else.
 
-use super::render::style::one_line;
+use crate::render::style::one_line;
 
 /// A table as text. The last column is not padded, so that no line ends with spaces.
 pub fn render(head: &[&str], rows: &[Vec<String>]) -> String {

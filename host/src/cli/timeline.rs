@@ -10,10 +10,10 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::Args;
 
-use super::render::EventRenderer;
-use super::render::style::{Paint, Style, dollars, one_line};
-use crate::session::event::Event;
-use crate::session::key::SessionId;
+use crate::event::Event;
+use crate::event::key::SessionId;
+use crate::render::EventRenderer;
+use crate::render::style::{Paint, Style, dollars, one_line};
 use crate::store::SessionRow;
 use crate::store::reader::Reader;
 
@@ -147,11 +147,12 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::config::Capture;
-    use crate::session::event::{Body, Channel, Place};
+    use crate::event::clock::now;
+    use crate::event::key::SessionKey;
+    use crate::event::{Body, Channel, Place};
     use crate::session::feed::Feed;
-    use crate::session::key::SessionKey;
-    use crate::session::timeline::{Recorder, Timeline, now};
+    use crate::session::timeline::{Recorder, Timeline};
+    use crate::store::capture::Capture;
     use crate::store::sqlite::{Options, SqliteStore};
     use crate::store::{SessionHead, Store};
 

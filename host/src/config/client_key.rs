@@ -11,7 +11,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
-use super::call_limits::{CallLimits, queue_ms};
+use crate::upstream::limits::{CallLimits, queue_ms};
 
 /// How every key begins, so that people and scanners for leaked secrets know one when they see it.
 pub const PREFIX: &str = "alk-";

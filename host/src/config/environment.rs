@@ -3,8 +3,9 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use super::outward::parse_url;
-use super::{Config, Credential, KeyRef, Problems, UpstreamConfig, validate};
+use crate::config::{Config, Problems, validate};
+use crate::upstream::key::KeyRef;
+use crate::upstream::settings::{Credential, UpstreamConfig, parse_url};
 
 /// Model servers that people run at home, with their default ports.
 const LOCAL: [(&str, u16); 2] = [("vllm", 8000), ("ollama", 11434)];

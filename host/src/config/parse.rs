@@ -10,10 +10,10 @@ use serde::de::DeserializeOwned;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
-use super::advice;
 use super::inside::inside;
 use super::problem::{Problem, Problems};
-use super::{Config, Source, place, rule, validate};
+use crate::config::{Config, Source, place, validate};
+use crate::policy::advice;
 use crate::reason::rules::MAX_RULES;
 
 const SECTIONS: &[&str] = &[
@@ -157,7 +157,7 @@ impl Reader<'_> {
         // Places are counted: with a row that could not be read, those behind it would be blamed for each other.
         let whole = matches!(self.root.get("rule").map(|rows| rows.get_ref()), Some(DeValue::Array(rows)) if rows.len() == config.rules.len());
         let judged = if whole {
-            rule::judge(&config.rules)
+            validate::rules::judge(&config.rules)
         } else {
             Ok(())
         };

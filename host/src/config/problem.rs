@@ -4,6 +4,9 @@ use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use super::{Config, Source};
+use crate::upstream::Unusable;
+
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
@@ -51,6 +54,19 @@ impl Problem {
 }
 
 impl Problems {
+    /// Upstreams of a configuration cannot be called as it has them.
+    pub fn of_upstreams(config: &Config, unusable: Vec<Unusable>) -> Self {
+        let file = match &config.source {
+            Source::File(path) => Some(path.clone()),
+            Source::Environment => None,
+        };
+        let problems = unusable
+            .into_iter()
+            .map(|wrong| Problem::global(&wrong.key, wrong.message))
+            .collect();
+        Self { file, problems }
+    }
+
     /// One problem that has no place in a file.
     pub fn one(file: Option<&Path>, key: &str, message: impl Into<String>) -> Self {
         Self {

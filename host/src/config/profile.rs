@@ -10,9 +10,9 @@ use serde::Deserialize;
 use toml::{Table, Value};
 
 use super::Config;
-use super::rule::{PROFILE, RuleConfig};
 use crate::policy::spec::{OnFailure, is_name};
 use crate::policy::{Mode, PolicySpec};
+use crate::reason::rules::row::{PROFILE, RuleConfig};
 
 /// The window over which a tool's error rate is measured for rules, in seconds; a policy can have another.
 const VITAL_WINDOW: u32 = 300;
@@ -392,10 +392,11 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use std::path::Path;
 
+    use crate::config::Config;
     use crate::config::parse::parse;
-    use crate::config::{Config, Reaction};
     use crate::policy::Mode;
     use crate::policy::spec::OnFailure;
+    use crate::reason::rules::reaction::Reaction;
 
     const WHOLE: &str = r#"[profile]
 latency_budget_ms = 20000

@@ -53,18 +53,3 @@ impl SessionConfig {
         }
     }
 }
-
-/// What a model costs, in US dollars per million tokens.
-#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Price {
-    /// Prompt tokens.
-    pub input: f64,
-    /// Generated tokens, reasoning included.
-    pub output: f64,
-    /// Prompt tokens from the provider's cache; without it, as `input`.
-    pub cached_input: Option<f64>,
-    /// Size of the context window in tokens; 0 if not known.
-    #[serde(default)]
-    pub context_window: u32,
-}

@@ -62,7 +62,7 @@ mod tests {
         assert_eq!(data, expected.data);
 
         let mut upstream = UpstreamConfig::new("https://api.openai.com/v1".parse().unwrap());
-        upstream.credential = Some(Credential::Own);
+        upstream.credential = Some(crate::upstream::settings::Credential::Own);
         upstream.key = Some(KeyRef::Env("OPENAI_API_KEY".into()));
         assert_eq!(config.upstreams, [("openai".to_owned(), upstream)]);
         assert_eq!(

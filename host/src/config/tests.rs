@@ -5,6 +5,8 @@ use std::path::Path;
 
 use super::parse::parse;
 use super::*;
+use crate::upstream::key;
+use crate::upstream::settings::ProxyConfig;
 
 fn problems(text: &str) -> Problems {
     parse(text, Path::new("/etc/airlock.toml")).expect_err("a bad file was taken")

@@ -2,11 +2,13 @@
 
 mod asks;
 mod callers;
+pub(super) mod rules;
 
-use super::outward::Credential;
-use super::{Config, Reaction, advice};
-use crate::policy::Grants;
+use crate::config::Config;
 use crate::policy::spec::{ACTIONS, EVENT_KINDS, is_name};
+use crate::policy::{Grants, advice};
+use crate::reason::rules::reaction::Reaction;
+use crate::upstream::settings::Credential;
 
 /// Path to a value, and what is wrong with it.
 pub(super) type Finding = (Vec<String>, String);

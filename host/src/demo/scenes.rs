@@ -14,7 +14,7 @@ use super::agent::{Agent, Heard};
 use super::screen::Who;
 use super::stage::Stage;
 use super::watch::{applied, ends};
-use crate::session::event::{Body, Status};
+use crate::event::{Body, Status};
 use crate::simulate::models::FORBIDDEN;
 
 /// What a scene came to.

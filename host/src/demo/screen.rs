@@ -6,12 +6,11 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::cli::render::EventRenderer;
-use crate::cli::render::style::{Paint, Style, pad, split_line};
-use crate::cli::terminal;
-use crate::session::event::{Body, Event, Micros, Role, Status};
-use crate::session::key::SessionId;
-use crate::session::timeline::now;
+use crate::event::clock::now;
+use crate::event::key::SessionId;
+use crate::event::{Body, Event, Micros, Role, Status};
+use crate::render::style::{Paint, Style, pad, split_line};
+use crate::render::{EventRenderer, terminal};
 
 /// Who a line is about that is no event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

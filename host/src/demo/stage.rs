@@ -16,12 +16,12 @@ use super::screen::{Screen, Who};
 use super::watch::{PATIENCE, Watch};
 use super::workshop::{POLICY, Workshop};
 use super::{Options, Real};
-use crate::cli::Failure;
-use crate::cli::client::AdminClient;
-use crate::cli::render::style::Paint;
-use crate::cli::serve::Airlock;
+use crate::client::AdminClient;
 use crate::config::locate;
+use crate::failure::Failure;
 use crate::policy::{Policies, PolicyEvent};
+use crate::render::style::Paint;
+use crate::serve::Airlock;
 use crate::simulate::Simulator;
 use crate::simulate::models::FORBIDDEN;
 

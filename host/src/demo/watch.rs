@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::screen::{Screen, Who};
-use crate::session::event::{Body, Event, Outcome, Status};
+use crate::event::{Body, Event, Outcome, Status};
 use crate::session::feed::{Subscription, Update};
 
 /// Longest wait for what is to come: a loaded machine with two cores needs some seconds to compile a policy.

@@ -10,12 +10,12 @@ use axum::body::Body;
 use http::header::{HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
 
-use super::app::Settings;
-use super::dialect::RequestView;
 use super::identity::Caller;
 use super::reply;
-use crate::config::CallLimits;
+use crate::dialect::RequestView;
+use crate::gateway::settings::Settings;
 use crate::observe::tokens;
+use crate::upstream::limits::CallLimits;
 use crate::upstream::{Charge, Full, Pass, Whose};
 
 /// A call that was let in. Its places are given back when this is dropped.

@@ -5,18 +5,15 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use tokio_util::sync::CancellationToken;
 
-use crate::ask::{Asks, Means};
-use crate::config::Config;
+use crate::ask::Asks;
+use crate::gateway::settings::Settings;
 use crate::observe::health::Health;
 use crate::observe::machine::Machine;
-use crate::observe::prices::PriceTable;
 use crate::people::{Approval, Desk};
 use crate::policy::{Mode, Policies};
 use crate::reason::plans::Plans;
-use crate::reason::rules::Rules;
 use crate::session::sessions::Sessions;
 use crate::upstream::webhook::{Alerts, Notice};
-use crate::upstream::{Gates, Routes, Upstreams};
 
 /// Shared by all calls, for as long as the process runs.
 pub struct App {
@@ -43,65 +40,6 @@ pub struct App {
     pub draining: CancellationToken,
     /// The listeners close: calls under way end, and those that are held are told.
     pub stopping: CancellationToken,
-}
-
-/// One configuration, ready for use. Replaced as a whole.
-pub struct Settings {
-    /// The configuration.
-    pub config: Config,
-    /// Its upstreams, with their keys.
-    pub upstreams: Arc<Upstreams>,
-    /// Its routes.
-    pub routes: Routes,
-    /// Its rules, compiled.
-    pub rules: Arc<Rules>,
-    /// What tokens cost.
-    pub prices: Arc<PriceTable>,
-}
-
-impl Settings {
-    /// Makes the configuration ready that follows on this one: limits go on to count the calls under way.
-    ///
-    /// # Errors
-    /// As [`Settings::new`].
-    pub fn followed_by(&self, config: Config) -> anyhow::Result<Self> {
-        Self::ready(config, Arc::clone(self.upstreams.gates()))
-    }
-
-    /// Makes a configuration ready.
-    ///
-    /// # Errors
-    /// All keys that cannot be had.
-    pub fn new(config: Config) -> anyhow::Result<Self> {
-        Self::ready(config, Arc::default())
-    }
-
-    fn ready(config: Config, gates: Arc<Gates>) -> anyhow::Result<Self> {
-        Ok(Self {
-            upstreams: Arc::new(Upstreams::with_gates(&config, gates)?),
-            routes: Routes::new(&config),
-            prices: Arc::new(PriceTable::new(&config.prices)?),
-            rules: Arc::new(rules(&config)?),
-            config,
-        })
-    }
-
-    /// What questions of policies need.
-    pub fn means(&self) -> Means {
-        Means {
-            targets: self.config.asks.clone(),
-            upstreams: Arc::clone(&self.upstreams),
-            prices: Arc::clone(&self.prices),
-        }
-    }
-}
-
-/// The configuration was judged before: what fails here was never read from a file.
-fn rules(config: &Config) -> anyhow::Result<Rules> {
-    Rules::compile(&config.rules).map_err(|errors| {
-        let told: Vec<_> = errors.into_iter().map(|error| error.message).collect();
-        anyhow::anyhow!("the rules do not compile: {}", told.join("; "))
-    })
 }
 
 impl App {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::HeaderMap;
 
-pub use crate::session::declared::{Declared, Risk};
+pub use crate::event::declared::{Declared, Risk};
 
 const TASK: &str = "x-airlock-task";
 const SUBTASK: &str = "x-airlock-subtask";

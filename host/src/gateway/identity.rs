@@ -11,7 +11,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::reply;
 use crate::config::client_key::{DEFAULT_TENANT, PREFIX};
-use crate::config::{CallLimits, ClientKey, KeyHash};
+use crate::config::{ClientKey, KeyHash};
+use crate::upstream::limits::CallLimits;
 
 /// Where Airlock's key stands when the client's usual header holds its vendor's credential.
 const OWN_HEADER: &str = "x-airlock-key";

@@ -20,10 +20,10 @@ use futures_util::{Stream, StreamExt as _};
 use http::{HeaderMap, Response, StatusCode};
 
 use super::admission::Permit;
-use super::app::Settings;
 use super::passages::{self, Passage};
 use super::reply;
-use crate::session::event::Usage;
+use crate::event::Usage;
+use crate::gateway::settings::Settings;
 use crate::session::ledger::{LedgerError, account_of_passage};
 use crate::session::state::Session;
 use crate::upstream;

@@ -11,9 +11,10 @@ use futures_util::future::join_all;
 use http::{HeaderValue, Response, StatusCode, header};
 use serde_json::{Value, json};
 
-use super::app::Settings;
 use super::reply;
-use crate::upstream::{Attempt, Outgoing, Target};
+use crate::event::target::Target;
+use crate::gateway::settings::Settings;
+use crate::upstream::{Attempt, Outgoing};
 
 /// How long an upstream may take to tell its models. The others' are listed without.
 const PATIENCE: Duration = Duration::from_secs(10);

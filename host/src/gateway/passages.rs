@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::resolve;
-use crate::session::event::{Body, Usage};
+use crate::event::{Body, Usage};
 use crate::session::sessions::Sessions;
 use crate::session::state::{Found, Session};
 use crate::upstream::Attempt;

@@ -13,16 +13,18 @@ use futures_util::StreamExt as _;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 
 use super::admission::{self, Permit};
-use super::app::{App, Settings};
 use super::identity::{identify, unauthorized};
 use super::metering::{self, Estimate, Meter, Spends};
 use super::named::{Named, under_v1};
 use super::passages::{self, Passage};
 use super::{declared, intake, models, reply};
 use crate::config::GatewayConfig;
+use crate::event::target::Target;
+use crate::gateway::app::App;
+use crate::gateway::settings::Settings;
 use crate::session::ledger::Limits;
 use crate::session::state::Found;
-use crate::upstream::{self, Outgoing, Target, UpstreamError, headers};
+use crate::upstream::{self, Outgoing, UpstreamError, headers};
 
 /// What becomes of a path.
 #[derive(Clone, Debug, PartialEq, Eq)]

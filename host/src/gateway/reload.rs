@@ -144,7 +144,8 @@ fn keep_until_restart(now: &Config, next: &mut Config) {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use super::*;
-    use crate::config::{Source, UpstreamConfig};
+    use crate::config::Source;
+    use crate::upstream::settings::UpstreamConfig;
 
     #[test]
     fn each_section_is_told_as_taken_or_as_waiting_for_a_restart() {

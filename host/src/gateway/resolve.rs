@@ -6,13 +6,14 @@
 use http::HeaderMap;
 use sha2::{Digest as _, Sha256};
 
-use super::dialect::{MessageView, RequestView};
 use super::identity::Caller;
 use crate::config::session::Correlator;
-use crate::session::conversation::Digest;
-use crate::session::event::Role;
-use crate::session::key::SessionKey;
-use crate::session::recognition::{Evidence, Line, mark};
+use crate::dialect::{MessageView, RequestView};
+use crate::event::Role;
+use crate::event::digest::Digest;
+use crate::event::key::SessionKey;
+use crate::event::marks::{Line, mark};
+use crate::session::recognition::Evidence;
 use crate::session::sessions::Sessions;
 use crate::session::state::Found;
 
@@ -123,7 +124,7 @@ pub fn find_by_headers(caller: &Caller, headers: &HeaderMap) -> Option<Found> {
 /// neither its timeline nor what it has spent grows for ever.
 pub fn without_session(caller: &Caller, headers: &HeaderMap) -> Found {
     const DAY_US: u64 = 24 * 3600 * 1_000_000;
-    let day = crate::session::timeline::now() / DAY_US;
+    let day = crate::event::clock::now() / DAY_US;
     found(
         caller,
         headers,
@@ -200,7 +201,7 @@ fn trace(headers: &HeaderMap) -> Option<String> {
 
 fn random_id() -> String {
     // Without randomness two sessions could be taken for one: fall back to the clock, which at least moves on.
-    let n = getrandom::u64().unwrap_or_else(|_| crate::session::timeline::now());
+    let n = getrandom::u64().unwrap_or_else(|_| crate::event::clock::now());
     format!("{n:016x}")
 }
 

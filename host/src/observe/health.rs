@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 
-use crate::session::event::Micros;
+use crate::event::Micros;
 
 mod window;
 

@@ -5,7 +5,7 @@
 //! pass, as 64 events 3.6 us).
 
 use crate::contract::types::{self as wit, Batch, Checkpoint, Detail, EventKind, PatternMatch};
-use crate::session::event::{Channel, Micros, Place};
+use crate::event::{Channel, Micros, Place};
 
 /// At most this much of a message, result or tool call is told as text; the rest is read by `content.read`.
 pub const INLINE_BYTES: usize = 4096;
@@ -282,18 +282,6 @@ impl Log {
         }
         batch.text_bytes = batch.text.len() as u32;
         (batch, origins)
-    }
-}
-
-impl From<Channel> for wit::Channel {
-    fn from(channel: Channel) -> Self {
-        match channel {
-            Channel::Output => wit::Channel::Output,
-            Channel::Reasoning => wit::Channel::Reasoning,
-            Channel::Refusal => wit::Channel::Refusal,
-            Channel::ToolArguments => wit::Channel::ToolArguments,
-            Channel::Other => wit::Channel::Other,
-        }
     }
 }
 

@@ -14,10 +14,11 @@ use anyhow::Context as _;
 use serde::Serialize;
 
 use super::vitals::id;
-use crate::config::MachineConfig;
+use crate::observe::machine::settings::MachineConfig;
 
 mod read;
 mod sample;
+pub mod settings;
 
 use sample::Sampler;
 

@@ -7,12 +7,36 @@
 use std::collections::HashMap;
 
 use anyhow::Context;
+use serde::Deserialize;
 
-use crate::config::Price;
-use crate::session::event::Usage;
-use crate::session::ledger;
+use crate::event::Usage;
 
 const SNAPSHOT: &str = include_str!("prices.toml");
+
+/// What a model costs, in US dollars per million tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Price {
+    /// Prompt tokens.
+    pub input: f64,
+    /// Generated tokens, reasoning included.
+    pub output: f64,
+    /// Prompt tokens from the provider's cache; without it, as `input`.
+    pub cached_input: Option<f64>,
+    /// Size of the context window in tokens; 0 if not known.
+    #[serde(default)]
+    pub context_window: u32,
+}
+
+/// What tokens of a model cost: microdollars for a million of them. All zero when the price is not known; a limit of cost
+/// cannot hold such a model back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Prices {
+    /// Prompt tokens.
+    pub input: u64,
+    /// Generated tokens.
+    pub output: u64,
+}
 
 /// Prices by model name.
 #[derive(Debug, Clone)]
@@ -69,10 +93,10 @@ impl PriceTable {
 
     /// What the ledger reserves by, before the usage is known: nothing is taken for cached.
     #[must_use]
-    pub fn ledger_prices(&self, model: &str) -> ledger::Prices {
+    pub fn ledger_prices(&self, model: &str) -> Prices {
         let per_million = |dollars: f64| (dollars * 1e6).round() as u64;
         self.price(model)
-            .map(|price| ledger::Prices {
+            .map(|price| Prices {
                 input: per_million(price.input),
                 output: per_million(price.output),
             })
@@ -188,11 +212,11 @@ mod tests {
         assert_eq!(table.price("meta-llama/Llama-3.1-8B").unwrap().input, 0.5);
         assert_eq!(
             table.ledger_prices("gpt-4o"),
-            ledger::Prices {
+            Prices {
                 input: 1_000_000,
                 output: 2_000_000
             }
         );
-        assert_eq!(table.ledger_prices("unknown"), ledger::Prices::default());
+        assert_eq!(table.ledger_prices("unknown"), Prices::default());
     }
 }

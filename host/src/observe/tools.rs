@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::session::event::Micros;
+use crate::event::Micros;
 
 /// Calls that wait for a result, oldest forgotten first beyond this many: a client that never answers must not fill memory.
 const MAX_OPEN: usize = 1024;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::health::{Summary, Track};
 use super::machine::Machine;
 use crate::contract::types::Vital;
-use crate::session::event::Micros;
+use crate::event::Micros;
 
 /// Ids of the contract's table `vital-id`.
 #[allow(missing_docs, reason = "documented in wit/types.wit")]

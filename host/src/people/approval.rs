@@ -8,10 +8,10 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::session::conversation::Digest;
-use crate::session::event::Micros;
-pub use crate::session::event::OnTimeout;
-use crate::session::key::SessionId;
+use crate::event::Micros;
+pub use crate::event::OnTimeout;
+use crate::event::digest::Digest;
+use crate::event::key::SessionId;
 
 /// One item before people.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]

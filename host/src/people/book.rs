@@ -6,9 +6,9 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 
 use super::approval::{Approval, ApprovalId, Decision, State};
-use crate::session::conversation::Digest;
-use crate::session::event::Micros;
-use crate::session::key::SessionId;
+use crate::event::Micros;
+use crate::event::digest::Digest;
+use crate::event::key::SessionId;
 
 /// Decisions remembered at most; past it the oldest are forgotten before their time. A policy whose deadlines are
 /// milliseconds makes thousands of timeouts a minute: at a few kilobytes each this is some tens of megabytes.

@@ -18,10 +18,9 @@ use super::book::{Book, Limits};
 use super::judge::{DecideError, may_decide};
 use super::told::{by_default, decided, held};
 use super::{digest, row};
-use crate::session::event::{Body, Micros};
-use crate::session::key::SessionId;
+use crate::event::key::SessionId;
+use crate::event::{Body, Micros};
 use crate::session::sessions::Sessions;
-use crate::session::timeline;
 use crate::store::{ApprovalFilter, Store, StoreError};
 
 /// How long a decision waits for the disk before it is refused.
@@ -63,7 +62,7 @@ impl Desk {
     /// # Errors
     /// The store cannot be read: going on without it would ask people twice, or hold a call that was approved.
     pub fn open(sessions: Arc<Sessions>, limits: Limits) -> Result<Arc<Self>, StoreError> {
-        Self::with_clock(sessions, limits, Box::new(timeline::now))
+        Self::with_clock(sessions, limits, Box::new(crate::event::clock::now))
     }
 
     fn with_clock(

@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::super::{Filter, FindError, NOBODY, OnTimeout, Outcome, Subject};
 use super::*;
-use crate::session::event::Event;
+use crate::event::Event;
+use crate::event::key::SessionKey;
 use crate::session::feed::Feed;
-use crate::session::key::SessionKey;
 use crate::session::ledger;
 use crate::session::state::Found;
 use crate::session::timeline::Recorder;
@@ -162,7 +162,7 @@ fn call(arguments: &str) -> New {
     )
 }
 
-fn item(subject: Subject, digest: crate::session::conversation::Digest) -> New {
+fn item(subject: Subject, digest: crate::event::digest::Digest) -> New {
     New {
         session: key().id(),
         exchange: 1,

@@ -12,7 +12,7 @@ use serde::de::{MapAccess, Visitor};
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 
-use crate::session::conversation::Digest;
+use crate::event::digest::Digest;
 
 /// Arguments nested deeper are compared byte for byte: each level is parsed anew.
 const DEPTH: usize = 64;

@@ -6,7 +6,7 @@
 use super::approval::Approval;
 use super::desk::Desk;
 use super::row;
-use crate::session::key::SessionId;
+use crate::event::key::SessionId;
 use crate::store::{ApprovalFilter, ApprovalRow, StoreError};
 
 /// Which approvals to list.

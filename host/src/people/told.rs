@@ -1,7 +1,7 @@
 //! What stands on the timeline about approvals, and the words of a decision that nobody made.
 
 use super::approval::{Approval, Decision, OnTimeout, Verdict};
-use crate::session::event::{Body, Micros};
+use crate::event::{Body, Micros};
 
 /// Who decides where no person did.
 pub const NOBODY: &str = "airlock";

@@ -15,7 +15,6 @@ use sha2::{Digest as _, Sha256};
 
 use super::engine::Engine;
 use super::generation::{Generation, Told};
-use super::golden;
 use super::health::Health;
 use super::host::{Host, LogGate};
 use super::inspect::{self, Inspection};
@@ -23,9 +22,9 @@ use super::limits::Limits;
 use super::program::{BuildError, Instance, Program};
 use super::seat::{Fault, FaultKind, Services};
 use super::spec::{EVENT_KINDS, GUARDING, Grants, Mode, OnFailure, PolicySpec};
-use super::{answers, apart};
-use crate::config::advice;
+use super::{answers, apart, golden};
 use crate::contract::types;
+use crate::policy::advice;
 
 /// Step of loading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]

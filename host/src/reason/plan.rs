@@ -5,9 +5,9 @@ use std::sync::Arc;
 use super::patterns::{PatternError, PatternSet, PatternSpec, Syntax};
 use super::rules::Rules;
 use crate::contract::types::{EventKind, PatternSyntax, ReleaseMode, Subscription, Wake};
+use crate::event::Channel;
 use crate::observe::log::Kinds;
 use crate::policy::generation::Generation;
-use crate::session::event::Channel;
 
 /// A policy that judges text but does not say how often is asked every so many tokens.
 pub const DEFAULT_EVERY_TOKENS: u32 = 16;

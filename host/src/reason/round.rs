@@ -10,41 +10,18 @@ use sha2::{Digest as _, Sha256};
 use super::plan::Plan;
 use super::rules::view::Told;
 use super::watch::Watcher;
-use crate::config::{Occasion, OnFinding};
 use crate::contract::types::{
     Action, Assessment, Checkpoint, Decision, Detail, EventKind, Finding, Item, PatternMatch,
-    Pending, ReportedFinding, Severity, Situation,
+    Pending, ReportedFinding, Situation,
 };
+use crate::event::{Body, Micros};
 use crate::observe::log::{Item as LogItem, Kinds, Log};
 use crate::policy::seat::{Fault, Seat};
 use crate::policy::spec::OnFailure;
-use crate::session::event::{Body, Micros};
+use crate::reason::on_finding::OnFinding;
+use crate::reason::order::{By, Order, checkpoint_name, matches_glob, severity_name};
+use crate::reason::rules::reaction::Occasion;
 use crate::session::timeline::Timeline;
-
-/// Who ordered an action.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum By {
-    /// The policy with this index in the plan.
-    Policy(usize),
-    /// The operator's table `[on_finding]`; observed if the finding was only observed.
-    Operator {
-        /// Whether the finding came from a policy in `observe` mode.
-        observed: bool,
-    },
-    /// The rule with this index in the plan.
-    Rule(usize),
-    /// The host itself, because a policy with this index failed and is closed.
-    Failure(usize),
-}
-
-/// An action that somebody ordered.
-#[derive(Clone, Debug)]
-pub struct Order {
-    /// Who.
-    pub by: By,
-    /// What.
-    pub action: Action,
-}
 
 /// What a checkpoint brought.
 #[derive(Debug, Default)]
@@ -421,37 +398,6 @@ impl Round<'_> {
 fn lock(seat: &Mutex<Seat>) -> std::sync::MutexGuard<'_, Seat> {
     // A seat drops its instance before anything that could panic; its state is sound.
     seat.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// A trailing `*` matches any rest.
-pub fn matches_glob(glob: &str, text: &str) -> bool {
-    glob.strip_suffix('*')
-        .map_or(glob == text, |prefix| text.starts_with(prefix))
-}
-
-/// The contract's word.
-pub fn severity_name(severity: Severity) -> &'static str {
-    match severity {
-        Severity::Info => "info",
-        Severity::Low => "low",
-        Severity::Medium => "medium",
-        Severity::High => "high",
-        Severity::Critical => "critical",
-    }
-}
-
-/// The contract's word.
-pub fn checkpoint_name(checkpoint: Checkpoint) -> &'static str {
-    match checkpoint {
-        Checkpoint::Request => "request",
-        Checkpoint::Stream => "stream",
-        Checkpoint::ToolCall => "tool-call",
-        Checkpoint::ToolResult => "tool-result",
-        Checkpoint::Response => "response",
-        Checkpoint::Tick => "tick",
-        Checkpoint::Answer => "answer",
-        Checkpoint::Other => "other",
-    }
 }
 
 fn digest_of_assessment(a: &Assessment) -> String {

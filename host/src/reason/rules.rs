@@ -16,6 +16,8 @@ pub mod compile;
 pub mod inputs;
 mod json;
 mod pattern;
+pub mod reaction;
+pub mod row;
 #[cfg(test)]
 mod tests;
 pub mod view;
@@ -30,14 +32,15 @@ use self::compile::{Condition, Mistake};
 use self::inputs::{Belongs, INPUTS, Input, Points, follows_the_clock};
 use self::pattern::Pattern;
 use self::view::{Moment, Subject, View};
-use super::round::{By, Order};
-use crate::config::{Occasion, Reaction, RuleConfig};
 use crate::contract::types::{
     Action, Block, BlockMode, Checkpoint, Item, ResultSubstitution, Scope, Severity, ToolDenial,
 };
+use crate::event::Micros;
 use crate::policy::Mode;
 use crate::policy::spec::OnFailure;
-use crate::session::event::Micros;
+use crate::reason::order::{By, Order};
+use crate::reason::rules::reaction::{Occasion, Reaction};
+use crate::reason::rules::row::RuleConfig;
 
 /// Most rules: all of them may be evaluated at every chunk of every stream.
 pub const MAX_RULES: usize = 64;

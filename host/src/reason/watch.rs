@@ -3,8 +3,8 @@
 use super::patterns::Match;
 use super::plan::Wants;
 use crate::contract::types::{EventKind, PatternMatch, ReleaseMark};
+use crate::event::{Channel, Micros, Place};
 use crate::observe::vitals::{Vitals, is_polled};
-use crate::session::event::{Channel, Micros, Place};
 
 /// Between two looks at a vital that nobody can foretell: as often as the machine is sampled.
 const POLL_US: u64 = 1_000_000;

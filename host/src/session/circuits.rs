@@ -13,7 +13,7 @@ use std::collections::{HashMap, VecDeque};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::event::Micros;
+use crate::event::Micros;
 
 /// Circuits kept for a session; the one that opens first closes first. A session offers some dozens of tools.
 const MAX_CIRCUITS: usize = 128;

@@ -6,16 +6,14 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
+
+use crate::event::digest::Digest;
 
 mod compact;
 
 /// Dropped messages whose identities are remembered, the oldest forgotten first: agents branch, and come back. 32 bytes each
 /// when they are saved.
 const MAX_GONE: usize = 4096;
-
-/// What a message means, as the dialect hashes it.
-pub type Digest = [u8; 16];
 
 /// What a request says that the session did not know.
 #[derive(Debug, PartialEq, Eq)]
@@ -181,21 +179,11 @@ impl Back {
     }
 }
 
-/// Continues the digest of a conversation by one message: the prefix digest by which a session is recognised.
-pub fn roll(prefix: Digest, message: Digest) -> Digest {
-    let mut rolled = Digest::default();
-    let hash = Sha256::new()
-        .chain_update(prefix)
-        .chain_update(message)
-        .finalize();
-    rolled.copy_from_slice(&hash[..16]);
-    rolled
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::event::digest::roll;
 
     fn d(n: u8) -> Digest {
         [n; 16]

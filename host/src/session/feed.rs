@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use super::event::Event;
-use super::key::SessionId;
+use crate::event::Event;
+use crate::event::key::SessionId;
 
 /// Events kept for slow receivers. At 100 events a second and stream this is 40 seconds of one, 1 second of forty.
 const BACKLOG: usize = 4096;
@@ -190,8 +190,8 @@ impl Drop for Subscription {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::panic)]
     use super::*;
-    use crate::session::event::Body;
-    use crate::session::key::SessionKey;
+    use crate::event::Body;
+    use crate::event::key::SessionKey;
 
     fn entry(seq: u64, bytes: usize) -> Entry {
         let key = SessionKey {

@@ -10,10 +10,10 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 
-use super::event::Micros;
 use super::sessions::{Sessions, lock};
 use super::state::Session;
-use super::timeline::now;
+use crate::event::Micros;
+use crate::event::clock::now;
 use crate::policy::Relief;
 use crate::policy::seat::Seat;
 

@@ -24,11 +24,12 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-use super::event::{Body, Usage};
-use super::key::SessionId;
+use crate::event::key::SessionId;
+use crate::event::{Body, Usage};
+use crate::observe::prices::Prices;
 use crate::store::{Done, SavedSession, Store};
 use account::{Account, Held, Open, Order};
-pub use limits::{Limits, Operator, Prices, Spend};
+pub use limits::{Limits, Operator, Spend};
 
 /// Tokens of output that are made durable at a time, for each open exchange, while its answer is short. At 100 tokens a
 /// second the next lease is asked for more than a second before it is needed; after a crash at most so many tokens an

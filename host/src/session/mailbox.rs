@@ -12,10 +12,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
-use super::event::Micros;
 use super::quota::{OverQuota, Quotas};
-use super::timeline::now;
 use crate::contract::types::{self as wit, AnswerValue, Detail};
+use crate::event::Micros;
+use crate::event::clock::now;
 use crate::policy::spec::AskQuota;
 
 /// Questions of a session that models answer at once, and as many that people answer. An agent's step that asks more is

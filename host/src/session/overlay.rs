@@ -11,7 +11,7 @@ use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::event::Role;
+use crate::event::Role;
 
 /// Changes kept for a session. An agent's longest runs have some thousand messages.
 const MAX_EDITS: usize = 4096;

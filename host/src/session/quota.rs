@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
-use super::event::Micros;
+use crate::event::Micros;
 use crate::policy::spec::AskQuota;
 
 const MINUTE_US: Micros = 60_000_000;

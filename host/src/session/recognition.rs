@@ -13,112 +13,16 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
-
-use super::conversation::{Digest, roll};
-use super::event::Micros;
-use super::key::SessionKey;
-
-/// How long a mark is kept after it was last of use: an agent may be resumed after a weekend and a holiday.
-pub const KEPT_US: Micros = 7 * 24 * 3600 * 1_000_000;
-
-/// Marks in memory at most; the oldest half goes when there are more. About 20 MB, and as much on the disk.
-pub const MAX_MARKS: usize = 131_072;
+use crate::event::Micros;
+use crate::event::digest::{Digest, roll};
+use crate::event::key::SessionKey;
+use crate::event::marks::{Given, KEPT_US, Kept, Line, MAX_MARKS, Meaning, Words, mark};
 
 /// Conversations that one mark may mean. What more have in common (`call_0`, a greeting) tells them apart no longer.
 const MAX_MEANINGS: usize = 64;
 
 /// Tool calls of a request that are looked up, the newest first.
 const MAX_CALLS: usize = 64;
-
-/// Characters, white space folded, by which the beginning of a turn is known. Shorter turns are too common to be evidence
-/// of their own.
-const OPENING: usize = 24;
-
-/// One message of a request, as it is held against the marks.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Line<'a> {
-    /// What it means, with everything.
-    pub digest: Digest,
-    /// The model made it.
-    pub of_model: bool,
-    /// Its text.
-    pub text: &'a str,
-    /// Ids of tool calls that it makes or answers.
-    pub calls: Vec<&'a str>,
-}
-
-/// The words of a message without what clients change when they send it back: white space, a name, parts or a string.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Words {
-    /// Of all of them; `None` if there are none.
-    whole: Option<Digest>,
-    /// Of the first ones, if there are enough.
-    opening: Option<Digest>,
-}
-
-impl Words {
-    /// The words of a text.
-    pub fn of(text: &str) -> Self {
-        let mut folded = String::with_capacity(text.len());
-        for word in text.split_whitespace() {
-            if !folded.is_empty() {
-                folded.push(' ');
-            }
-            folded.push_str(word);
-        }
-        let opening = folded.char_indices().nth(OPENING).map_or(
-            (folded.chars().count() == OPENING).then_some(folded.as_str()),
-            |(end, _)| folded.get(..end),
-        );
-        Self {
-            whole: (!folded.is_empty()).then(|| mark(&[b"words", folded.as_bytes()])),
-            opening: opening.map(|text| mark(&[b"opening", text.as_bytes()])),
-        }
-    }
-}
-
-/// What the client was given in answer to a request.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Given {
-    /// The words.
-    pub words: Words,
-    /// Whether it is all that there was to give. Of anything else the client may have kept a part, or nothing.
-    pub whole: bool,
-    /// Ids of the tool calls.
-    pub calls: Vec<String>,
-}
-
-impl Given {
-    fn is_nothing(&self) -> bool {
-        self.words == Words::default() && self.calls.is_empty()
-    }
-
-    /// Whether a message can be this, as a client sends it back; `Some(true)` if it is so to the letter.
-    fn reads(&self, line: &Line<'_>) -> Option<bool> {
-        if self.is_nothing() {
-            let says_nothing = line.text.trim().is_empty() && line.calls.is_empty();
-            return says_nothing.then_some(true);
-        }
-        if line
-            .calls
-            .iter()
-            .any(|id| self.calls.iter().any(|own| own == id))
-        {
-            return Some(true);
-        }
-        let words = Words::of(line.text);
-        if words.whole == self.words.whole {
-            // Calls that the client has dropped, or numbers anew, are no proof.
-            return Some(self.calls.is_empty() && line.calls.is_empty());
-        }
-        let begins = words.opening.is_some() && words.opening == self.words.opening;
-        // Too short to have an opening: the part that was there when the client hung up.
-        let part = !self.whole && words.opening.is_none() && words.whole.is_some();
-        (begins || part).then_some(false)
-    }
-}
 
 /// A request that looks for its session.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -129,30 +33,6 @@ pub struct Evidence<'a> {
     pub weak: Option<Digest>,
     /// The client says that it sent the request before.
     pub again: bool,
-}
-
-/// What a mark means.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Meaning {
-    /// The session.
-    pub key: Arc<SessionKey>,
-    /// What became of the request; for marks of a beginning only.
-    pub given: Given,
-    /// What only correlates.
-    pub weak: Option<Digest>,
-    /// When it was made or last of use.
-    pub at: Micros,
-    /// A later request went on from here.
-    pub continued: bool,
-}
-
-/// A mark that is to be kept on the disk too.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Kept {
-    /// The mark.
-    pub mark: Digest,
-    /// What it means.
-    pub meaning: Meaning,
 }
 
 /// All marks.
@@ -438,18 +318,6 @@ fn call_mark(owner: &str, id: &str) -> Digest {
 fn pair_mark(owner: &str, before: Digest, said: Words) -> Option<Digest> {
     said.opening?;
     Some(mark(&[b"pair", owner.as_bytes(), &before, &said.whole?]))
-}
-
-/// A digest over parts, each with its length, so that no two lists of parts look alike.
-pub fn mark(parts: &[&[u8]]) -> Digest {
-    let mut hash = Sha256::new();
-    for part in parts {
-        hash.update((part.len() as u64).to_le_bytes());
-        hash.update(part);
-    }
-    let mut digest = Digest::default();
-    digest.copy_from_slice(&hash.finalize()[..16]);
-    digest
 }
 
 #[cfg(test)]

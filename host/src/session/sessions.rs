@@ -5,13 +5,15 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::conversation::Digest;
-use super::event::Body;
-use super::key::{SessionId, SessionKey};
 use super::ledger::{Limits, Operator};
-use super::recognition::{Evidence, Given, KEPT_US, Kept, MAX_MARKS, Recognition};
 use super::state::{Found, Session};
-use super::timeline::{Recorder, Timeline, now};
+use crate::event::Body;
+use crate::event::clock::now;
+use crate::event::digest::Digest;
+use crate::event::key::{SessionId, SessionKey};
+use crate::event::marks::{Given, KEPT_US, Kept, MAX_MARKS};
+use crate::session::recognition::{Evidence, Recognition};
+use crate::session::timeline::{Recorder, Timeline};
 use crate::store::{SavedSession, StoreError};
 
 /// Locks among which sessions are spread while they are read from the store.

@@ -7,20 +7,22 @@ use serde::{Deserialize, Serialize};
 
 use super::circuits::Circuits;
 use super::content::Contents;
-use super::conversation::{Conversation, Digest};
-use super::event::{Body, Micros};
-use super::key::{SessionId, SessionKey};
 use super::ledger::{Ledger, Operator, Spend};
 use super::mailbox::{Mailbox, SavedMailbox};
 use super::overlay::Overlay;
-use super::timeline::{Recorder, Timeline, now};
-use crate::contract::types::{self as wit, Facts};
+use crate::contract::types::Facts;
+use crate::event::clock::now;
+use crate::event::digest::Digest;
+use crate::event::key::{SessionId, SessionKey};
+use crate::event::{Body, Micros};
 use crate::observe::health::{Track, Tracks};
 use crate::observe::tokens::{TokenCounter, estimate};
 use crate::observe::tools::Tools;
 use crate::observe::vitals::SessionVitals;
 use crate::policy::generation::Generation;
 use crate::policy::seat::{Asker, SavedState, Seat, Services};
+use crate::session::conversation::Conversation;
+use crate::session::timeline::{Recorder, Timeline};
 use crate::store::{self, SavedSession, SessionHead};
 
 /// How long a request can be recognised as a repetition of an earlier one: beyond the longest wait of the vendors' SDKs
@@ -484,33 +486,6 @@ fn from_row(row: &store::Seat) -> Option<SavedState> {
         acting: acting.to_vec(),
         values: row.kv.iter().cloned().collect(),
     })
-}
-
-impl From<wit::Role> for super::event::Role {
-    fn from(role: wit::Role) -> Self {
-        match role {
-            wit::Role::System => Self::System,
-            wit::Role::Developer => Self::Developer,
-            wit::Role::User => Self::User,
-            wit::Role::Assistant => Self::Assistant,
-            wit::Role::Tool => Self::Tool,
-            wit::Role::Other => Self::Other,
-        }
-    }
-}
-
-impl From<super::event::Role> for wit::Role {
-    fn from(role: super::event::Role) -> Self {
-        use super::event::Role;
-        match role {
-            Role::System => Self::System,
-            Role::Developer => Self::Developer,
-            Role::User => Self::User,
-            Role::Assistant => Self::Assistant,
-            Role::Tool => Self::Tool,
-            Role::Other => Self::Other,
-        }
-    }
 }
 
 #[cfg(test)]

@@ -5,11 +5,11 @@
 //! here, before the event leaves this module, so what capture forbids is neither stored nor shown.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::event::{Body, Event, Micros};
 use super::feed::{Entry, Feed};
-use super::key::SessionId;
+use crate::event::clock::now;
+use crate::event::key::SessionId;
+use crate::event::{Body, Event, Micros};
 use crate::store::Store;
 use crate::store::capture::{Capture, Reducer};
 
@@ -98,11 +98,4 @@ impl Timeline {
         // A panic while the lock was held leaves at worst an unused number behind.
         self.head.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Microseconds since the Unix epoch.
-pub fn now() -> Micros {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |d| d.as_micros() as Micros)
 }

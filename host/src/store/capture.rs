@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::redact;
-use crate::session::event::{Body, Place};
+use crate::event::{Body, Place};
 
 /// How much content is recorded.
 ///

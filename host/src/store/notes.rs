@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use sha2::{Digest as _, Sha256};
 
 use super::LedgerRow;
-use crate::session::key::SessionId;
+use crate::event::key::SessionId;
 
 /// Sessions that may wait for the disk at once; those beyond wait for it. A slot is taken for milliseconds.
 const SLOTS: u16 = 1024;

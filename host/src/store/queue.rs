@@ -10,11 +10,11 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::{ApprovalRow, Done, LedgerRow, Seat, SessionHead};
-use crate::session::conversation::Digest;
-use crate::session::event::{Body, Event, Micros};
-use crate::session::key::SessionId;
-use crate::session::recognition::Meaning;
-use crate::session::size::json_bytes;
+use crate::event::digest::Digest;
+use crate::event::key::SessionId;
+use crate::event::marks::Meaning;
+use crate::event::size::json_bytes;
+use crate::event::{Body, Event, Micros};
 
 /// How long the first event of a batch waits for company. The time that a crash can cost.
 pub(super) const GROUP_COMMIT: Duration = Duration::from_millis(50);

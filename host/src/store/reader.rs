@@ -11,9 +11,9 @@ use super::{
     ApprovalFilter, ApprovalRow, Counters, LedgerRow, SavedSession, Seat, SessionFilter,
     SessionRow, StoreError, schema, writer::int,
 };
-use crate::session::event::{Body, Event, Micros};
-use crate::session::key::{InvalidSessionId, SessionId, SessionKey};
-use crate::session::recognition::{Kept, Meaning};
+use crate::event::key::{InvalidSessionId, SessionId, SessionKey};
+use crate::event::marks::{Kept, Meaning};
+use crate::event::{Body, Event, Micros};
 
 /// A read-only view of a database.
 #[derive(Debug)]

@@ -9,9 +9,8 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::writer::int;
-use crate::session::event::Micros;
-use crate::session::recognition::{KEPT_US, MAX_MARKS};
-use crate::session::timeline;
+use crate::event::Micros;
+use crate::event::marks::{KEPT_US, MAX_MARKS};
 
 /// Events removed at a time: a few milliseconds of work.
 const STEP: usize = 2000;
@@ -56,7 +55,7 @@ impl Retention {
         if self.days == 0 {
             return Ok(());
         }
-        let before = timeline::now().saturating_sub(DAY * Micros::from(self.days));
+        let before = crate::event::clock::now().saturating_sub(DAY * Micros::from(self.days));
         if remove(connection, before)? {
             self.due = now + PAUSE;
         }
@@ -66,7 +65,7 @@ impl Retention {
 
 /// Marks that no request is held against any more.
 fn forget_marks(connection: &Connection) -> Result<(), rusqlite::Error> {
-    let before = int(timeline::now().saturating_sub(KEPT_US));
+    let before = int(crate::event::clock::now().saturating_sub(KEPT_US));
     connection
         .prepare_cached(
             "DELETE FROM marks WHERE at <= ?1

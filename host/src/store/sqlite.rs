@@ -16,9 +16,9 @@ use super::{
     ApprovalFilter, ApprovalRow, Done, LedgerRow, SavedSession, Seat, SessionFilter, SessionHead,
     SessionRow, Stats, Store, StoreError, schema,
 };
-use crate::session::event::{Event, Micros};
-use crate::session::key::SessionId;
-use crate::session::recognition::Kept;
+use crate::event::key::SessionId;
+use crate::event::marks::Kept;
+use crate::event::{Event, Micros};
 
 /// How long a blocking call waits for the writer.
 const WAIT: Duration = Duration::from_secs(10);

@@ -5,11 +5,11 @@ use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
 use super::*;
-use crate::config::Capture;
-use crate::session::event::{Body, Channel, Place, Role, Status, Usage};
+use crate::event::key::SessionKey;
+use crate::event::{Body, Channel, Place, Role, Status, Usage};
 use crate::session::feed::Feed;
-use crate::session::key::SessionKey;
 use crate::session::timeline::{Recorder, Timeline};
+use crate::store::capture::Capture;
 
 fn key(value: &str) -> SessionKey {
     SessionKey {
@@ -106,9 +106,9 @@ fn a_session_goes_on_after_a_restart() {
 
 #[test]
 fn conversations_are_recognised_after_a_restart() {
-    use crate::session::recognition::{Given, KEPT_US, Meaning};
+    use crate::event::marks::{Given, KEPT_US, Meaning};
     let dir = tempfile::tempdir().unwrap();
-    let now = crate::session::timeline::now();
+    let now = crate::event::clock::now();
     let mark = |n: u8, at: Micros| Kept {
         mark: [n; 16],
         meaning: Meaning {

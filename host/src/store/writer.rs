@@ -13,9 +13,9 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, params};
 use super::queue::{Batch, Missed, Next, Queue, SessionBatch};
 use super::retention::Retention;
 use super::{Counters, LedgerRow, StoreError};
-use crate::session::event::{Body, Event, Outcome};
-use crate::session::key::SessionId;
-use crate::session::timeline::now;
+use crate::event::clock::now;
+use crate::event::key::SessionId;
+use crate::event::{Body, Event, Outcome};
 
 /// Between two attempts at a failing disk.
 const RETRY: Duration = Duration::from_secs(1);

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use http::{HeaderMap, StatusCode};
 
-use super::{Target, UpstreamError};
+use crate::event::target::Target;
+use crate::upstream::UpstreamError;
 
 /// Longest wait that an upstream can ask for before a repetition. The client waits meanwhile; past this it is better
 /// served by the answer itself, whose `retry-after` its SDK honours.

@@ -13,8 +13,9 @@ use tokio::time::Instant;
 use super::attempt::{MAX_WAIT, asked_wait, backoff, should_retry};
 use super::gate::{Charge, Gates};
 use super::server::Upstream;
-use super::{Attempt, Body, Next, Target, UpstreamError, tls};
-use crate::config::{Config, Problem, Problems, Source};
+use super::settings::UpstreamConfig;
+use crate::event::target::Target;
+use crate::upstream::{Attempt, Body, Next, UpstreamError, tls};
 
 /// All configured upstreams, ready to be called. Cheap to share; replaced as a whole when the configuration changes, and
 /// calls under way then end on the old one.
@@ -80,42 +81,44 @@ pub struct Response {
     pub charge: Charge,
 }
 
+/// Why an upstream cannot be called as it is configured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unusable {
+    /// The key of the configuration that is wrong, such as `upstream.main.key`.
+    pub key: String,
+    /// What is wrong with it, and what to do.
+    pub message: String,
+}
+
 impl Upstreams {
-    /// Prepares clients and reads keys. Nothing is called yet.
+    /// Prepares clients and reads keys, behind gates that may know of calls under way. Nothing is called yet.
     ///
     /// # Errors
     /// All keys and certificates that cannot be had.
-    pub fn new(config: &Config) -> Result<Self, Problems> {
-        Self::with_gates(config, Arc::default())
-    }
-
-    /// As [`Upstreams::new`], behind gates that know of the calls under way.
-    ///
-    /// # Errors
-    /// As there.
-    pub fn with_gates(config: &Config, gates: Arc<Gates>) -> Result<Self, Problems> {
+    pub fn new(
+        upstreams: &[(String, UpstreamConfig)],
+        gates: Arc<Gates>,
+    ) -> Result<Self, Vec<Unusable>> {
         let mut by_name = HashMap::new();
-        let mut problems = Vec::new();
+        let mut unusable = Vec::new();
         let (roots, proxies) = (tls::authorities(), Arc::new(Matcher::from_env()));
-        for (name, upstream) in &config.upstreams {
+        for (name, upstream) in upstreams {
             let tls = tls::client(roots.clone(), upstream);
             match tls.and_then(|tls| Upstream::new(name, upstream, tls, &proxies)) {
                 Ok(ready) => {
                     by_name.insert(name.clone(), ready);
                 }
-                Err((key, message)) => {
-                    problems.push(Problem::global(&format!("upstream.{name}.{key}"), message))
-                }
+                Err((key, message)) => unusable.push(Unusable {
+                    key: format!("upstream.{name}.{key}"),
+                    message,
+                }),
             }
         }
-        if problems.is_empty() {
-            return Ok(Self { by_name, gates });
+        if unusable.is_empty() {
+            Ok(Self { by_name, gates })
+        } else {
+            Err(unusable)
         }
-        let file = match &config.source {
-            Source::File(path) => Some(path.clone()),
-            Source::Environment => None,
-        };
-        Err(Problems { file, problems })
     }
 
     /// The gates of everything that has limits of calls.

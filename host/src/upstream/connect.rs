@@ -17,7 +17,7 @@ use hyper_util::client::proxy::matcher::{Intercept, Matcher};
 use rustls::ClientConfig;
 use tower_service::Service;
 
-use crate::config::ProxyConfig;
+use crate::upstream::settings::ProxyConfig;
 
 /// A connector whose TCP *and* TLS handshakes, the proxy's included, must be done within a limit; the HTTP connector's own
 /// limit knows TCP only.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::StatusCode;
 
 use super::gate::Full;
-use crate::session::event::FailureKind;
+use crate::event::FailureKind;
 
 /// Why a call to an upstream failed. Texts are fit for the client: no keys, no headers.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -15,7 +15,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::config::CallLimits;
+use crate::upstream::limits::CallLimits;
 use bucket::Bucket;
 
 /// When somebody may be done is not known: SDKs that are told to come back so soon spread themselves besides.

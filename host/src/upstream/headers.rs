@@ -7,7 +7,8 @@
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 use super::coding::forget_body;
-use crate::config::{Credential, Secret};
+use crate::upstream::key::Secret;
+use crate::upstream::settings::Credential;
 
 /// Airlock's own id of the exchange, in answers.
 pub const EXCHANGE_ID: HeaderName = HeaderName::from_static("x-airlock-exchange");

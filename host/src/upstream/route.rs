@@ -2,16 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::config::{Config, RouteConfig};
-
-/// One place where a call may go.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Target {
-    /// Name of a configured upstream.
-    pub upstream: Arc<str>,
-    /// Model as that upstream is asked for it.
-    pub model: Arc<str>,
-}
+use crate::event::target::Target;
+use crate::upstream::settings::RouteConfig;
 
 /// The table of routes, in the order of the configuration.
 #[derive(Clone, Debug, Default)]
@@ -22,14 +14,11 @@ pub struct Routes {
 }
 
 impl Routes {
-    /// The routes of a configuration.
-    pub fn new(config: &Config) -> Self {
+    /// The routes in their order. Without any, `first` serves everything.
+    pub fn new(routes: &[RouteConfig], first: Option<&str>) -> Self {
         Self {
-            routes: config.routes.clone(),
-            first: config
-                .upstreams
-                .first()
-                .map(|(name, _)| Arc::from(name.as_str())),
+            routes: routes.to_vec(),
+            first: first.map(Arc::from),
         }
     }
 
@@ -104,7 +93,6 @@ fn matches(glob: &str, text: &str) -> bool {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use super::*;
-    use crate::config::{Source, UpstreamConfig};
 
     #[test]
     fn globs_match_as_people_expect() {
@@ -126,27 +114,21 @@ mod tests {
         }
     }
 
-    fn config(routes: &[(&str, &str, Option<&str>, &[&str])]) -> Config {
-        let mut config = Config::empty(Source::Environment);
-        for name in ["main", "spare"] {
-            config.upstreams.push((
-                name.into(),
-                UpstreamConfig::new("http://localhost/v1".parse().unwrap()),
-            ));
-        }
-        for (model, upstream, to_model, fallback) in routes {
-            config.routes.push(RouteConfig {
+    fn routes(rows: &[(&str, &str, Option<&str>, &[&str])]) -> Routes {
+        let rows: Vec<RouteConfig> = rows
+            .iter()
+            .map(|(model, upstream, to_model, fallback)| RouteConfig {
                 model: (*model).into(),
                 upstream: (*upstream).into(),
                 to_model: to_model.map(Into::into),
                 fallback: fallback.iter().map(|f| (*f).into()).collect(),
-            });
-        }
-        config
+            })
+            .collect();
+        Routes::new(&rows, Some("main"))
     }
 
-    fn resolve(config: &Config, model: &str) -> Vec<(String, String)> {
-        let targets = Routes::new(config).resolve(model);
+    fn resolve(routes: &Routes, model: &str) -> Vec<(String, String)> {
+        let targets = routes.resolve(model);
         targets
             .iter()
             .map(|t| (t.upstream.to_string(), t.model.to_string()))
@@ -155,27 +137,27 @@ mod tests {
 
     #[test]
     fn without_routes_the_first_upstream_serves_every_model() {
-        assert_eq!(resolve(&config(&[]), "m"), [("main".into(), "m".into())]);
+        assert_eq!(resolve(&routes(&[]), "m"), [("main".into(), "m".into())]);
     }
 
     #[test]
     fn the_first_matching_route_counts_and_renames_for_its_fallbacks_too() {
-        let config = config(&[
+        let routes = routes(&[
             ("fast-*", "spare", Some("small"), &["main"]),
             ("*", "main", None, &[]),
         ]);
         assert_eq!(
-            resolve(&config, "fast-1"),
+            resolve(&routes, "fast-1"),
             [
                 ("spare".into(), "small".into()),
                 ("main".into(), "small".into())
             ]
         );
-        assert_eq!(resolve(&config, "slow"), [("main".into(), "slow".into())]);
+        assert_eq!(resolve(&routes, "slow"), [("main".into(), "slow".into())]);
     }
 
     #[test]
     fn a_model_that_no_route_names_goes_nowhere() {
-        assert!(resolve(&config(&[("a", "main", None, &[])]), "b").is_empty());
+        assert!(resolve(&routes(&[("a", "main", None, &[])]), "b").is_empty());
     }
 }

@@ -21,8 +21,9 @@ use super::error::reason;
 use super::gate::{Charge, Pass, Whose};
 use super::headers::{credential, to_upstream};
 use super::tls::Wrong;
-use super::{Body, Target, UpstreamError};
-use crate::config::{Credential, KEYS_IN_QUERIES, UpstreamConfig};
+use crate::event::target::Target;
+use crate::upstream::settings::{Credential, KEYS_IN_QUERIES, UpstreamConfig};
+use crate::upstream::{Body, UpstreamError};
 
 /// One upstream, ready to be called.
 pub(super) struct Upstream {

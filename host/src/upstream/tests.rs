@@ -15,7 +15,9 @@ use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc};
 
 use super::*;
-use crate::config::{Config, KeyRef, Source, UpstreamConfig};
+use crate::event::target::Target;
+use crate::upstream::key::KeyRef;
+use crate::upstream::settings::UpstreamConfig;
 
 /// What the server does with one request.
 enum Play {
@@ -134,16 +136,16 @@ impl Outcome {
 }
 
 async fn send(upstreams: Vec<UpstreamConfig>) -> Outcome {
-    let mut config = Config::empty(Source::Environment);
+    let mut configured = Vec::new();
     let mut targets = Vec::new();
     for (n, upstream) in upstreams.into_iter().enumerate() {
         targets.push(Target {
             upstream: format!("u{n}").into(),
             model: format!("m{n}").into(),
         });
-        config.upstreams.push((format!("u{n}"), upstream));
+        configured.push((format!("u{n}"), upstream));
     }
-    let client = Upstreams::new(&config).unwrap();
+    let client = Upstreams::new(&configured, Arc::default()).unwrap();
     let request = Outgoing {
         method: Method::POST,
         path: "/chat/completions?x=1".into(),
@@ -238,14 +240,14 @@ async fn the_addresss_query_goes_along_and_counts_before_the_clients() {
 
 #[tokio::test]
 async fn a_missing_key_is_told_before_any_call() {
-    let mut config = Config::empty(Source::Environment);
     let mut upstream = nobody();
     upstream.key = Some(KeyRef::Env("AIRLOCK_TEST_UNSET".into()));
-    config.upstreams.push(("main".into(), upstream));
-    let problems = Upstreams::new(&config).err().unwrap().to_string();
+    let configured = [("main".to_owned(), upstream)];
+    let unusable = Upstreams::new(&configured, Arc::default()).err().unwrap();
+    assert_eq!(unusable[0].key, "upstream.main.key");
     assert!(
-        problems.contains("upstream.main.key") && problems.contains("AIRLOCK_TEST_UNSET"),
-        "{problems}"
+        unusable[0].message.contains("AIRLOCK_TEST_UNSET"),
+        "{unusable:?}"
     );
 }
 

@@ -7,7 +7,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 
-use crate::config::UpstreamConfig;
+use crate::upstream::settings::UpstreamConfig;
 
 /// Names a file of certificates, for all programs of the machine.
 const VARIABLE: &str = "SSL_CERT_FILE";

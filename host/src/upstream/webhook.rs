@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 
 use super::connect::{Connector, Proxies};
 use super::tls;
-use crate::config::WebhookConfig;
+use crate::upstream::settings::WebhookConfig;
 
 /// Notices that wait for slow webhooks at most.
 const QUEUE: usize = 256;

@@ -1,11 +1,11 @@
 //! What policies order and what comes of it: slots, modes, grants, the operator's table, cascades, and each action as the
 //! client and the upstream see it.
 
-use airlock::session::event::{Body, Outcome, Status};
 use serde_json::{Value, json};
 
 use crate::guests::Guest;
 use crate::support::*;
+use airlock::event::{Body, Outcome, Status};
 
 fn on_request(actions: &[Value]) -> Guest {
     ordering(wakes(json!([{"event": "request"}])), actions)
@@ -112,7 +112,7 @@ async fn a_request_that_was_blocked_costs_nothing() {
 /// Tokens on the ledger of session `s`.
 async fn spent(world: &World) -> u64 {
     let found = airlock::session::state::Found {
-        key: airlock::session::key::SessionKey {
+        key: airlock::event::key::SessionKey {
             tenant: "default".into(),
             principal: "anonymous".into(),
             source: "x-airlock-session-id".into(),

@@ -1,11 +1,11 @@
 //! What an order is aimed at when it names nothing, what is judged again after a change, and what is counted of what nobody was
 //! given.
 
-use airlock::session::event::Body;
 use serde_json::{Value, json};
 
 use crate::guests::Guest;
 use crate::support::*;
+use airlock::event::Body;
 
 /// A conversation whose last messages are the results of three calls.
 fn three_results(streamed: bool) -> Value {
@@ -108,7 +108,7 @@ async fn rules_judge_what_a_policy_made_of_a_call() {
 }
 
 async fn spent(world: &World, session: &str) -> u64 {
-    let key = airlock::session::key::SessionKey {
+    let key = airlock::event::key::SessionKey {
         tenant: "default".into(),
         principal: "anonymous".into(),
         source: "x-airlock-session-id".into(),

@@ -1,11 +1,11 @@
 //! Budgets of sessions: every session has them, whoever opened it, and no mark, no reload and no vendor's way of counting gets
 //! around them.
 
-use airlock::session::event::{Body, Usage};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use crate::support::*;
+use airlock::event::{Body, Usage};
 
 const SESSION: &str = "x-airlock-session-id";
 

@@ -1,12 +1,12 @@
 //! No byte of a response reaches the client before every enforcing policy could judge it: for every channel, streamed and
 //! not, whatever the borders between chunks, and however the response came about.
 
-use airlock::policy::OnFailure;
-use airlock::session::event::{Body, Channel, Outcome, Place, Status};
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 
 use crate::support::*;
+use airlock::event::{Body, Channel, Outcome, Place, Status};
+use airlock::policy::OnFailure;
 
 /// What the listener was told of a session, by place.
 fn told(world: &World, session: &str) -> Said {

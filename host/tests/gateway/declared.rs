@@ -1,10 +1,10 @@
 //! What a request declares about itself: policies and the timeline are told, deadlines and budgets hold, and nothing of it
 //! goes upstream.
 
-use airlock::session::event::{Body, Outcome, Status};
 use serde_json::{Value, json};
 
 use crate::support::*;
+use airlock::event::{Body, Outcome, Status};
 
 fn declared(world: &World, session: &str) -> Vec<Value> {
     world

@@ -1,10 +1,10 @@
 //! How an exchange ends, and what the client makes of it: never a success that is none, never a tool call that was cut, never the
 //! text that was kept from it.
 
-use airlock::session::event::Status;
 use serde_json::{Value, json};
 
 use crate::support::*;
+use airlock::event::Status;
 
 fn chunk(delta: Value, finish: Option<&str>) -> String {
     let chunk = json!({"id": "x", "object": "chat.completion.chunk", "created": 1, "model": "m",

@@ -1,12 +1,12 @@
 //! What the client gets when a policy fails: for each misbehaviour, each checkpoint, closed and open, streamed and not.
 //! Whatever happens, the neighbour policy and the neighbour session do not notice, and the timeline tells the truth.
 
-use airlock::policy::OnFailure;
-use airlock::session::event::{Body, Outcome, Status};
 use serde_json::{Value, json};
 
 use crate::guests::Guest;
 use crate::support::*;
+use airlock::event::{Body, Outcome, Status};
+use airlock::policy::OnFailure;
 
 /// Guests misbehave when what they are told has an exclamation mark in it.
 const BANG: &str = r#"

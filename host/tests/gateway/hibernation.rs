@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use airlock::contract::types::{Batch, Checkpoint};
-use airlock::session::event::{Body, Status};
-use airlock::session::key::SessionKey;
-use airlock::session::state::Found;
 use serde_json::json;
 
 use crate::guests::Guest;
 use crate::support::*;
+use airlock::contract::types::{Batch, Checkpoint};
+use airlock::event::key::SessionKey;
+use airlock::event::{Body, Status};
+use airlock::session::state::Found;
 
 /// Instances that the gateway of these tests has room for.
 const ROOM: u32 = 64;

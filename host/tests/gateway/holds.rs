@@ -3,12 +3,12 @@
 
 use std::sync::Arc;
 
-use airlock::people::{Approval, ApprovalId, Filter, Subject, Verdict};
-use airlock::session::event::{Body, Outcome, Status};
 use serde_json::{Value, json};
 
 use crate::guests::Guest;
 use crate::support::*;
+use airlock::event::{Body, Outcome, Status};
+use airlock::people::{Approval, ApprovalId, Filter, Subject, Verdict};
 
 fn hold(item: Value, deadline_ms: u32, on_timeout: &str) -> Value {
     json!({"hold-for-person": {"item": item, "title": "May it?", "body": "It is dangerous.",

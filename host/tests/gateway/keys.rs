@@ -1,12 +1,12 @@
 //! Airlock's own keys and limits of calls: who gets in, that nobody reaches another's session, and that no limit is passed.
 
-use airlock::config::KeyHash;
-use airlock::session::event::{Body, Status};
 use futures_util::future::join_all;
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 
 use crate::support::*;
+use airlock::config::KeyHash;
+use airlock::event::{Body, Status};
 
 /// Keys of two callers of one tenant, and of one of another.
 const CI: &str = "alk-CCCCCCCCCCCCCCCCCCCCCCCCCCCCCCCCCCCCCCCCCCC";

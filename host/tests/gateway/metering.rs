@@ -1,10 +1,10 @@
 //! Calls that pass without being decoded draw on their session's budget, and on their key's tokens a minute.
 
-use airlock::config::KeyHash;
-use airlock::session::event::{Body, Usage};
 use serde_json::{Value, json};
 
 use crate::support::*;
+use airlock::config::KeyHash;
+use airlock::event::{Body, Usage};
 
 const SESSION: &str = "x-airlock-session-id";
 

@@ -275,7 +275,7 @@ async fn files_that_cannot_be_used_are_told_with_their_key() {
         let text = format!("[upstream.x]\nbase_url = \"https://localhost/v1\"\n{lines}\n");
         let config =
             airlock::config::parse::parse(&text, std::path::Path::new("/airlock.toml")).unwrap();
-        let Err(problems) = airlock::upstream::Upstreams::new(&config) else {
+        let Err(problems) = airlock::gateway::Settings::new(config) else {
             panic!("{lines}")
         };
         let told = problems.to_string();

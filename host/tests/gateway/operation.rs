@@ -148,9 +148,9 @@ async fn a_held_call_is_told_that_airlock_stops_and_is_not_cut() {
         let stop = async {
             world
                 .eventually("the call is held", |w| {
-                    w.timeline("s").iter().any(|event| {
-                        matches!(event.body, airlock::session::event::Body::Held { .. })
-                    })
+                    w.timeline("s")
+                        .iter()
+                        .any(|event| matches!(event.body, airlock::event::Body::Held { .. }))
                 })
                 .await;
             world.stop();

@@ -1,11 +1,11 @@
 //! What policies change in the conversation, as the upstream gets it: from clients that resend, edit, truncate and branch
 //! their history, over a restart, and for a provider's prompt cache.
 
-use airlock::session::event::{Body, Outcome};
 use serde_json::{Value, json};
 
 use crate::guests::Guest;
 use crate::support::*;
+use airlock::event::{Body, Outcome};
 
 /// Of [`policy`]: the first time that it is woken.
 const FIRST: &str = "i32.eq count (i32.const 1)";

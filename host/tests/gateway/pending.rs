@@ -1,12 +1,12 @@
 //! A policy that asks a question and has something wait for the answer, at every checkpoint.
 
-use airlock::people::{Filter, Verdict};
-use airlock::policy::Grants;
-use airlock::session::event::{Body, Outcome};
 use serde_json::{Value, json};
 
 use crate::guests::Guest;
 use crate::support::*;
+use airlock::event::{Body, Outcome};
+use airlock::people::{Filter, Verdict};
+use airlock::policy::Grants;
 
 const PEOPLE: &str = "[ask.oncall]\npeople = true\n";
 

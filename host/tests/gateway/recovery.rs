@@ -1,10 +1,10 @@
 //! An upstream that fails in its answer, with a good status and before the client has read anything: the call failed, and goes
 //! where a call goes that fails at once.
 
-use airlock::session::event::Status;
 use serde_json::{Value, json};
 
 use crate::support::*;
+use airlock::event::Status;
 
 fn chunk(delta: Value, finish: Option<&str>) -> String {
     let chunk = json!({"id": "x", "object": "chat.completion.chunk", "created": 1, "model": "m",

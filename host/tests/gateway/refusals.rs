@@ -1,9 +1,9 @@
 //! What is kept of orders that are not carried out: they cost their policy nothing, and must not cost the host its memory.
 
-use airlock::session::event::{Body, Outcome};
 use serde_json::json;
 
 use crate::support::*;
+use airlock::event::{Body, Outcome};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn refused_orders_with_big_arguments_are_recorded_within_a_bound() {

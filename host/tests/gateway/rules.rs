@@ -1,9 +1,9 @@
 //! The operator's rules on real calls: what the client and the upstream see of them.
 
-use airlock::session::event::{Body, Outcome, Status};
 use serde_json::{Value, json};
 
 use crate::support::*;
+use airlock::event::{Body, Outcome, Status};
 
 fn hello() -> Value {
     json!({"model": "sim-echo", "messages": [{"role": "user", "content": "hello there"}]})

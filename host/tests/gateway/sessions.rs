@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use airlock::observe::tokens::TokenCounter;
-use airlock::session::event::{Body, Status};
-use airlock::session::key::SessionKey;
-use airlock::session::state::Found;
 use futures_util::future::join_all;
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 
 use crate::support::*;
+use airlock::event::key::SessionKey;
+use airlock::event::{Body, Status};
+use airlock::observe::tokens::TokenCounter;
+use airlock::session::state::Found;
 
 fn hello() -> Value {
     says(&["hello"])
@@ -252,8 +252,7 @@ fn tokens(reply: &Reply) -> u64 {
 }
 
 fn inputs(world: &World, session: &str) -> u64 {
-    let began =
-        |e: &&Arc<airlock::session::event::Event>| matches!(e.body, Body::ResponseEnd { .. });
+    let began = |e: &&Arc<airlock::event::Event>| matches!(e.body, Body::ResponseEnd { .. });
     let timeline = world.timeline(session);
     timeline
         .iter()

@@ -10,18 +10,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use airlock::config::Config;
-use airlock::gateway::server::Listeners;
-use airlock::gateway::{App, Settings};
-use airlock::people::Desk;
-use airlock::policy::{Limits, Policies, PolicySettings, PolicySpec};
-use airlock::session::event::{Body, Event, Outcome, Status};
-use airlock::session::feed::Feed;
-use airlock::session::key::{SessionId, SessionKey};
-use airlock::session::sessions::Sessions;
-use airlock::session::timeline::Recorder;
-use airlock::simulate::Simulator;
-use airlock::store::capture::Capture;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::client::legacy::Client;
@@ -29,6 +17,19 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
+
+use airlock::config::Config;
+use airlock::event::key::{SessionId, SessionKey};
+use airlock::event::{Body, Event, Outcome, Status};
+use airlock::gateway::server::Listeners;
+use airlock::gateway::{App, Settings};
+use airlock::people::Desk;
+use airlock::policy::{Limits, Policies, PolicySettings, PolicySpec};
+use airlock::session::feed::Feed;
+use airlock::session::sessions::Sessions;
+use airlock::session::timeline::Recorder;
+use airlock::simulate::Simulator;
+use airlock::store::capture::Capture;
 
 pub use policies::{Policy, block, listener, matching, ordering, wakes};
 pub use reply::{Reply, Said};

@@ -1,11 +1,11 @@
 //! Tool calls before the client sees them: denied and spliced, rewritten, answered by an open circuit; and results before the
 //! model sees them.
 
-use airlock::session::event::{Body, Outcome, Status};
 use serde_json::{Value, json};
 
 use crate::guests::Guest;
 use crate::support::*;
+use airlock::event::{Body, Outcome, Status};
 
 /// A policy that orders this whenever a tool call is complete.
 fn on_call(actions: &[Value]) -> Guest {

@@ -3,10 +3,10 @@
 
 use std::io::Write as _;
 
-use airlock::session::event::Body;
 use serde_json::{Value, json};
 
 use crate::support::*;
+use airlock::event::Body;
 
 /// One chunk of a stream.
 pub(crate) fn chunk(delta: Value, finish: Option<&str>) -> String {

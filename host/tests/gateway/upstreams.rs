@@ -1,9 +1,9 @@
 //! An upstream that misbehaves: the client is told in a way that its SDK notices, and never takes a part for the whole.
 
-use airlock::session::event::{Body, Status};
 use serde_json::json;
 
 use crate::support::*;
+use airlock::event::{Body, Status};
 
 /// With nobody who judges, with one who listens, and with one who holds.
 fn audiences() -> Vec<Vec<Policy>> {
@@ -206,7 +206,7 @@ async fn an_upstream_that_falls_silent_is_given_up() {
             matches!(
                 e.body,
                 Body::Failure {
-                    failure: airlock::session::event::FailureKind::Timeout,
+                    failure: airlock::event::FailureKind::Timeout,
                     ..
                 }
             )

@@ -1,13 +1,13 @@
 //! What policies learn of the machine, the model, the upstream and the tools, and that it wakes them.
 
-use airlock::observe::machine::Sample;
-use airlock::observe::vitals::id;
-use airlock::session::event::{Body, Outcome};
-use airlock::session::timeline::now;
 use http_body_util::BodyExt as _;
 use serde_json::json;
 
 use crate::support::*;
+use airlock::event::clock::now;
+use airlock::event::{Body, Outcome};
+use airlock::observe::machine::Sample;
+use airlock::observe::vitals::id;
 
 /// A policy that annotates whenever a vital is above a value.
 fn watching(vital: u16, above: f64) -> Policy {

@@ -5,9 +5,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
+use anyhow::Context as _;
+
+use crate::policies::{SEATS, batch, nanoseconds, start};
+use crate::report::{Stats, stats};
+use crate::servers::{fresh, rss_kib};
+use airlock::event::key::SessionKey;
 use airlock::policy::{Ask, Asker, Policies};
 use airlock::session::feed::Feed;
-use airlock::session::key::SessionKey;
 use airlock::session::ledger::Limits;
 use airlock::session::sessions::Sessions;
 use airlock::session::state::{Found, Session};
@@ -15,11 +20,6 @@ use airlock::session::timeline::Recorder;
 use airlock::store::Store;
 use airlock::store::capture::Capture;
 use airlock::store::sqlite::{Options, SqliteStore};
-use anyhow::Context as _;
-
-use crate::policies::{SEATS, batch, nanoseconds, start};
-use crate::report::{Stats, stats};
-use crate::servers::{fresh, rss_kib};
 
 /// Numbers of idle sessions.
 pub const SESSIONS: [usize; 2] = [1_000, 10_000];

@@ -2,9 +2,9 @@
 
 use unicode_width::UnicodeWidthStr as _;
 
-use crate::cli::render::style::{Paint, Style, duration, one_line, pad, shorten};
+use crate::event::Micros;
 use crate::people::{Approval, OnTimeout, Subject, Verdict};
-use crate::session::event::Micros;
+use crate::render::style::{Paint, Style, duration, one_line, pad, shorten};
 
 /// Columns that a call's arguments may have.
 const ARGUMENTS: usize = 48;

@@ -4,10 +4,10 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::list::{brief, told, waits, what};
-use crate::cli::render::EventRenderer;
-use crate::cli::render::style::{Paint, Style, clean, one_line, split_line};
+use crate::event::{Event, Micros};
 use crate::people::{Approval, Subject, Verdict, digest};
-use crate::session::event::{Event, Micros};
+use crate::render::EventRenderer;
+use crate::render::style::{Paint, Style, clean, one_line, split_line};
 
 /// What the admin API shows of one.
 #[derive(Deserialize)]

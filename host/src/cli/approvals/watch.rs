@@ -6,15 +6,15 @@ use anyhow::Context as _;
 use serde::Deserialize;
 
 use super::list;
-use crate::cli::Failure;
-use crate::cli::client::AdminClient;
-use crate::cli::render::EventRenderer;
-use crate::cli::render::style::Style;
-use crate::cli::terminal::{self, Kind};
+use crate::client::AdminClient;
+use crate::event::clock::now;
+use crate::event::key::SessionId;
+use crate::event::{Body, Event};
+use crate::failure::Failure;
 use crate::people::Approval;
-use crate::session::event::{Body, Event};
-use crate::session::key::SessionId;
-use crate::session::timeline::now;
+use crate::render::EventRenderer;
+use crate::render::style::Style;
+use crate::render::terminal::{self, Kind};
 
 #[derive(Deserialize)]
 struct Told {

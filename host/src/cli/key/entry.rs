@@ -3,9 +3,9 @@
 use anyhow::{Context as _, anyhow};
 use toml_edit::{ArrayOfTables, DocumentMut, Item, Table, value};
 
-use crate::cli::Failure;
 use crate::config::client_key::DEFAULT_TENANT;
 use crate::config::{KeyHash, parse};
+use crate::failure::Failure;
 
 /// The entry as text.
 pub fn text(name: &str, tenant: &str, hash: KeyHash) -> String {

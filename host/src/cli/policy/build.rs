@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use airlock_build::Options;
 use anyhow::Context as _;
 
-use crate::cli::client::configuration;
-use crate::cli::{Failure, Global};
+use crate::cli::global::{Global, configuration};
+use crate::failure::Failure;
 
 /// Options of `airlock policy build`.
 #[derive(Debug, clap::Args)]
@@ -35,7 +35,7 @@ pub fn run(global: &Global, args: &BuildArgs) -> Result<(), Failure> {
         locked: false,
     };
     for built in airlock_build::build(&options).context("cannot build the policy")? {
-        crate::cli::terminal::print(&format!(
+        crate::render::terminal::print(&format!(
             "{} ({}, {} KiB, {} golden cases){}\n",
             built.path.display(),
             built.world,

@@ -9,10 +9,11 @@ use anyhow::{Context as _, anyhow};
 use serde_json::Value;
 
 use super::edit::{self, More};
-use crate::cli::client::{AdminClient, configuration};
+use crate::cli::global::{Global, configuration};
 use crate::cli::replace::replace;
-use crate::cli::{Failure, Global};
+use crate::client::AdminClient;
 use crate::config::{Config, Source};
+use crate::failure::Failure;
 use crate::policy::PolicySpec;
 use crate::policy::spec::{ACTIONS, is_name};
 
@@ -63,7 +64,7 @@ pub async fn run(global: &Global, args: &GrantArgs) -> Result<(), Failure> {
         )));
     }
     let config = configuration(global)?;
-    let admin = AdminClient::new(global);
+    let admin = AdminClient::new(&configuration(global)?);
     let mut more = More {
         actions: args.actions.clone(),
         ..More::default()
@@ -78,7 +79,7 @@ pub async fn run(global: &Global, args: &GrantArgs) -> Result<(), Failure> {
     }
     let place = place(&config, &args.name)?;
     write(&place, &config, &args.name, &more)?;
-    crate::cli::terminal::print(&format!(
+    crate::render::terminal::print(&format!(
         "{}: granted {} in {}\n",
         args.name,
         shown(&more),
@@ -86,12 +87,12 @@ pub async fn run(global: &Global, args: &GrantArgs) -> Result<(), Failure> {
     ));
     match admin {
         Ok(admin) => match admin.post("/v1/reload").await {
-            Ok(_) => crate::cli::terminal::print("the running Airlock has taken it\n"),
-            Err(failure) => crate::cli::terminal::print(&format!(
+            Ok(_) => crate::render::terminal::print("the running Airlock has taken it\n"),
+            Err(failure) => crate::render::terminal::print(&format!(
                 "it takes effect when Airlock runs ({failure})\n"
             )),
         },
-        Err(_) => crate::cli::terminal::print("it takes effect at the next start\n"),
+        Err(_) => crate::render::terminal::print("it takes effect at the next start\n"),
     }
     Ok(())
 }

@@ -1,7 +1,8 @@
 //! `airlock policy rollback`: brings the last good generation of a policy back.
 
-use crate::cli::client::AdminClient;
-use crate::cli::{Failure, Global};
+use crate::cli::global::{Global, configuration};
+use crate::client::AdminClient;
+use crate::failure::Failure;
 use crate::policy::spec::is_name;
 
 /// Options of `airlock policy rollback`.
@@ -22,10 +23,10 @@ pub async fn run(global: &Global, args: &RollbackArgs) -> Result<(), Failure> {
             args.name
         )));
     }
-    let answer = AdminClient::new(global)?
+    let answer = AdminClient::new(&configuration(global)?)?
         .post(&format!("/v1/policies/{}/rollback", args.name))
         .await?;
-    crate::cli::terminal::print(&format!(
+    crate::render::terminal::print(&format!(
         "{}: generation {} serves again\n",
         args.name, answer["generation"]
     ));

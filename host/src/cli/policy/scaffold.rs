@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, anyhow};
 use include_dir::{Dir, include_dir};
 
-use crate::cli::Failure;
+use crate::failure::Failure;
 use crate::policy::spec::is_name;
 
 static SDK_RUST: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../sdk/rust/src");
@@ -58,7 +58,7 @@ pub fn run(args: &NewArgs) -> Result<(), Failure> {
     create(&directory, &args.name)
         .with_context(|| format!("cannot write {}", directory.display()))?;
     let shown = directory.display();
-    crate::cli::terminal::print(&format!(
+    crate::render::terminal::print(&format!(
         "wrote {shown}: its rule is in src/lib.rs, what it must say in golden/, the SDK in airlock/\n\
          next: airlock policy test {shown}\n      airlock policy build {shown}\n      airlock policy grant {} block\n",
         args.name

@@ -9,7 +9,7 @@ use std::process::Command;
 use airlock_build::{Built, Options};
 use anyhow::{Context as _, anyhow, bail};
 
-use crate::cli::Failure;
+use crate::failure::Failure;
 use crate::policy::spec::ACTIONS;
 use crate::policy::{Grants, Policies, PolicySettings, PolicySpec};
 
@@ -57,7 +57,7 @@ fn test(directory: &Path) -> anyhow::Result<()> {
     .context("cannot build the policy")?;
     for built in &built {
         rehearse(built)?;
-        crate::cli::terminal::print(&format!(
+        crate::render::terminal::print(&format!(
             "{}: loads, and {} golden cases hold in the sandbox\n",
             built.name, built.golden
         ));

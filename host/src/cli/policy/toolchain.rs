@@ -8,7 +8,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, anyhow};
 
-use crate::cli::Failure;
+use crate::failure::Failure;
 
 /// Name, and text. The first one is run; the others are called by it.
 const SCRIPTS: [(&str, &str); 2] = [
@@ -31,7 +31,7 @@ pub fn run() -> Result<(), Failure> {
     if !status.success() {
         return Err(anyhow!("there is no toolchain yet: see what was said above").into());
     }
-    crate::cli::terminal::print(&format!(
+    crate::render::terminal::print(&format!(
         "{}: ready, airlock policy build finds it\n",
         home.join(".toolchain").display()
     ));

@@ -1,10 +1,10 @@
 //! Targets of questions: that there is somebody to ask, and that a grant names one of them.
 
 use super::Check;
-use crate::config::advice;
-use crate::config::ask::AskConfig;
-use crate::config::outward::Credential;
+use crate::ask::settings::AskConfig;
+use crate::policy::advice;
 use crate::policy::spec::is_name;
+use crate::upstream::settings::Credential;
 
 /// A model that has said nothing for ten minutes will not: the vendors' SDKs give up then.
 const LONGEST_MS: u64 = 600_000;

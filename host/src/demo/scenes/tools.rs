@@ -4,11 +4,11 @@
 use serde_json::{Value, json};
 
 use super::{Outcome, ask, user};
-use crate::cli::Failure;
 use crate::demo::agent::{Agent, Call, Heard};
 use crate::demo::screen::Who;
 use crate::demo::stage::Stage;
-use crate::session::event::Body;
+use crate::event::Body;
+use crate::failure::Failure;
 
 /// Steps after which the scripted model gives up by itself.
 const LOOP_STEPS: usize = 12;

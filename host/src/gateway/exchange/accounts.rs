@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use super::conduct::Exchange;
-use crate::act::slots::Phase;
+use crate::event::clock::now;
+use crate::event::phase::Phase;
+use crate::event::{Body, Status, Usage};
 use crate::observe::vitals::id;
-use crate::session::event::{Body, Status, Usage};
 use crate::session::ledger::Settlement;
-use crate::session::timeline::now;
 
 impl Exchange {
     /// The exchange is over. Accounts are settled and everything that the next one needs is saved. Does nothing the

@@ -4,14 +4,14 @@ use std::sync::{Arc, PoisonError};
 
 use super::conduct::Exchange;
 use crate::contract::types::Checkpoint;
+use crate::event::Body;
+use crate::event::clock::now;
 use crate::policy::generation::{Generation, PolicySet};
 use crate::policy::seat::Moved;
 use crate::policy::spec::Move;
 use crate::policy::{Asker, State};
 use crate::reason::plan::Plan;
 use crate::reason::watch::Watcher;
-use crate::session::event::Body;
-use crate::session::timeline::now;
 
 impl Exchange {
     /// Takes over the policies that serve now, if they are others than before. What is not yet released is presented to

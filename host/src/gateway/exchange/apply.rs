@@ -7,13 +7,14 @@ use std::sync::Arc;
 use super::conduct::{Exchange, Fate};
 use super::hold::Unreplaced;
 use super::prepare::RESERVED;
-use crate::act::slots::{Phase, who};
+use crate::act::slots::who;
 use crate::contract::types::{self as wit, Action, Scope};
+use crate::event::clock::now;
+use crate::event::phase::Phase;
+use crate::event::{Body, Channel, Outcome, Place};
+use crate::reason::order::{By, Order};
 use crate::reason::patterns::Scanner;
-use crate::reason::round::{By, Order};
-use crate::session::event::{Body, Channel, Outcome, Place};
 use crate::session::ledger::Limits;
-use crate::session::timeline::now;
 use crate::upstream::webhook::Notice;
 
 /// What became of it, and why.
@@ -126,7 +127,7 @@ impl Exchange {
         }
         let notice = Notice {
             policy: by,
-            severity: crate::reason::round::severity_name(alert.severity).to_owned(),
+            severity: crate::reason::order::severity_name(alert.severity).to_owned(),
             title: alert.title.clone(),
             body: alert.body.clone(),
             session: self.session.id.to_string(),

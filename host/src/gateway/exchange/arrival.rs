@@ -6,14 +6,14 @@ use http::{HeaderMap, Response, StatusCode};
 use super::conclude::{Form, error_response};
 use super::deadline::expired;
 use super::{DIALECT, refuse};
+use crate::dialect::RequestView;
+use crate::event::clock::now;
+use crate::event::{FailureKind, Micros};
 use crate::gateway::admission::{self, Permit};
-use crate::gateway::app::Settings;
 use crate::gateway::declared::{self, Declared};
-use crate::gateway::dialect::RequestView;
 use crate::gateway::identity::{Caller, identify, unauthorized};
-use crate::session::event::{FailureKind, Micros};
+use crate::gateway::settings::Settings;
 use crate::session::ledger::Limits;
-use crate::session::timeline::now;
 
 /// A request of which the headers were read.
 pub(super) struct Arrival {

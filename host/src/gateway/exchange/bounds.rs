@@ -2,9 +2,9 @@
 
 use super::conduct::{Exchange, Fate};
 use crate::contract::types::BlockMode;
+use crate::event::Body;
+use crate::event::clock::now;
 use crate::policy::spec::OnFailure;
-use crate::session::event::Body;
-use crate::session::timeline::now;
 
 /// Bytes of text that wait at most for policies: past this, those that hold it are treated as failed. A megabyte is some
 /// 200,000 tokens. While something waits for a person, no more than this is read from the upstream.

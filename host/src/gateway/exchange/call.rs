@@ -12,13 +12,12 @@ use http::{Response, StatusCode};
 use super::conclude::{Form, error_response};
 use super::conduct::{Exchange, Fate};
 use super::{DIALECT, MAX_ERROR_BYTES, refusal, relay};
+use crate::dialect::{ClientError, EditError, Failure};
+use crate::event::target::Target;
+use crate::event::{FailureKind, Status};
 use crate::gateway::admission;
-use crate::gateway::app::Settings;
-use crate::gateway::dialect::{ClientError, EditError, Failure};
-use crate::session::event::{FailureKind, Status};
-use crate::upstream::{
-    Attempt, Draft, Full, Outgoing, StreamUsage, Target, UpstreamError, headers,
-};
+use crate::gateway::settings::Settings;
+use crate::upstream::{Attempt, Draft, Full, Outgoing, StreamUsage, UpstreamError, headers};
 
 /// Retries that policies can order in one exchange, besides those of the upstream's configuration.
 const MAX_ORDERED_RETRIES: u32 = 2;

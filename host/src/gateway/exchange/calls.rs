@@ -2,7 +2,7 @@
 
 use super::conduct::Exchange;
 use super::hold::{Said, Sealed};
-use crate::gateway::dialect::{CallPart, Piece, Undecodable};
+use crate::dialect::{CallPart, Piece, Undecodable};
 
 impl Exchange {
     /// A part of a tool call. One for a call that is sealed was never judged: where somebody judges, the exchange ends.

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::shape::Shape;
-use crate::gateway::dialect::{MessageEdit, RequestView, ToolCallView};
+use crate::dialect::{MessageEdit, RequestView, ToolCallView};
 use crate::session::overlay::{Added, Edit, Place, Restored};
 
 /// What becomes of a request's messages.

@@ -8,12 +8,14 @@ use http::{Response, StatusCode};
 use super::conduct::{Exchange, Fate};
 use super::hold::Ready;
 use super::prepare;
-use crate::act::slots::Phase;
 use crate::contract::types::BlockMode;
-use crate::gateway::dialect::{ClientError, Dialect, EditError, Failure};
-use crate::session::event::{Channel, Outcome, Status};
-use crate::session::ledger::{LedgerError, Prices, Spend};
-use crate::upstream::{Attempt, Target};
+use crate::dialect::{ClientError, Dialect, EditError, Failure};
+use crate::event::phase::Phase;
+use crate::event::target::Target;
+use crate::event::{Channel, Outcome, Status};
+use crate::observe::prices::Prices;
+use crate::session::ledger::{LedgerError, Spend};
+use crate::upstream::Attempt;
 
 /// Who speaks for the session's budget.
 pub(super) const LEDGER: &str = "ledger";

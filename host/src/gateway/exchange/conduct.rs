@@ -14,23 +14,25 @@ use super::prepare::{self, Changes};
 use super::round::Step;
 use super::tools::AtHand;
 use crate::act::record::Room;
-use crate::act::slots::Phase;
 use crate::contract::types::{self as wit, BlockMode, Checkpoint, Detail, EventKind};
+use crate::dialect::{ClientError, Dialect, Failure, Identity, OwnTurn, RequestView};
+use crate::event::clock::now;
+use crate::event::declared::Declared;
+use crate::event::digest::Digest;
+use crate::event::phase::Phase;
+use crate::event::{Body, Micros, Place, Usage};
 use crate::gateway::admission::Permit;
-use crate::gateway::app::{App, Settings};
-use crate::gateway::dialect::{ClientError, Dialect, Failure, Identity, OwnTurn, RequestView};
+use crate::gateway::app::App;
 use crate::gateway::resolve;
+use crate::gateway::settings::Settings;
 use crate::observe::log::{Log, inline};
 use crate::observe::tokens::TokenCounter;
 use crate::observe::vitals::Vitals;
 use crate::policy::seat::Seat;
 use crate::reason::plan::Plan;
 use crate::reason::watch::Watcher;
-use crate::session::conversation::{Conversation, Digest};
-use crate::session::declared::Declared;
-use crate::session::event::{Body, Micros, Place, Usage};
+use crate::session::conversation::Conversation;
 use crate::session::state::Session;
-use crate::session::timeline::now;
 
 /// What is to become of the exchange.
 #[derive(Clone, Debug, PartialEq)]

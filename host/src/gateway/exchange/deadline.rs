@@ -8,10 +8,10 @@ use http::StatusCode;
 
 use super::conduct::{Exchange, Fate};
 use super::refusal;
+use crate::dialect::ClientError;
+use crate::event::clock::now;
+use crate::event::{FailureKind, Micros, Outcome};
 use crate::gateway::admission::Permit;
-use crate::gateway::dialect::ClientError;
-use crate::session::event::{FailureKind, Micros, Outcome};
-use crate::session::timeline::now;
 
 const REASON: &str = "the deadline that the request declared (x-airlock-deadline-ms) has passed";
 

@@ -27,9 +27,9 @@ use super::conduct::{Exchange, Fate};
 use super::relay::Relay;
 use super::{deadline, upstream_failed};
 use crate::contract::types::BlockMode;
-use crate::gateway::dialect::{ClientError, Closing, Ending, Origin, Partial};
+use crate::dialect::{ClientError, Closing, Ending, Origin, Partial};
+use crate::event::{Channel, FailureKind, Status, Usage};
 use crate::reason::patterns::Scanner;
-use crate::session::event::{Channel, FailureKind, Status, Usage};
 use crate::session::ledger::LedgerError;
 use crate::upstream::headers;
 

@@ -11,11 +11,11 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use crate::gateway::dialect::{Dialect, EditError, Edits, Identity};
-use crate::gateway::sse::Frame;
+use crate::dialect::sse::Frame;
+use crate::dialect::{Dialect, EditError, Edits, Identity};
+use crate::event::{Micros, Place, Usage};
 use crate::observe::tokens::TokenCounter;
 use crate::reason::patterns::Match;
-use crate::session::event::{Micros, Place, Usage};
 pub use call::{Call, Part, Sealed};
 use stretch::scanner;
 pub use stretch::{Patterns, Stretch};

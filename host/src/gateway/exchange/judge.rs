@@ -5,14 +5,16 @@ use std::sync::Arc;
 use super::conduct::Exchange;
 use crate::act::name::arguments;
 use crate::act::record::{bounded_name, bounded_reason};
-use crate::act::slots::{Phase, Ruling, rule, who};
+use crate::act::slots::{Ruling, rule, who};
 use crate::contract::types::{
     self as wit, Action, BlockMode, Checkpoint, Detail, EventKind, OnTimeout,
 };
-use crate::reason::round::{By, Heard, Order, Round};
+use crate::event::clock::now;
+use crate::event::phase::Phase;
+use crate::event::{Body, Micros, Outcome};
+use crate::reason::order::{By, Order};
+use crate::reason::round::{Heard, Round};
 use crate::reason::watch::Watcher;
-use crate::session::event::{Body, Micros, Outcome};
-use crate::session::timeline::now;
 
 /// An outcome may cause findings, and those more actions: so many times, then the checkpoint ends.
 const MAX_DEPTH: usize = 4;
@@ -294,36 +296,5 @@ impl Exchange {
             Some(entry),
         );
         self.wake(EventKind::Intervention, Some(entry));
-    }
-}
-
-impl From<Outcome> for wit::Outcome {
-    fn from(outcome: Outcome) -> Self {
-        match outcome {
-            Outcome::Applied => Self::Applied,
-            Outcome::Refused => Self::Refused,
-            Outcome::Superseded => Self::Superseded,
-            Outcome::TooLate => Self::TooLate,
-            Outcome::Failed => Self::Failed,
-            Outcome::WouldApply => Self::WouldApply,
-        }
-    }
-}
-
-impl From<crate::session::event::FailureKind> for wit::FailureKind {
-    fn from(kind: crate::session::event::FailureKind) -> Self {
-        use crate::session::event::FailureKind as Kind;
-        match kind {
-            Kind::Upstream => Self::Upstream,
-            Kind::Timeout => Self::Timeout,
-            Kind::RateLimit => Self::RateLimit,
-            Kind::Overloaded => Self::Overloaded,
-            Kind::ContextLength => Self::ContextLength,
-            Kind::Cancelled => Self::Cancelled,
-            Kind::Tool => Self::Tool,
-            Kind::Connection => Self::Connection,
-            Kind::Policy => Self::Policy,
-            Kind::Other => Self::Other,
-        }
     }
 }

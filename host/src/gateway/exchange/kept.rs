@@ -6,12 +6,12 @@ use std::borrow::Cow;
 use super::conduct::Exchange;
 use super::shape::Shape;
 use crate::contract::types::{self as wit, Detail, EventKind};
-use crate::gateway::dialect::{MessageEdit, MessageView};
+use crate::dialect::{MessageEdit, MessageView};
+use crate::event::clock::now;
+use crate::event::{Body, Role};
 use crate::observe::log::inline;
 use crate::observe::tools::states_failure;
-use crate::session::event::{Body, Role};
 use crate::session::overlay::Edit;
-use crate::session::timeline::now;
 
 /// Tokens of the frame of a prompt and of each message, as OpenAI documents it.
 const PROMPT_TOKENS: u32 = 3;

@@ -8,8 +8,8 @@ use tokio::time::Instant;
 
 use super::conduct::Exchange;
 use crate::contract::types::Detail;
-use crate::session::event::Micros;
-use crate::session::timeline::now;
+use crate::event::Micros;
+use crate::event::clock::now;
 use crate::upstream::{Attempt, UpstreamError};
 
 impl Exchange {

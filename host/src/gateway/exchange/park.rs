@@ -9,13 +9,14 @@ use serde_json::json;
 
 use super::apply::Done;
 use super::conduct::{Exchange, Fate};
-use crate::act::slots::{Phase, who};
+use crate::act::slots::who;
 use crate::contract::types::{self as wit, BlockMode, Checkpoint, EventKind};
+use crate::event::clock::now;
+use crate::event::digest::Digest;
+use crate::event::phase::Phase;
+use crate::event::{Channel, Micros, OnTimeout, Outcome};
 use crate::people::{self, ApprovalId, New, Subject};
-use crate::reason::round::By;
-use crate::session::conversation::Digest;
-use crate::session::event::{Channel, Micros, OnTimeout, Outcome};
-use crate::session::timeline::now;
+use crate::reason::order::By;
 
 /// An item that waits.
 #[derive(Clone, Debug)]

@@ -2,12 +2,12 @@
 
 use super::compose::{Composed, compose};
 use crate::contract::types::{self as wit, Detail, EventKind, Position};
-use crate::gateway::dialect::{RequestEdits, RequestView};
+use crate::dialect::{RequestEdits, RequestView};
+use crate::event::{Body, Micros};
 use crate::observe::log::{Log, inline};
 use crate::observe::tools::states_failure;
 use crate::session::circuits::Change;
 use crate::session::conversation::Told;
-use crate::session::event::{Body, Micros};
 use crate::session::overlay::{Edit, Kept, Overlay};
 use crate::session::state::Session;
 

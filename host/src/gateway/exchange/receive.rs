@@ -5,12 +5,12 @@ use bytes::Bytes;
 
 use super::conduct::Exchange;
 use super::hold::Payload;
-use crate::act::slots::Phase;
 use crate::contract::types::Checkpoint;
-use crate::gateway::dialect::{ClientError, Failure, Identity, Piece, Undecodable};
-use crate::gateway::framing::{self, Decoded, Framing, Whole};
-use crate::gateway::sse::Frame;
-use crate::session::event::{Body, Place};
+use crate::dialect::framing::{self, Decoded, Framing, Whole};
+use crate::dialect::sse::Frame;
+use crate::dialect::{ClientError, Failure, Identity, Piece, Undecodable};
+use crate::event::phase::Phase;
+use crate::event::{Body, Place};
 
 impl Exchange {
     /// Parts of a stream arrived.

@@ -17,10 +17,10 @@ use super::round::Turn;
 use super::waiting::COMMENT;
 use super::{until, upstream_failed};
 use crate::contract::types::BlockMode;
-use crate::gateway::dialect::ClientError;
-use crate::gateway::framing::Framing;
-use crate::session::event::{FailureKind, Micros, Status};
-use crate::session::timeline::now;
+use crate::dialect::ClientError;
+use crate::dialect::framing::Framing;
+use crate::event::clock::now;
+use crate::event::{FailureKind, Micros, Status};
 use crate::upstream::Body;
 
 /// A stream on its way.

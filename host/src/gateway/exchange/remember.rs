@@ -3,10 +3,10 @@
 
 use super::conduct::Exchange;
 use super::hold::Stretch;
-use crate::gateway::dialect::{MessageView, ToolCallView};
-use crate::session::conversation::Digest;
-use crate::session::event::{Channel, Role, Status};
-use crate::session::recognition::{Given, Words};
+use crate::dialect::{MessageView, ToolCallView};
+use crate::event::digest::Digest;
+use crate::event::marks::{Given, Words};
+use crate::event::{Channel, Role, Status};
 
 impl Exchange {
     /// Keeps what the next request of the conversation is recognised by.

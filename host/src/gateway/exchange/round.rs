@@ -4,9 +4,9 @@
 
 use super::conduct::{Exchange, Fate};
 use super::hold::{Payload, Stretch};
-use crate::act::slots::Phase;
-use crate::gateway::dialect::{EditError, OwnTurn, RequestEdits, ToolCallView};
-use crate::session::event::{Channel, Usage};
+use crate::dialect::{EditError, OwnTurn, RequestEdits, ToolCallView};
+use crate::event::phase::Phase;
+use crate::event::{Channel, Usage};
 
 /// Rounds that are added to an answer at most. A model that has been told no four times asks for ever.
 const MAX_STEPS: usize = 4;

@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use super::conduct::Exchange;
-use crate::act::slots::Phase;
 use crate::contract::types::{Checkpoint, Detail};
+use crate::event::clock::now;
+use crate::event::phase::Phase;
+use crate::event::{Body, Micros};
 use crate::observe::log::{Item, Log};
-use crate::reason::round::Order;
+use crate::reason::order::Order;
 use crate::reason::rules::Standing;
 use crate::reason::rules::view::{Moment, Subject, Told};
-use crate::session::event::{Body, Micros};
 use crate::session::state::Session;
-use crate::session::timeline::now;
 
 /// Where the rules stand.
 #[derive(Debug, Default)]

@@ -6,12 +6,11 @@
 //! compress their own history keep the same three (system prompt, task, what is under way); without them a model goes on
 //! fluently with something else. Within the newest turn text may still be replaced, that of long tool results above all.
 
-use std::collections::BTreeSet;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 
-use crate::gateway::dialect::RequestView;
-use crate::session::event::Role;
+use crate::dialect::RequestView;
+use crate::event::Role;
 
 /// The shape of a request.
 pub(super) struct Shape<'a> {

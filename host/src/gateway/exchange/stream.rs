@@ -2,18 +2,17 @@
 
 use bytes::Bytes;
 
-use super::conduct::Fate;
-use super::conduct::{Exchange, Unflushed};
+use super::conduct::{Exchange, Fate, Unflushed};
 use super::hold::{Duty, Payload, Ready, Said, Span, Stretch};
-use crate::act::slots::Phase;
 use crate::contract::types::{self as wit, BlockMode, Checkpoint, Detail, EventKind};
-use crate::gateway::dialect::{Failure, Identity, Piece, Undecodable};
-use crate::gateway::sse::Frame;
+use crate::dialect::sse::Frame;
+use crate::dialect::{Failure, Identity, Piece, Undecodable};
+use crate::event::clock::now;
+use crate::event::phase::Phase;
+use crate::event::{Body, Channel, FailureKind, Place, Usage};
 use crate::reason::patterns::Match;
 use crate::reason::plan::Plan;
 use crate::reason::watch::Watcher;
-use crate::session::event::{Body, Channel, FailureKind, Place, Usage};
-use crate::session::timeline::now;
 
 /// Text is put on the timeline at the latest after so many bytes or so long, us.
 const FLUSH_BYTES: usize = 2048;

@@ -4,20 +4,19 @@
 //! does; the model is given the reason as its result. What a rewritten call says is judged again by the others; a call that
 //! is rewritten a third time is denied, because policies that disagree for ever must not decide by exhaustion.
 
-use crate::act::slots::who;
-use crate::contract::types::{self as wit, Checkpoint, Detail, EventKind};
-use crate::gateway::dialect::ToolCallView;
-use crate::observe::log::inline;
-use crate::reason::round::By;
-use crate::session::circuits::Admission;
-use crate::session::event::{Body, Channel, Outcome};
-use crate::session::overlay::{self, DeniedCall, Restored};
-use crate::session::timeline::now;
-
 use super::apply::{Done, done};
 use super::conduct::Exchange;
 use super::hold::{Call, Stretch};
 use super::round::Step;
+use crate::act::slots::who;
+use crate::contract::types::{self as wit, Checkpoint, Detail, EventKind};
+use crate::dialect::ToolCallView;
+use crate::event::clock::now;
+use crate::event::{Body, Channel, Outcome};
+use crate::observe::log::inline;
+use crate::reason::order::By;
+use crate::session::circuits::Admission;
+use crate::session::overlay::{self, DeniedCall, Restored};
 
 /// How often the arguments of one call may be replaced.
 const MAX_REWRITES: u8 = 2;

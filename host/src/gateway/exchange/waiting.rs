@@ -18,9 +18,9 @@ use super::call::Call;
 use super::conclude::{Form, shaped};
 use super::conduct::Exchange;
 use super::{DIALECT, MAX_ERROR_BYTES, until};
-use crate::gateway::dialect::{ClientError, Dialect as _};
-use crate::session::event::Micros;
-use crate::session::timeline::now;
+use crate::dialect::{ClientError, Dialect as _};
+use crate::event::Micros;
+use crate::event::clock::now;
 use crate::upstream::headers;
 
 /// What a client reads while it waits.

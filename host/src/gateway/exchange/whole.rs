@@ -8,7 +8,7 @@ use super::conclude::{Form, error_response};
 use super::conduct::Fate;
 use super::round::Turn;
 use super::{DIALECT, MAX_ANSWER_BYTES, relay, upstream_failed};
-use crate::session::event::{FailureKind, Status};
+use crate::event::{FailureKind, Status};
 
 impl Call {
     /// Takes in an answer, and those of further rounds, and gives what the client gets.

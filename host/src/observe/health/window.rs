@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 
-use crate::session::event::Micros;
+use crate::event::Micros;
 
 /// Length of the window, us.
 pub const WINDOW_US: u64 = 300 * 1_000_000;

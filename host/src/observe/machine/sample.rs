@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::{Sample, read};
-use crate::config::MachineConfig;
+use crate::observe::machine::settings::MachineConfig;
 
 /// Remembers the counters of the sample before.
 pub(super) struct Sampler {

@@ -6,7 +6,7 @@
 use cel::common::ast::{ComprehensionExpr, Expr, IdedExpr, LiteralValue, operators as op};
 
 use super::inputs::{FINDING, GROUPS, INPUTS, Kind, index_of};
-use crate::config::advice;
+use crate::policy::advice;
 
 /// What is wrong, and with which node.
 #[derive(Debug, PartialEq)]

@@ -13,10 +13,10 @@ use super::inputs::{FINDING, INPUTS, Kind, Source};
 use super::json;
 use super::pattern::Pattern;
 use crate::contract::types::{Checkpoint, Facts, Failure, Finding};
+use crate::event::Micros;
+use crate::event::declared::Declared;
 use crate::observe::vitals::Vitals;
-use crate::reason::round::{checkpoint_name, severity_name};
-use crate::session::declared::Declared;
-use crate::session::event::Micros;
+use crate::reason::order::{checkpoint_name, severity_name};
 
 /// What there is to ask for, but for the event.
 #[derive(Debug)]

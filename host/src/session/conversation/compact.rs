@@ -7,7 +7,8 @@ use base64::engine::general_purpose::STANDARD_NO_PAD as BASE64;
 use serde::de::Error as _;
 use serde::{Deserialize as _, Deserializer, Serializer};
 
-use super::{Digest, Known};
+use crate::event::digest::Digest;
+use crate::session::conversation::Known;
 
 /// Bytes of one message.
 const LEN: usize = size_of::<Digest>() + size_of::<u64>();

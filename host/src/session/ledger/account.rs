@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::LEASE;
-use super::limits::{Limits, Operator, Prices, Spend};
+use crate::observe::prices::Prices;
+use crate::session::ledger::limits::{Limits, Operator, Spend};
 use crate::store::notes::Note;
 use crate::store::{LedgerRow, StoreError};
 

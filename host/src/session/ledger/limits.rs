@@ -32,16 +32,6 @@ impl Limits {
     }
 }
 
-/// What tokens of a model cost: microdollars for a million of them. All zero when the price is not known; a limit of cost
-/// cannot hold such a model back.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Prices {
-    /// Prompt tokens.
-    pub input: u64,
-    /// Generated tokens.
-    pub output: u64,
-}
-
 /// An amount.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Spend {

@@ -8,7 +8,7 @@ mod notes;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::*;
-use crate::session::key::SessionKey;
+use crate::event::key::SessionKey;
 use crate::store::{Counters, LedgerRow, SessionRow};
 use disk::{Account1, Disk};
 

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use airlock::session::event::Event;
-use airlock::session::key::SessionId;
+use airlock::event::Event;
+use airlock::event::key::SessionId;
 use airlock::store::{
     ApprovalFilter, ApprovalRow, Done, LedgerRow, SavedSession, Seat, SessionFilter, SessionHead,
     SessionRow, Stats, Store, StoreError,

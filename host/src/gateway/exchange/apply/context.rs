@@ -7,14 +7,15 @@
 use std::collections::BTreeSet;
 
 use super::{Done, done};
-use crate::act::slots::{Phase, who};
+use crate::act::slots::who;
 use crate::contract::types::{self as wit, Scope};
-use crate::gateway::dialect::MessageView;
+use crate::dialect::MessageView;
+use crate::event::Outcome;
+use crate::event::phase::Phase;
 use crate::gateway::exchange::conduct::Exchange;
 use crate::gateway::exchange::prepare::{Ordered, index_of};
 use crate::gateway::exchange::shape::Shape;
-use crate::reason::round::By;
-use crate::session::event::Outcome;
+use crate::reason::order::By;
 use crate::session::overlay::{Added, Edit, Full};
 
 impl Exchange {

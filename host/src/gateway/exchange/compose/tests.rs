@@ -7,9 +7,9 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::gateway::dialect::openai_chat::OpenAiChat;
-use crate::gateway::dialect::{Dialect as _, RequestEdits};
-use crate::session::event::Role;
+use crate::dialect::openai_chat::OpenAiChat;
+use crate::dialect::{Dialect as _, RequestEdits};
+use crate::event::Role;
 use crate::session::overlay::DeniedCall;
 
 fn added(id: u64, role: Role, text: &str) -> Added {
@@ -227,7 +227,7 @@ fn denied_calls_stand_where_the_model_made_them() {
 #[test]
 fn a_restored_step_is_spelled_as_the_request_that_went_on_after_it() {
     let first = body(&history());
-    let call = crate::gateway::dialect::ToolCallView {
+    let call = crate::dialect::ToolCallView {
         id: "d".to_owned(),
         name: "rm".to_owned(),
         arguments: "{}".to_owned(),

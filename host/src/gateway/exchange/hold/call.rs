@@ -12,10 +12,10 @@
 
 use super::stretch::{Patterns, Stretch};
 use super::{Hold, Span};
-use crate::gateway::dialect::{CallKind, CallPart, Slot};
+use crate::dialect::{CallKind, CallPart, Slot};
+use crate::event::{Channel, Place};
 use crate::observe::tokens::TokenCounter;
 use crate::reason::patterns::Match;
-use crate::session::event::{Channel, Place};
 
 /// A tool call.
 #[derive(Clone, Debug)]

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use super::Unreplaced;
 use super::call::Call;
-use crate::gateway::dialect::media;
+use crate::dialect::media;
+use crate::event::{Channel, Place};
 use crate::observe::tokens::{StreamCounter, TokenCounter};
 use crate::reason::patterns::{Match, PatternSet, Scanner};
-use crate::session::event::{Channel, Place};
 
 /// Patterns of all policies, by channel.
 pub type Patterns = [Option<Arc<PatternSet>>; 5];

@@ -1,11 +1,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-use super::*;
-use crate::gateway::dialect::openai_chat::OpenAiChat;
-use crate::gateway::dialect::{Identity, Piece};
-use crate::gateway::sse::Framer;
-use crate::reason::patterns::{PatternSet, PatternSpec, Syntax};
-use crate::session::event::Channel;
 use std::sync::Arc;
+
+use super::*;
+use crate::dialect::openai_chat::OpenAiChat;
+use crate::dialect::sse::Framer;
+use crate::dialect::{Identity, Piece};
+use crate::event::Channel;
+use crate::reason::patterns::{PatternSet, PatternSpec, Syntax};
 
 const OUT: Place = Place {
     channel: Channel::Output,

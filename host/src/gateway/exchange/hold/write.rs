@@ -4,7 +4,7 @@
 use bytes::Bytes;
 
 use super::{Call, Held, Hold, Part, Payload, Span, Stretch};
-use crate::gateway::dialect::{CallEdit, Dialect, EditError, Edits, Slot, TextEdit};
+use crate::dialect::{CallEdit, Dialect, EditError, Edits, Slot, TextEdit};
 
 impl Hold {
     /// The new text of each place of a frame that a replacement touches.

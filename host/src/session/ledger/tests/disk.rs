@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::*;
-use crate::session::event::Event;
+use crate::event::Event;
 use crate::store::notes::{Note, Notes};
 use crate::store::{
     ApprovalFilter, ApprovalRow, Done, LedgerRow, Seat, SessionFilter, SessionHead, SessionRow,

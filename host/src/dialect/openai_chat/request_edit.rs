@@ -1,0 +1,334 @@
+//! Edits of requests: all bytes that no edit concerns stay as they are.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use serde_json::json;
+use serde_json::value::RawValue;
+
+use crate::dialect::json::{self, Object};
+use crate::dialect::openai_chat::request::{
+    OUTPUT_LIMITS, messages, object, optional, output_limits, part_text, utf8,
+};
+use crate::dialect::openai_chat::{own, undecodable};
+use crate::dialect::{EditError, MessageEdit, RequestEdits, ToolCallView};
+use crate::event::Role;
+
+/// Parameters that have edits of their own.
+const NOT_PARAMETERS: &[&str] = &["model", "messages", "stream", "tools"];
+
+pub(super) fn edit(body: &[u8], edits: &RequestEdits) -> Result<Vec<u8>, EditError> {
+    let source = utf8(body)?;
+    let root = object("the request", source)?;
+    let mut set: Vec<(&str, String)> = Vec::new();
+    if let Some(model) = &edits.model {
+        set.push(("model", json::quote(model)));
+    }
+    for (name, value) in &edits.parameters {
+        if NOT_PARAMETERS.contains(&name.as_str()) {
+            return Err(impossible(name, "it is not a parameter"));
+        }
+        serde_json::from_str::<&RawValue>(value).map_err(|error| impossible(name, error))?;
+        set.retain(|(other, _)| other != name);
+        set.push((name, value.clone()));
+    }
+    if edits.include_usage && optional::<bool>(&root, "stream")?.unwrap_or(false) {
+        let options = root.get("stream_options").map_or("{}", RawValue::get);
+        let asked = json::set(
+            options,
+            &object("stream_options", options)?,
+            &[("include_usage", "true".to_owned())],
+        );
+        set.push(("stream_options", asked));
+    }
+    if let Some(most) = edits.max_output_tokens {
+        cap_output(&root, most, &mut set)?;
+    }
+    if !edits.messages.is_empty() {
+        set.push(("messages", edit_messages(source, &root, &edits.messages)?));
+    }
+    Ok(json::set(source, &root, &set).into_bytes())
+}
+
+/// Lowers each limit that is stated, after the parameters that are being set; states one if there is none.
+fn cap_output(
+    root: &Object<'_>,
+    most: u32,
+    set: &mut Vec<(&str, String)>,
+) -> Result<(), EditError> {
+    let mut stated = output_limits(root)?;
+    for (name, value) in set.iter() {
+        if let Some(&limit) = OUTPUT_LIMITS.iter().find(|limit| *limit == name) {
+            stated.retain(|(other, _)| *other != limit);
+            stated.push((limit, value.parse().unwrap_or(u32::MAX)));
+        }
+    }
+    if stated.is_empty() {
+        stated.push((OUTPUT_LIMITS[0], u32::MAX));
+    }
+    for (name, limit) in stated {
+        if limit > most {
+            set.retain(|(other, _)| *other != name);
+            set.push((name, most.to_string()));
+        }
+    }
+    Ok(())
+}
+
+/// The request that goes on after what the model said and called.
+pub(super) fn go_on(
+    body: &[u8],
+    edits: &RequestEdits,
+    said: &str,
+    own: Option<&str>,
+    calls: &[(ToolCallView, String)],
+) -> Result<Vec<u8>, EditError> {
+    let end = messages(&object("the request", utf8(body)?)?)?.len();
+    let mut edits = edits.clone();
+    edits.messages.push(MessageEdit::InsertStep {
+        at: end,
+        said: said.to_owned(),
+        own: own.map(str::to_owned),
+        calls: calls.to_vec(),
+    });
+    edit(body, &edits)
+}
+
+/// The array of messages with the edits made. Messages that no edit names keep their bytes, and the bytes between two of
+/// them that stay neighbours.
+fn edit_messages(
+    source: &str,
+    root: &Object<'_>,
+    edits: &[MessageEdit],
+) -> Result<String, EditError> {
+    let old = messages(root)?;
+    let spans: Vec<_> = old.iter().map(|value| json::span(source, value)).collect();
+    let mut at: BTreeMap<usize, Vec<&MessageEdit>> = BTreeMap::new();
+    for edit in edits {
+        if edit.index() >= old.len() + usize::from(edit.inserts()) {
+            return Err(impossible(
+                &format!("messages[{}]", edit.index()),
+                format!("the request has {} messages", old.len()),
+            ));
+        }
+        at.entry(edit.index()).or_default().push(edit);
+    }
+    // The brackets, with the white space inside them.
+    let edges = root
+        .get("messages")
+        .map(|list| json::span(source, list))
+        .zip(spans.first().zip(spans.last()));
+    let (open, close) = edges.map_or(("[", "]"), |(list, (first, last))| {
+        (
+            &source[list.start..first.start],
+            &source[last.end..list.end],
+        )
+    });
+    let mut list = List {
+        out: open.to_owned(),
+        empty: true,
+        last: None,
+    };
+    for index in 0..=old.len() {
+        let edits = at.get(&index).map_or(&[][..], Vec::as_slice);
+        for edit in edits {
+            match edit {
+                MessageEdit::Insert { role, text, .. } => list.add(&new_message(*role, text)?),
+                MessageEdit::InsertStep {
+                    said, own, calls, ..
+                } => {
+                    list.add(&own::turn(said, own.as_deref(), calls));
+                    list.results(calls);
+                }
+                _ => {}
+            }
+        }
+        let Some(value) = old.get(index) else { break };
+        if edits
+            .iter()
+            .any(|edit| matches!(edit, MessageEdit::Evict { .. }))
+        {
+            continue;
+        }
+        match list.last {
+            Some(before) if before + 1 == index => {
+                list.out.push_str(between(source, &spans, before, index));
+            }
+            _ => list.comma(),
+        }
+        list.out.push_str(&changed(value, index, edits)?);
+        (list.empty, list.last) = (false, Some(index));
+        for edit in edits {
+            if let MessageEdit::AddCalls { calls, .. } = edit {
+                list.results(calls);
+            }
+        }
+    }
+    list.out.push_str(close);
+    Ok(list.out)
+}
+
+/// The new list of messages, as far as it is written.
+struct List {
+    out: String,
+    empty: bool,
+    /// The old message that was written last, unless a new one was since.
+    last: Option<usize>,
+}
+
+impl List {
+    fn comma(&mut self) {
+        if !self.empty {
+            self.out.push(',');
+        }
+    }
+
+    fn add(&mut self, message: &str) {
+        self.comma();
+        self.out.push_str(message);
+        (self.empty, self.last) = (false, None);
+    }
+
+    fn results(&mut self, calls: &[(ToolCallView, String)]) {
+        for (call, text) in calls {
+            let result = json!({ "role": "tool", "tool_call_id": call.id, "content": text });
+            self.add(&result.to_string());
+        }
+    }
+}
+
+/// A message with the edits that concern it. Of several texts the last one holds.
+fn changed<'a>(
+    value: &'a RawValue,
+    index: usize,
+    edits: &[&MessageEdit],
+) -> Result<Cow<'a, str>, EditError> {
+    let mut message = Cow::Borrowed(value.get());
+    let text = edits.iter().rev().find_map(|edit| match edit {
+        MessageEdit::Rewrite { text, .. } => Some((None, text)),
+        MessageEdit::Result { id, text, .. } => Some((Some(id), text)),
+        _ => None,
+    });
+    if let Some((result, text)) = text {
+        message = Cow::Owned(rewrite(value, index, result, text)?);
+    }
+    for edit in edits {
+        if let MessageEdit::AddCalls { calls, .. } = edit {
+            message = Cow::Owned(add_calls(&message, index, calls)?);
+        }
+    }
+    Ok(message)
+}
+
+/// The assistant's message with more calls, each at its place among those that it has: some vendors sign only the first.
+fn add_calls(
+    source: &str,
+    index: usize,
+    calls: &[(ToolCallView, String)],
+) -> Result<String, EditError> {
+    let place = format!("messages[{index}]");
+    let fields = object(&place, source)?;
+    if fields.string("role").as_deref() != Some("assistant") {
+        return Err(impossible(&place, "only the model makes tool calls"));
+    }
+    let mut list = match fields.get("tool_calls") {
+        Some(present) => {
+            let present = json::array(present)
+                .map_err(|error| undecodable(format!("{place}.tool_calls"), error))?;
+            let present = present.into_iter().map(|call| call.get().to_owned());
+            present.collect::<Vec<_>>()
+        }
+        None => Vec::new(),
+    };
+    for (call, _) in calls {
+        let at = call.at.map_or(list.len(), |at| at as usize);
+        list.insert(at.min(list.len()), own::call_value(call).to_string());
+    }
+    let list = format!("[{}]", list.join(","));
+    Ok(json::set(source, &fields, &[("tool_calls", list)]))
+}
+
+fn between<'s>(source: &'s str, spans: &[Range<usize>], before: usize, after: usize) -> &'s str {
+    let gap = spans
+        .get(before)
+        .zip(spans.get(after))
+        .and_then(|(before, after)| source.get(before.end..after.start));
+    gap.unwrap_or(",")
+}
+
+fn new_message(role: Role, text: &str) -> Result<String, EditError> {
+    let role = match role {
+        Role::System => "system",
+        Role::Developer => "developer",
+        Role::User => "user",
+        Role::Assistant => "assistant",
+        Role::Tool | Role::Other => {
+            return Err(impossible(
+                "messages",
+                format!("a message of role {role:?} cannot be inserted"),
+            ));
+        }
+    };
+    Ok(json!({ "role": role, "content": text }).to_string())
+}
+
+/// The message with other text: in place of all its text parts, beside those that are not text. With `result` it must be
+/// the result of that call.
+fn rewrite(
+    value: &RawValue,
+    index: usize,
+    result: Option<&String>,
+    text: &str,
+) -> Result<String, EditError> {
+    let place = format!("messages[{index}]");
+    let fields = object(&place, value.get())?;
+    let answers = fields
+        .string("tool_call_id")
+        .or_else(|| fields.string("name"));
+    if let Some(id) = result
+        && answers.as_deref() != Some(id)
+    {
+        return Err(impossible(
+            &place,
+            format!("it is not the result of the call `{id}`"),
+        ));
+    }
+    let media: Vec<&str> = match fields
+        .get("content")
+        .filter(|content| json::first_byte(content) == b'[')
+    {
+        Some(parts) => {
+            let parts = json::array(parts)
+                .map_err(|error| undecodable(format!("{place}.content"), error))?;
+            parts
+                .into_iter()
+                .map(RawValue::get)
+                .filter(|part| part_text(part).is_none())
+                .collect()
+        }
+        None => Vec::new(),
+    };
+    let content = if media.is_empty() {
+        json::quote(text)
+    } else {
+        format!(
+            "[{},{}]",
+            json!({ "type": "text", "text": text }),
+            media.join(",")
+        )
+    };
+    let mut set = vec![("content", content)];
+    // A refusal is text of the message too.
+    if fields.get("refusal").is_some() {
+        set.push(("refusal", "null".to_owned()));
+    }
+    Ok(json::set(value.get(), &fields, &set))
+}
+
+fn impossible(place: &str, what: impl ToString) -> EditError {
+    EditError::Impossible {
+        place: place.to_owned(),
+        what: what.to_string(),
+    }
+}

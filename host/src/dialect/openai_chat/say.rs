@@ -1,0 +1,187 @@
+//! What Airlock itself says to a client.
+//!
+//! Measured with the `openai` package 3.52: a chunk with `error` raises `APIError`; a finish reason of `content_filter` or
+//! `length` ends a plain stream like any other and makes the `.stream()` helper raise `ContentFilterFinishReasonError` or
+//! `LengthFinishReasonError`; the field `airlock` is readable on chunk and body; the end of the connection without any of
+//! these passes for success, so that is never how a stream is ended.
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+use crate::dialect::{ClientError, Closing, EditError, Ending, Identity, Origin};
+use crate::event::{Channel, FailureKind, Place, Usage};
+
+/// Top-level field that marks a partial result.
+pub(super) const MARK: &str = "airlock";
+
+const TERMINATOR: &str = "data: [DONE]\n\n";
+/// Where most servers write reasoning.
+pub(super) const REASONING: &str = "reasoning_content";
+
+pub(super) fn text_frame(
+    identity: &Identity,
+    place: Place,
+    text: &str,
+) -> Result<Bytes, EditError> {
+    let delta = match place.channel {
+        Channel::Output => json!({ "content": text }),
+        Channel::Reasoning => json!({ identity.reasoning_field.unwrap_or(REASONING): text }),
+        Channel::Refusal => json!({ "refusal": text }),
+        Channel::ToolArguments => {
+            json!({ "tool_calls": [{ "index": place.block, "function": { "arguments": text } }] })
+        }
+        Channel::Other => {
+            return Err(EditError::at(
+                place,
+                "no one field bears the text of this channel",
+            ));
+        }
+    };
+    Ok(frame(&chunk(identity, json!([choice(place.choice, delta, None)]))).into())
+}
+
+pub(super) fn close_stream(identity: &Identity, closing: &Closing<'_>) -> Bytes {
+    let mut out = String::new();
+    for &index in closing.open {
+        let delta = match (closing.begun, closing.refusal, closing.text) {
+            (true, _, "") => continue,
+            (false, false, text) => json!({ "role": "assistant", "content": text }),
+            (false, true, text) => json!({ "role": "assistant", "refusal": text }),
+            (true, false, text) => json!({ "content": text }),
+            (true, true, text) => json!({ "refusal": text }),
+        };
+        out.push_str(&frame(&chunk(
+            identity,
+            json!([choice(index, delta, None)]),
+        )));
+    }
+    let reason = finish_reason(closing.ending);
+    for &index in closing.open {
+        let last = chunk(identity, json!([choice(index, json!({}), Some(reason))]));
+        out.push_str(&frame(&marked(last, closing.ending)));
+    }
+    if let Some(counted) = closing.usage {
+        let mut last = chunk(identity, json!([]));
+        last["usage"] = usage(counted);
+        out.push_str(&frame(&last));
+    }
+    out.push_str(TERMINATOR);
+    out.into()
+}
+
+pub(super) fn answer_body(
+    identity: &Identity,
+    text: &str,
+    refusal: bool,
+    ending: &Ending,
+    counted: Usage,
+) -> Vec<u8> {
+    let message = match refusal {
+        true => json!({ "role": "assistant", "content": null, "refusal": text }),
+        false => json!({ "role": "assistant", "content": text, "refusal": null }),
+    };
+    let body = json!({
+        "id": identity.id,
+        "object": "chat.completion",
+        "created": identity.created,
+        "model": identity.model,
+        "choices": [{
+            "index": 0,
+            "message": message,
+            "logprobs": null,
+            "finish_reason": finish_reason(ending),
+        }],
+        "usage": usage(counted),
+    });
+    marked(body, ending).to_string().into_bytes()
+}
+
+pub(super) fn error_body(error: &ClientError) -> Vec<u8> {
+    error_object(error).to_string().into_bytes()
+}
+
+/// No terminator follows: to a client that overlooked the error it would be the mark of success.
+pub(super) fn error_frame(error: &ClientError) -> Bytes {
+    frame(&error_object(error)).into()
+}
+
+/// The dialect's word for an ending.
+pub(super) fn finish_reason(ending: &Ending) -> &'static str {
+    match ending {
+        Ending::Complete => "stop",
+        Ending::Refused => "content_filter",
+        Ending::Partial(_) => "length",
+    }
+}
+
+/// Value of [`MARK`] for a partial result.
+pub(super) fn mark(ending: &Ending) -> Option<Value> {
+    let Ending::Partial(partial) = ending else {
+        return None;
+    };
+    Some(json!({
+        "partial": true,
+        "reason": partial.reason,
+        "confidence": partial.confidence,
+        "policy": partial.policy,
+    }))
+}
+
+fn marked(mut response: Value, ending: &Ending) -> Value {
+    if let Some(mark) = mark(ending) {
+        response[MARK] = mark;
+    }
+    response
+}
+
+fn chunk(identity: &Identity, choices: Value) -> Value {
+    json!({
+        "id": identity.id,
+        "object": "chat.completion.chunk",
+        "created": identity.created,
+        "model": identity.model,
+        "choices": choices,
+    })
+}
+
+fn choice(index: u16, delta: Value, finish_reason: Option<&str>) -> Value {
+    json!({ "index": index, "delta": delta, "logprobs": null, "finish_reason": finish_reason })
+}
+
+pub(super) fn frame(data: &Value) -> String {
+    format!("data: {data}\n\n")
+}
+
+pub(super) fn usage(usage: Usage) -> Value {
+    json!({
+        "prompt_tokens": usage.input,
+        "completion_tokens": usage.output,
+        "total_tokens": u64::from(usage.input) + u64::from(usage.output),
+        "prompt_tokens_details": { "cached_tokens": usage.cached },
+        "completion_tokens_details": { "reasoning_tokens": usage.reasoning },
+    })
+}
+
+fn error_object(error: &ClientError) -> Value {
+    let kind = match error.kind {
+        FailureKind::RateLimit => "rate_limit_error",
+        _ if error.status >= 500 => "server_error",
+        _ => "invalid_request_error",
+    };
+    let mut object = json!({
+        "message": error.message,
+        "type": kind,
+        "param": null,
+        "code": error.code,
+        "status": error.status,
+    });
+    if let Some(Origin {
+        code,
+        policy,
+        exchange,
+    }) = &error.origin
+    {
+        object[MARK] = json!({ "code": code, "policy": policy, "exchange": exchange });
+    }
+    json!({ "error": object })
+}

@@ -1,0 +1,242 @@
+//! A model call as Airlock sees it in any dialect, and the edits it can make to one.
+
+use std::ops::Range;
+
+use sha2::{Digest as _, Sha256};
+
+use crate::event::Role;
+
+/// What a request body says.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RequestView {
+    /// Model asked for; empty if the request leaves it to the server.
+    pub model: String,
+    /// Whether the response shall be streamed.
+    pub streamed: bool,
+    /// Choices asked for, 1 unless stated.
+    pub choices: u16,
+    /// The conversation, in order.
+    pub messages: Vec<MessageView>,
+    /// Names of the tools offered.
+    pub tools: Vec<String>,
+    /// The request's own limit of output tokens.
+    pub max_output_tokens: Option<u32>,
+    /// The answer must have a form (JSON mode, a schema, a grammar).
+    pub structured_output: bool,
+    /// The answer may be speech, whose bytes no policy can judge.
+    pub audio_output: bool,
+    /// The client asked for usage in the stream.
+    pub include_usage: bool,
+    /// Identifies the end user, not the session.
+    pub end_user: Option<String>,
+    /// Values in the body that may name the session, best first: name of the field, value. Chosen by the client.
+    pub session_hints: Vec<(&'static str, String)>,
+}
+
+/// One message of the conversation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MessageView {
+    /// Who speaks.
+    pub role: Role,
+    /// Its text: all text parts, joined by LF. Without tool results where the dialect has them as parts.
+    pub text: String,
+    /// Tool calls that the model made in it.
+    pub tool_calls: Vec<ToolCallView>,
+    /// Answers to tool calls that it carries.
+    pub tool_results: Vec<ToolResultView>,
+    /// Name of the speaker.
+    pub name: Option<String>,
+    /// It has parts that are not text (images, audio, files).
+    pub has_media: bool,
+    /// Bytes of the message in the body.
+    pub span: Range<usize>,
+    /// Of the parts that are not text; zero if there are none.
+    pub media_digest: Digest,
+}
+
+/// A tool call in the conversation.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ToolCallView {
+    /// The vendor's id.
+    pub id: String,
+    /// Name of the tool.
+    pub name: String,
+    /// Arguments as the model wrote them.
+    pub arguments: String,
+    /// The whole call as its server wrote it, as JSON, where Airlock puts back one of the model's own: what else stands in
+    /// it (the signature of a thought) goes back with it. `None` in a conversation that was read.
+    pub own: Option<String>,
+    /// Its place among the calls of its turn, for a call that is put back; `None`: after the others.
+    pub at: Option<u32>,
+}
+
+/// The answer to a tool call.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ToolResultView {
+    /// Id of the call that it answers; empty if the dialect gives none.
+    pub id: String,
+    /// The result.
+    pub text: String,
+    /// The dialect's own mark of failure; `None` if it has none.
+    pub failed: Option<bool>,
+}
+
+/// Changes to a request body. All indices are those of the messages before any edit.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RequestEdits {
+    /// Another model.
+    pub model: Option<String>,
+    /// Parameters to set: name, and value as JSON.
+    pub parameters: Vec<(String, String)>,
+    /// Changes to the conversation.
+    pub messages: Vec<MessageEdit>,
+    /// Ask for usage in the stream, if the response is streamed.
+    pub include_usage: bool,
+    /// Lower the limit of output tokens (of each choice) to this, or set it.
+    pub max_output_tokens: Option<u32>,
+}
+
+/// A change to the conversation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MessageEdit {
+    /// A new message before the message with index `at`; the number of messages: after the last. Several at one index
+    /// keep their order.
+    Insert {
+        /// Where; [`RequestView::insertion_point`] finds one that splits no tool call from its result.
+        at: usize,
+        /// Who speaks: system, developer, user or assistant.
+        role: Role,
+        /// What.
+        text: String,
+    },
+    /// Other text for one message; parts that are not text stay.
+    Rewrite {
+        /// Which.
+        index: usize,
+        /// Its text.
+        text: String,
+    },
+    /// Other text for the result of a tool call that a message carries.
+    Result {
+        /// Which message.
+        index: usize,
+        /// Id of the call.
+        id: String,
+        /// The result.
+        text: String,
+    },
+    /// One message less.
+    Evict {
+        /// Which.
+        index: usize,
+    },
+    /// Tool calls that the model made besides those of an assistant's message, each at its place among them, and their
+    /// results, right after the message.
+    AddCalls {
+        /// Which message.
+        index: usize,
+        /// The calls and their results.
+        calls: Vec<(ToolCallView, String)>,
+    },
+    /// A turn of the model before the message with index `at`, and the results of its calls. Stands as
+    /// [`MessageEdit::Insert`] does.
+    InsertStep {
+        /// Where.
+        at: usize,
+        /// What the model said before it called; may be empty.
+        said: String,
+        /// The message without its calls as its server wrote it, as JSON, if that is known.
+        own: Option<String>,
+        /// The calls and their results; none: it is a message of the model like any other.
+        calls: Vec<(ToolCallView, String)>,
+    },
+}
+
+impl MessageEdit {
+    /// Index of the message that it changes, or before which it puts others.
+    pub fn index(&self) -> usize {
+        match self {
+            Self::Insert { at, .. } | Self::InsertStep { at, .. } => *at,
+            Self::Rewrite { index, .. }
+            | Self::Result { index, .. }
+            | Self::Evict { index }
+            | Self::AddCalls { index, .. } => *index,
+        }
+    }
+
+    /// Whether it puts messages before the one at its index, so that the index may be the number of messages.
+    pub fn inserts(&self) -> bool {
+        matches!(self, Self::Insert { .. } | Self::InsertStep { .. })
+    }
+}
+
+impl RequestView {
+    /// The index at or before `at` where a message can be inserted without coming between a tool call and its result:
+    /// vendors refuse such a request.
+    pub fn insertion_point(&self, at: usize) -> usize {
+        let mut at = at.min(self.messages.len());
+        while at > 0
+            && self
+                .messages
+                .get(at)
+                .is_some_and(|message| !message.tool_results.is_empty())
+        {
+            at -= 1;
+        }
+        at
+    }
+}
+
+/// Identity of a message by its meaning. 16 bytes of SHA-256: a client cannot make two messages that share one.
+pub type Digest = [u8; 16];
+
+impl MessageView {
+    /// The same for two messages that mean the same, however a client spells them: a string or a list with one text part,
+    /// arguments with other white space or another order of keys, `null` or a missing field, with or without cache marks
+    /// and reasoning. A turn that was just generated has the digest with which the client will send it back.
+    pub fn digest(&self) -> Digest {
+        let mut hash = Hasher::default();
+        hash.part(format!("{:?}", self.role).as_bytes());
+        hash.part(self.name.as_deref().unwrap_or_default().as_bytes());
+        for line in self.text.lines() {
+            hash.part(line.as_bytes());
+        }
+        hash.part(b"calls");
+        for call in &self.tool_calls {
+            hash.part(call.id.as_bytes());
+            hash.part(call.name.as_bytes());
+            // serde_json keeps keys in order, so arguments are compared by value only after sorting.
+            match serde_json::from_str::<serde_json::Value>(&call.arguments) {
+                Ok(mut value) => {
+                    value.sort_all_objects();
+                    hash.part(value.to_string().as_bytes());
+                }
+                Err(_) => hash.part(call.arguments.as_bytes()),
+            }
+        }
+        hash.part(b"results");
+        for result in &self.tool_results {
+            hash.part(result.id.as_bytes());
+            hash.part(result.text.as_bytes());
+        }
+        hash.part(&self.media_digest);
+        hash.digest()
+    }
+}
+
+/// SHA-256 over parts, each with its length, so that no two lists of parts look alike.
+#[derive(Default)]
+pub(crate) struct Hasher(Sha256);
+
+impl Hasher {
+    pub(crate) fn part(&mut self, bytes: &[u8]) {
+        self.0.update((bytes.len() as u64).to_le_bytes());
+        self.0.update(bytes);
+    }
+
+    pub(crate) fn digest(self) -> Digest {
+        let mut digest = Digest::default();
+        digest.copy_from_slice(&self.0.finalize()[..16]);
+        digest
+    }
+}
