@@ -2,10 +2,12 @@
 
 pub mod admission;
 pub mod app;
+pub mod arrival;
 mod cors;
 pub mod declared;
-pub mod exchange;
+mod drive;
 pub mod guard;
+mod handoff;
 pub mod identity;
 mod intake;
 mod metering;
@@ -17,8 +19,10 @@ pub mod passthrough;
 pub mod reload;
 pub mod reply;
 pub mod resolve;
+mod respond;
 pub mod server;
 pub mod settings;
+mod surroundings;
 
 pub use app::App;
 pub use settings::Settings;

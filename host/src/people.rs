@@ -17,6 +17,7 @@ mod judge;
 mod look;
 mod row;
 mod told;
+pub mod waiting;
 
 pub use approval::{
     Approval, ApprovalId, Decision, New, Note, OnTimeout, Outcome, State, Subject, Verdict,

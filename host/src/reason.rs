@@ -2,6 +2,7 @@
 
 pub mod on_finding;
 pub mod order;
+pub mod panel;
 pub mod patterns;
 pub mod plan;
 pub mod plans;

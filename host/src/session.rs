@@ -4,6 +4,7 @@
 pub mod circuits;
 pub mod content;
 pub mod conversation;
+pub mod facts;
 pub mod feed;
 pub mod hibernation;
 pub mod ledger;
@@ -11,6 +12,8 @@ pub mod mailbox;
 pub mod overlay;
 mod quota;
 pub mod recognition;
+pub mod record;
 pub mod sessions;
 pub mod state;
 pub mod timeline;
+pub mod told;

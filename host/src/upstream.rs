@@ -19,7 +19,7 @@ pub mod webhook;
 
 pub use attempt::{Attempt, Next};
 pub use body::Body;
-pub use client::{Draft, Outgoing, Response, StreamUsage, Unusable, Upstreams};
+pub use client::{Draft, Outgoing, Response, Unusable, Upstreams};
 pub use error::UpstreamError;
 pub use gate::{Charge, Full, Gates, Pass, Whose};
 pub use route::Routes;

@@ -10,3 +10,14 @@ pub struct Target {
     /// Model as that upstream is asked for it.
     pub model: Arc<str>,
 }
+
+/// Whether an upstream's streams are asked for their usage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StreamUsage {
+    /// It is known to take that.
+    Ask,
+    /// It is not known: a refusal is to be cured by asking without it.
+    Try,
+    /// It refused once, or the operator says that it does.
+    Leave,
+}

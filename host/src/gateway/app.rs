@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use tokio_util::sync::CancellationToken;
 
+use crate::act::alert::Notice;
 use crate::ask::Asks;
 use crate::gateway::settings::Settings;
 use crate::observe::health::Health;
@@ -13,7 +14,7 @@ use crate::people::{Approval, Desk};
 use crate::policy::{Mode, Policies};
 use crate::reason::plans::Plans;
 use crate::session::sessions::Sessions;
-use crate::upstream::webhook::{Alerts, Notice};
+use crate::upstream::webhook::Alerts;
 
 /// Shared by all calls, for as long as the process runs.
 pub struct App {
@@ -27,11 +28,11 @@ pub struct App {
     /// What waits for people.
     pub people: Arc<Desk>,
     /// Policies' wants, compiled.
-    pub plans: Plans,
+    pub plans: Arc<Plans>,
     /// Vitals of the machine and the agent.
     pub machine: Arc<Machine>,
     /// How tools, models and upstreams have been doing.
-    pub health: Health,
+    pub health: Arc<Health>,
     /// Alerts to people.
     pub alerts: Alerts,
     /// Takes policies' questions.
@@ -58,9 +59,9 @@ impl App {
             policies,
             sessions,
             people,
-            plans: Plans::default(),
+            plans: Arc::default(),
             machine: Arc::default(),
-            health: Health::default(),
+            health: Arc::default(),
             alerts: Alerts::start(),
             draining: CancellationToken::new(),
             stopping: CancellationToken::new(),

@@ -19,8 +19,8 @@ pub fn error(status: StatusCode, kind: &str, code: &str, message: &str) -> Respo
 }
 
 /// A JSON text as an answer.
-pub fn json_response(status: StatusCode, body: String) -> Response<Body> {
-    let mut response = Response::new(Body::from(body));
+pub fn json_response(status: StatusCode, body: impl Into<Body>) -> Response<Body> {
+    let mut response = Response::new(body.into());
     *response.status_mut() = status;
     response.headers_mut().insert(
         header::CONTENT_TYPE,

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::app::App;
 use super::guard::{self, Guard, Names};
-use super::{exchange, passthrough, reply};
+use super::{arrival, passthrough, reply};
 use crate::config::Config;
 
 /// Both listeners, bound. Nothing is answered yet.
@@ -135,7 +135,7 @@ pub fn probes(app: Arc<App>) -> Router {
 /// What the gateway answers. Bodies are bounded by each handler, with an error in the dialect.
 fn routes(app: Arc<App>) -> Router {
     Router::new()
-        .route("/v1/chat/completions", post(exchange::handle))
+        .route("/v1/chat/completions", post(arrival::handle))
         .route("/v1/{*path}", any(passthrough::handle))
         .fallback(unknown)
         .layer(DefaultBodyLimit::disable())

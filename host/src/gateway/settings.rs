@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::ask::Means;
 use crate::config::{Config, Problems};
 use crate::observe::prices::PriceTable;
+use crate::reason::on_finding::OnFinding;
 use crate::reason::rules::Rules;
 use crate::upstream::{Gates, Routes, Upstreams};
 
@@ -18,6 +19,8 @@ pub struct Settings {
     pub routes: Routes,
     /// Its rules, compiled.
     pub rules: Arc<Rules>,
+    /// The operator's answers to findings.
+    pub on_finding: Arc<[OnFinding]>,
     /// What tokens cost.
     pub prices: Arc<PriceTable>,
 }
@@ -48,6 +51,7 @@ impl Settings {
             routes: Routes::new(&config.routes, first),
             prices: Arc::new(PriceTable::new(&config.prices)?),
             rules: Arc::new(rules(&config)?),
+            on_finding: config.on_finding.as_slice().into(),
             config,
         })
     }

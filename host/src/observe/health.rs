@@ -3,7 +3,7 @@
 //! A name's calls are a [`Track`], shared by all who look at it; [`Tracks`] finds it by name. Memory is bounded: at most
 //! [`MOST_NAMES`] names, of at most [`LONGEST_NAME`] bytes, because models and tools are named by clients. Nothing is kept
 //! over a restart: five minutes later it would be forgotten anyway.
-//! Not here: what counts as a failure (`gateway::exchange::measure`), and what follows from it (policies, rules, circuits).
+//! Not here: what counts as a failure (`exchange::measure`), and what follows from it (policies, rules, circuits).
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

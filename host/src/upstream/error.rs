@@ -122,6 +122,15 @@ impl UpstreamError {
         }
     }
 
+    /// Whether it says something about the upstream, and not about the request or the configuration.
+    pub fn is_its_own(&self) -> bool {
+        match self {
+            Self::Status { status, .. } => super::attempt::retryable(*status),
+            Self::Unknown(_) => false,
+            _ => true,
+        }
+    }
+
     /// Whether a repetition may succeed without harm. A silent upstream may be at work, and bill it: no.
     pub fn retryable(&self) -> bool {
         match self {
@@ -151,4 +160,27 @@ pub(super) fn reason(error: &(dyn std::error::Error + 'static)) -> String {
         next = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bad_request_is_nobodys_failure_but_the_clients() {
+        let status = |code| UpstreamError::Status {
+            upstream: "a".to_owned(),
+            status: code,
+        };
+        for (error, counts) in [
+            (status(StatusCode::BAD_REQUEST), false),
+            (status(StatusCode::UNAUTHORIZED), false),
+            (status(StatusCode::NOT_FOUND), false),
+            (status(StatusCode::TOO_MANY_REQUESTS), true),
+            (status(StatusCode::BAD_GATEWAY), true),
+            (UpstreamError::Unknown("a".to_owned()), false),
+        ] {
+            assert_eq!(error.is_its_own(), counts, "{error}");
+        }
+    }
 }

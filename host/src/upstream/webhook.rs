@@ -12,11 +12,11 @@ use http_body_util::Full;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::proxy::matcher::Matcher;
 use hyper_util::rt::TokioExecutor;
-use serde::Serialize;
 use tokio::sync::mpsc;
 
 use super::connect::{Connector, Proxies};
 use super::tls;
+use crate::act::alert::Notice;
 use crate::upstream::settings::WebhookConfig;
 
 /// Notices that wait for slow webhooks at most.
@@ -24,28 +24,6 @@ const QUEUE: usize = 256;
 
 /// How long one delivery may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
-
-/// One alert, as webhooks get it in JSON.
-#[derive(Clone, Debug, Serialize)]
-pub struct Notice {
-    /// Who raised it.
-    pub policy: String,
-    /// `info` to `critical`.
-    pub severity: String,
-    /// One line.
-    pub title: String,
-    /// More.
-    pub body: String,
-    /// Id of the session.
-    pub session: String,
-    /// Number of the exchange.
-    pub exchange: u32,
-    /// When, microseconds since the Unix epoch.
-    pub at: u64,
-    /// Id of the approval that waits, if it is about one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub approval: Option<String>,
-}
 
 /// Sends alerts. One task delivers them in order.
 pub struct Alerts {

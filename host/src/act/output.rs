@@ -1,0 +1,38 @@
+//! The family "output": what policies change in generated text before it leaves.
+
+use super::scene::{Done, Scene, done, refused};
+use crate::contract::types as wit;
+use crate::event::{Channel, Outcome, Place};
+use crate::release::Hold;
+use crate::release::stretch::Unreplaced;
+
+/// Replaces a range of generated text.
+pub fn replace(scene: &Scene<'_>, hold: &mut Hold, replacement: &wit::Replacement) -> Done {
+    let Some(channel) = Channel::from_wit(replacement.channel) else {
+        return refused("`none` is not a channel");
+    };
+    let place = Place {
+        channel,
+        choice: replacement.choice,
+        block: replacement.block,
+    };
+    // What was put in is judged by the others' patterns. If it matches, nothing is put in at all.
+    let offender = scene.panel.offends(scene.by, channel, &replacement.text);
+    let text = match offender {
+        Some(_) => String::new(),
+        None => replacement.text.clone(),
+    };
+    match hold.replace(place, replacement.offset, replacement.len, text) {
+        Ok(()) => offender.map_or_else(done, |policy| {
+            let why = format!(
+                "the new text matches a pattern of `{policy}`: the range was removed instead"
+            );
+            (Outcome::Failed, why)
+        }),
+        Err(Unreplaced::TooLate) => {
+            let why = "the client has a part of the range".to_owned();
+            (Outcome::TooLate, why)
+        }
+        Err(Unreplaced::Impossible(reason)) => refused(reason),
+    }
+}

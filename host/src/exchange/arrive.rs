@@ -1,0 +1,352 @@
+//! The generation as it arrives: frames become text, calls and facts, and policies are asked.
+
+use bytes::Bytes;
+
+use super::account;
+use super::adopt::adopt;
+use super::bounds;
+use super::calls;
+use super::hearing::{Hearing, Matter as _};
+use super::measure;
+use super::model_call::ModelCall;
+use crate::act::fate::Fate;
+use crate::contract::types::Checkpoint;
+use crate::dialect::framing::{self, Decoded, Framing, Whole};
+use crate::dialect::sse::Frame;
+use crate::dialect::{Failure, Identity, Piece, Undecodable};
+use crate::event::{Body, Micros, Place, Usage};
+use crate::release::frame::{Duty, Payload, Said, Span};
+use crate::release::may_pass;
+
+/// Parts of a stream arrived.
+pub fn stream(hearing: &mut Hearing, call: &mut ModelCall, decoded: Vec<Decoded>, now: Micros) {
+    for part in decoded {
+        match part {
+            Decoded::Unit(frame) => unit(hearing, call, frame, now),
+            Decoded::Noise(frame) => noise(hearing, call, frame, now),
+            Decoded::Document(body) => document(hearing, call, body, now),
+        }
+        if hearing.fate.is_some() {
+            return;
+        }
+    }
+}
+
+/// A whole answer arrived, for a client that asked for one.
+///
+/// # Errors
+/// It is a stream, and no whole one.
+pub fn whole(
+    hearing: &mut Hearing,
+    call: &mut ModelCall,
+    answer: Bytes,
+    now: Micros,
+) -> Result<(), Undecodable> {
+    let answer = match framing::whole(answer) {
+        Whole::Document(answer) if hearing.panel.guards() => framing::document(&answer),
+        Whole::Document(answer) => answer,
+        Whole::Stream(frames) => hearing.facts.client.body_of_stream(&frames)?.into(),
+    };
+    body(hearing, call, answer, now);
+    Ok(())
+}
+
+fn unit(hearing: &mut Hearing, call: &mut ModelCall, unit: Frame, now: Micros) {
+    if hearing.panel.guards() {
+        return frame(hearing, call, unit.bare(), now);
+    }
+    if unit.says_more() {
+        unread(hearing, call, "fields beside an event's data passed unread");
+    }
+    frame(hearing, call, unit, now);
+}
+
+fn noise(hearing: &mut Hearing, call: &mut ModelCall, noise: Frame, now: Micros) {
+    if hearing.panel.guards() {
+        return;
+    }
+    if !noise.raw.trim_ascii().is_empty() {
+        unread(
+            hearing,
+            call,
+            "bytes that are no event with data passed unread",
+        );
+    }
+    let read = Read::default();
+    arrived(hearing, call, Payload::Frame(noise), read, now);
+}
+
+/// A whole body, where the client asked for a stream.
+fn document(hearing: &mut Hearing, call: &mut ModelCall, document: Bytes, now: Micros) {
+    let client = hearing.facts.client;
+    match client.stream_of_body(&framing::document(&document)) {
+        Ok(bytes) => {
+            let (mut framing, mut frames) = (Framing::default(), Vec::new());
+            // As long as the document at least, which was not too long.
+            if framing.push(bytes, &mut frames).is_ok() {
+                stream(hearing, call, frames, now);
+            }
+        }
+        Err(error) => {
+            let raw = Frame {
+                raw: document,
+                event: None,
+                data: None,
+            };
+            let read = Read {
+                fault: Some(error),
+                ..Read::default()
+            };
+            arrived(hearing, call, Payload::Frame(raw), read, now);
+        }
+    }
+}
+
+/// The next frame of a stream.
+fn frame(hearing: &mut Hearing, call: &mut ModelCall, frame: Frame, now: Micros) {
+    // What comes after the last word was never judged, and no client waits for it.
+    if call.release.is_said() && hearing.panel.guards() {
+        return;
+    }
+    let client = hearing.facts.client;
+    let mut read = Read::default();
+    let mut others = Identity::default();
+    let identity = identity_of(call, &mut others);
+    let result = client.read_frame(&frame, identity, &mut read.pieces);
+    read.fault = result.err();
+    read.usage_only = read.pieces.iter().any(|p| matches!(p, Piece::Usage(_)))
+        && !hearing.facts.view.include_usage
+        && client.is_usage_only(&frame);
+    arrived(hearing, call, Payload::Frame(frame), read, now);
+}
+
+/// A whole body: everything that a stream would have said, at once.
+pub fn body(hearing: &mut Hearing, call: &mut ModelCall, body: Bytes, now: Micros) {
+    let client = hearing.facts.client;
+    let mut read = Read::default();
+    let mut others = Identity::default();
+    let identity = identity_of(call, &mut others);
+    read.fault = client.read_body(&body, identity, &mut read.pieces).err();
+    arrived(hearing, call, Payload::Body(body), read, now);
+}
+
+/// The client reads the ids of the first leg; those of later ones are nobody's concern.
+fn identity_of<'a>(call: &'a mut ModelCall, others: &'a mut Identity) -> &'a mut Identity {
+    if call.release.hold.speaks_for_others() {
+        others
+    } else {
+        &mut call.release.identity
+    }
+}
+
+/// What a frame or body was read as.
+#[derive(Default)]
+pub struct Read {
+    /// What it says.
+    pub pieces: Vec<Piece>,
+    /// Why it cannot be read to its end.
+    pub fault: Option<Undecodable>,
+    /// It is not passed on: it says nothing but what the client did not ask for.
+    pub usage_only: bool,
+}
+
+/// A frame or body arrived and was read.
+pub fn arrived(
+    hearing: &mut Hearing,
+    call: &mut ModelCall,
+    payload: Payload,
+    read: Read,
+    at: Micros,
+) {
+    adopt(hearing, call, at);
+    gather(hearing, call, &payload);
+    if let Some(error) = &read.fault {
+        undecodable(hearing, call, error);
+    }
+    let mut said = Said {
+        judged: hearing.panel.guards(),
+        ..Said::default()
+    };
+    let is_frame = matches!(payload, Payload::Frame(_));
+    if is_frame {
+        calls::check_choices(hearing, call, &read.pieces);
+    }
+    for piece in read.pieces {
+        heard(hearing, call, piece, &mut said, at);
+    }
+    if said.states_usage {
+        call.account.stated_at = hearing.vitals.output_tokens;
+        let usage = account::usage(call, &hearing.vitals);
+        said.usage = (call.account.prior != Usage::default()).then_some(usage);
+    }
+    let terminal = said.ends || !said.finishes.is_empty();
+    // With nobody to judge the response, its end need not wait. A body leaves at its end anyway.
+    let duty = match read.usage_only {
+        true => Duty::Strip,
+        false if is_frame && terminal && hearing.panel.guards() => Duty::Terminal,
+        false => Duty::Pass,
+    };
+    let (finished, all) = (said.finishes.clone(), call.release.is_said());
+    call.release.hold.push(payload, said, duty, at);
+    let ended = |choice| all || finished.contains(&choice);
+    calls::seal(hearing, call, |s| ended(s.place.choice), at);
+    hearing.measure(call.phase(), at);
+    if !call.release.is_said() {
+        hearing.checkpoint(Checkpoint::Stream, call, at);
+    }
+    bounds::bound_hold(hearing, call, at);
+    call.clock.expire(hearing, &call.legs, at);
+}
+
+fn heard(hearing: &mut Hearing, call: &mut ModelCall, piece: Piece, said: &mut Said, at: Micros) {
+    match piece {
+        Piece::Text {
+            place,
+            text,
+            generated,
+        } => {
+            let mut found = Vec::new();
+            let (patterns, counter) = (&hearing.panel.plan.patterns, &call.prompt.counter);
+            let hold = &mut call.release.hold;
+            let (span, tokens) = hold.say(place, &text, generated, patterns, counter, &mut found);
+            let arrived = Arrived {
+                place,
+                text: &text,
+                generated,
+                tokens,
+            };
+            told(hearing, call, &arrived, &span, at);
+            hearing.panel.matched(place, &found);
+            said.tokens += tokens;
+            said.spans.push(span);
+        }
+        Piece::Call(part) => calls::part(hearing, call, &part, said, at),
+        Piece::Beside => said.beside = true,
+        Piece::Finish { choice, reason } => {
+            said.finishes.push(choice);
+            if choice == 0 {
+                call.release.finish = Some(reason);
+            }
+        }
+        Piece::Usage(usage) => {
+            let known = call.release.usage;
+            call.release.usage = Some(known.map_or(usage, |known| known.with(usage)));
+            hearing.vitals.exact = usage.exact;
+            said.states_usage = true;
+        }
+        Piece::Error(failure) => {
+            let retryable = may_pass(failure.status);
+            call.release.error_status = Some(failure.status);
+            if retryable {
+                measure::broken(hearing, &mut call.legs, at);
+            }
+            hearing.record.failure(&failure, retryable, at);
+        }
+        Piece::End => {
+            said.ends = true;
+            call.release.said_all();
+        }
+    }
+}
+
+/// Text that arrived.
+pub struct Arrived<'a> {
+    /// Where.
+    pub place: Place,
+    /// What.
+    pub text: &'a str,
+    /// Whether the model wrote it.
+    pub generated: bool,
+    /// Its tokens.
+    pub tokens: u32,
+}
+
+/// Text of the generation is put on the timeline and measured, and told to those who wake on it.
+pub fn told(
+    hearing: &mut Hearing,
+    call: &mut ModelCall,
+    arrived: &Arrived<'_>,
+    span: &Span,
+    at: Micros,
+) {
+    let Arrived {
+        place,
+        text,
+        generated,
+        tokens,
+    } = *arrived;
+    if generated {
+        if hearing.vitals.first_token.is_none() {
+            let after_us = at.saturating_sub(hearing.facts.started);
+            hearing.record.note(Body::FirstToken { after_us });
+        }
+        measure::first_token(hearing, &mut call.legs, at);
+        hearing.vitals.tokens(tokens, at);
+    }
+    hearing.record.text(place, span.start, text, tokens, at);
+    hearing.panel.text(place, tokens, at);
+}
+
+/// Keeps what arrives as the model's own turn, where a call of it could be denied.
+fn gather(hearing: &Hearing, call: &mut ModelCall, payload: &Payload) {
+    if !call.holds_tool_calls(hearing) {
+        return call.release.own.give_up();
+    }
+    let said = match payload {
+        Payload::Frame(frame) => frame.data.as_ref(),
+        Payload::Body(body) => Some(body),
+    };
+    if let Some(said) = said {
+        hearing.facts.client.gather(said, &mut call.release.own);
+    }
+}
+
+/// No more text comes: what was open becomes certain, and who waits for more is due.
+pub fn hear_out(hearing: &mut Hearing, call: &mut ModelCall) {
+    let hold = &mut call.release.hold;
+    for index in 0..hold.stretches.len() {
+        let mut found = Vec::new();
+        hold.finish(index, &mut found);
+        if let Some(place) = hold.stretches.get(index).map(|s| s.place) {
+            hearing.panel.matched(place, &found);
+        }
+    }
+    hearing.panel.ended();
+    hearing.record.flush();
+}
+
+/// The connection to the upstream broke in the middle of the generation.
+pub fn broke(hearing: &mut Hearing, call: &mut ModelCall, failure: &Failure, at: Micros) {
+    let retryable = !call.release.is_heard();
+    hearing.record.failure(failure, retryable, at);
+    measure::broken(hearing, &mut call.legs, at);
+}
+
+/// What came cannot be read for certain.
+pub fn unreadable(hearing: &mut Hearing, call: &mut ModelCall, place: &str, what: String) {
+    let error = Undecodable {
+        dialect: hearing.facts.client.name(),
+        place: place.to_owned(),
+        what,
+    };
+    undecodable(hearing, call, &error);
+}
+
+/// What came cannot be read: where somebody judges, the exchange ends.
+pub fn undecodable(hearing: &mut Hearing, call: &mut ModelCall, error: &Undecodable) {
+    if hearing.panel.guards() {
+        let why = format!("the upstream's answer cannot be judged: {error}");
+        hearing.fate = Some(Fate::refusal(why));
+    }
+    unread(hearing, call, &error.to_string());
+}
+
+/// That something was not read is said once.
+fn unread(hearing: &mut Hearing, call: &mut ModelCall, reason: &str) {
+    if !std::mem::replace(&mut call.release.told_unjudged, true) {
+        hearing.record.note(Body::Unjudged {
+            path: format!("response of {}", call.legs.upstream),
+            reason: reason.to_owned(),
+        });
+    }
+}

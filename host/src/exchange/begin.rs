@@ -1,0 +1,150 @@
+//! How an exchange begins: what is new in its request is told, and its first checkpoints run.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::account::Account;
+use super::adopt::adopt;
+use super::clock::Clock;
+use super::hearing::Hearing;
+use super::legs::Legs;
+use super::model_call::{AtHand, ModelCall};
+use super::{Exchange, Over, Surroundings, measure, waiting};
+use crate::act::fate::Fate;
+use crate::contract::types::{BlockMode, Checkpoint};
+use crate::dialect::{Dialect, Identity, RequestView};
+use crate::event::Micros;
+use crate::event::declared::Declared;
+use crate::event::digest::Digest;
+use crate::observe::vitals::Vitals;
+use crate::prompt::Prompt;
+use crate::release::Release;
+use crate::session::facts::Facts;
+use crate::session::state::Session;
+use crate::session::told;
+
+/// A request that was let in.
+pub struct Arrived {
+    /// Its session.
+    pub session: Arc<Session>,
+    /// The wire API that its client speaks.
+    pub client: &'static dyn Dialect,
+    /// The request.
+    pub view: RequestView,
+    /// Its bytes.
+    pub body: Bytes,
+    /// Their digest.
+    pub digest: Digest,
+    /// What it says about itself.
+    pub declared: Declared,
+    /// What only correlates its calls with others.
+    pub weak: Option<Digest>,
+    /// How often its client says that it has sent it before.
+    pub client_retries: u32,
+    /// When it must be over.
+    pub deadline: Option<Micros>,
+    /// Until when its client waits, if it does not read a stream.
+    pub patience: Micros,
+}
+
+impl Exchange {
+    /// Begins an exchange: tells what is new in the request, and runs its checkpoints. The surroundings are those with which
+    /// the call arrived; it sees no others.
+    pub fn begin(around: Arc<Surroundings>, arrived: Arrived, now: Micros) -> Exchange {
+        let Arrived {
+            session,
+            view,
+            body,
+            ..
+        } = arrived;
+        let digests: Vec<Digest> = view.messages.iter().map(|m| m.digest()).collect();
+        let (number, retry, (told, draft)) = {
+            let mut state = session.state();
+            let (number, retry) = state.begin(arrived.digest, arrived.client_retries, now);
+            (number, retry, state.conversation.draft(&digests))
+        };
+        let facts = Arc::new(Facts {
+            number,
+            retry,
+            started: now,
+            digests,
+            ids: told.ids.clone(),
+            body: arrived.digest,
+            declared: arrived.declared,
+            weak: arrived.weak,
+            client: arrived.client,
+            view,
+            session,
+        });
+        let model = &facts.view.model;
+        let identity = Identity {
+            id: format!("airlock-{}-{number}", facts.session.id.short()),
+            model: model.clone(),
+            created: now / 1_000_000,
+            ..Identity::default()
+        };
+        let mut vitals = Vitals::new(now, facts.session.vitals());
+        vitals.around.machine = Arc::clone(&around.machine);
+        vitals.around.tool = facts.session.state().newest_tool.clone();
+        let call = ModelCall {
+            prompt: Prompt::new(model, around.prices.context_window(model), draft),
+            release: Release::new(identity),
+            legs: Legs::new(body, model),
+            account: Account::default(),
+            clock: Clock {
+                deadline: arrived.deadline,
+                expired: false,
+                patience: arrived.patience,
+            },
+            at_hand: AtHand::default(),
+        };
+        let mut exchange = Exchange {
+            hearing: Hearing::new(Arc::clone(&facts), around, vitals),
+            facts,
+            call,
+            out: VecDeque::new(),
+            ending: None,
+            taking: None,
+            over: Over::No { last: now },
+        };
+        exchange.open(&told, now);
+        exchange
+    }
+
+    fn open(&mut self, told: &crate::session::conversation::Told, now: Micros) {
+        let (hearing, call) = (&mut self.hearing, &mut self.call);
+        let facts = &self.facts;
+        if facts.retry > 0 && facts.session.state().was_cut(facts.number) {
+            hearing.fate = Some(Fate::Block {
+                mode: BlockMode::Abort,
+                by: String::new(),
+                reason: "the call that this one repeats was cut".to_owned(),
+                fallback: String::new(),
+            });
+        }
+        // Answers that came while nobody listened are heard first.
+        facts.session.mailbox.adopt(&hearing.waiting.bell);
+        adopt(hearing, call, now);
+        call.prompt.take_kept(facts, &mut hearing.vitals);
+        waiting::hear(hearing, call, now);
+        if facts.number == 1 && facts.retry == 0 {
+            hearing.record.opened(now);
+        }
+        hearing.record.declared(now);
+        let from = hearing.record.log().len();
+        let results = told::tell(facts, told, &mut hearing.record, now);
+        hearing.vitals.session = facts.session.vitals();
+        measure::results(hearing, from, now);
+        let plan = Arc::clone(&hearing.panel.plan);
+        let entry_of = |name: &str| plan.entries.iter().position(|g| *g.name == *name);
+        call.prompt
+            .tell_kept(facts, &mut hearing.record, entry_of, now);
+        if !results.is_empty() {
+            call.at_hand.results = results;
+            hearing.checkpoint(Checkpoint::ToolResult, call, now);
+            call.at_hand.results.clear();
+        }
+    }
+}

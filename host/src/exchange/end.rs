@@ -1,0 +1,135 @@
+//! The end of an exchange: what it used is settled, and what the next one needs is saved. Whatever way it ends, it ends once.
+
+use super::legs::Stage;
+use super::{Exchange, Over, account};
+use crate::event::marks::{Given, Words};
+use crate::event::{Body, Micros, Status, Usage};
+use crate::prompt::Step;
+use crate::session::ledger::Settlement;
+use crate::session::overlay::{DeniedCall, Place, Restored};
+
+impl Exchange {
+    /// The exchange is over. Accounts are settled and everything that the next one needs is saved. Does nothing the
+    /// second time.
+    pub(super) fn end(&mut self, status: Status, now: Micros) {
+        if self.is_over() {
+            return;
+        }
+        let (hearing, call) = (&mut self.hearing, &mut self.call);
+        let (session, number) = (&self.facts.session, self.facts.number);
+        hearing.record.flush();
+        let usage = account::usage(call, &hearing.vitals);
+        let cost = account::cost(call, &hearing.vitals, &hearing.around.prices);
+        let tokens = u64::from(usage.input) + u64::from(usage.output);
+        self.over = Over::Ended { tokens };
+        let ledger = &session.ledger;
+        let known = call.release.usage.is_some() || call.account.prior != Usage::default();
+        let settled = match (known, call.legs.stage.is_spent()) {
+            (true, _) => ledger.settle(number, usage, cost),
+            // Nothing was sent, or the upstream refused before it generated anything: nothing was spent.
+            (false, false) => {
+                ledger.release(number);
+                Settlement::default()
+            }
+            (false, true) => {
+                let generated = call.account.cut_at.unwrap_or(hearing.vitals.output_tokens);
+                ledger.abandon(number, generated.into())
+            }
+        };
+        call.legs.stage = Stage::Over;
+        let elapsed = now.saturating_sub(self.facts.started);
+        let model = match call.release.identity.model.is_empty() {
+            true => call.legs.model.clone(),
+            false => call.release.identity.model.clone(),
+        };
+        hearing.record.note(Body::ResponseEnd {
+            finish: call.release.finish.clone().unwrap_or_default(),
+            model,
+            usage,
+            cost,
+            status,
+            elapsed_us: elapsed,
+        });
+        if !ledger.limits().is_unlimited()
+            && let Some(told) = settled.overshoot()
+        {
+            hearing.record.note(told);
+        }
+        session.mailbox.unclaim(&hearing.waiting.bell);
+        hearing.panel.keep_fired(session);
+        call.prompt.keep(&self.facts, false);
+        self.remember(status);
+        for (policy, fault) in self.facts.session.settle(self.facts.number, elapsed) {
+            tracing::warn!(%policy, %fault, session = %self.facts.session.id, "policy could not save its state");
+            let mut entries = self.hearing.panel.plan.entries.iter();
+            let generation = entries.find(|g| *g.name == *policy).map_or(0, |g| g.number);
+            self.hearing.record.note(Body::PolicyFault {
+                generation,
+                policy,
+                fault: fault.kind.as_str().to_owned(),
+                text: fault.message,
+                on_failure: "open".to_owned(),
+            });
+        }
+    }
+
+    /// Keeps what the next request of the conversation is recognised by, and what the denied calls of the turn find their
+    /// place in it by.
+    fn remember(&mut self, status: Status) {
+        let facts = &self.facts;
+        let turn = self.call.release.turn_given(facts.view.streamed, status);
+        let calls = turn.tool_calls.iter().map(|call| call.id.clone());
+        let given = Given {
+            words: Words::of(&turn.text),
+            whole: status == Status::Complete,
+            calls: calls.filter(|id| !id.is_empty()).collect(),
+        };
+        if !(turn.text.is_empty() && turn.tool_calls.is_empty()) {
+            let message = facts.session.state().conversation.answered(turn.digest());
+            self.restore_denied(message);
+        }
+        let (key, digests) = (&self.facts.session.key, &self.facts.digests);
+        self.hearing
+            .around
+            .sessions
+            .remember(key, digests, &given, self.facts.weak);
+    }
+
+    /// Denied calls of this turn, which the client does not know, are put back into its later requests: the model must
+    /// see what it tried and why it could not.
+    fn restore_denied(&mut self, message: u64) {
+        let within = Step {
+            said: String::new(),
+            own: None,
+            calls: self.call.release.denied(self.call.legs.number()),
+        };
+        let before = std::mem::take(&mut self.call.legs.steps);
+        let steps = before
+            .into_iter()
+            .map(|step| (Place::Before, step))
+            .chain(std::iter::once((Place::Within, within)));
+        let mut ids = self.facts.ids.clone();
+        ids.push(message);
+        let session = &self.facts.session;
+        for (place, step) in steps.filter(|(_, step)| !step.calls.is_empty()) {
+            let calls = step.calls.into_iter().map(|(call, result)| DeniedCall {
+                id: call.id,
+                name: call.name,
+                arguments: call.arguments,
+                result,
+                own: call.own,
+                at: call.at,
+            });
+            let restored = Restored {
+                message,
+                place,
+                said: step.said,
+                own: step.own,
+                calls: calls.collect(),
+            };
+            if let Err(full) = session.state().overlay.restore(restored, &ids) {
+                tracing::warn!(session = %session.id, %full, "denied calls are not put back into later requests");
+            }
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! The legs of an exchange: each is one call to an upstream. A denied step, a retry and a failover all end one leg and begin
+//! the next; what the client has stays.
+//!
+//!     Opening -> Judged -> Charged -> (Whole) -> Sent -> Reading -> Drained -> Over
+//!        ^                                        |         |          |
+//!        |                                     Failed    (error) -> Refusal
+//!        +----------- next leg, retry ------------+---------+----------+
+
+use super::incoming::Incoming;
+use super::next::{Body, Leg};
+use crate::dialect::Failure;
+use crate::event::phase::Phase;
+use crate::event::target::Target;
+use crate::event::{Micros, Place};
+use crate::prompt::Step;
+use bytes::Bytes;
+
+/// Retries that policies can order in one exchange, besides those of the upstream's configuration.
+pub const MAX_ORDERED_RETRIES: u32 = 2;
+
+/// Legs that denied steps add to an answer at most. A model that has been told no four times asks for ever.
+pub const MAX_STEPS: usize = 4;
+
+/// The legs of an exchange.
+#[derive(Debug)]
+pub struct Legs {
+    /// The request's bytes, as the client sent them.
+    pub body: Bytes,
+    /// How far the present leg has come.
+    pub stage: Stage,
+    /// Something came in that has to be looked at.
+    pub moved: bool,
+    /// Number of the attempt, from 1; 0 before the first.
+    pub attempt: u32,
+    /// Upstream that is asked.
+    pub upstream: String,
+    /// Model that it is asked for.
+    pub model: String,
+    /// Since when the first token of the present attempt is waited for, until the outcome is measured.
+    pub asked: Option<Micros>,
+    /// Legs that ended in calls which the client never sees.
+    pub steps: Vec<Step>,
+    /// Retries that policies ordered so far.
+    pub ordered_retries: u32,
+    /// Targets that failed after their answer had begun, once for each time.
+    pub failed_at: Vec<Target>,
+    /// The client has the head of a stream.
+    pub begun: bool,
+}
+
+/// How far the present leg has come.
+#[derive(Debug)]
+pub enum Stage {
+    /// It begins, not before this moment; where a policy ordered it to go, if one did: upstream and model.
+    Opening(Micros, Option<(String, String)>),
+    /// Its request was judged, and what of it waits is waited for.
+    Judged(Vec<Target>, Option<(String, String)>),
+    /// The session's account is asked for its prompt.
+    Charged(Vec<Target>),
+    /// The same for an answer that is taken whole and beforehand: this room is left, of which so much is wanted.
+    Whole(Vec<Target>, u64, u64),
+    /// It can be sent.
+    Ready(Vec<(Target, Body)>),
+    /// It is on its way.
+    Sent,
+    /// Its answer arrives.
+    Reading(Incoming),
+    /// Nothing more comes from an upstream.
+    Drained,
+    /// The upstream failed before it generated anything.
+    Failed,
+    /// It did, with an error that is judged before the client has it.
+    Refusal(Box<Refusal>),
+    /// The exchange has ended.
+    Over,
+}
+
+/// An upstream's error that is judged.
+#[derive(Debug)]
+pub struct Refusal {
+    /// The error as the client gets it if nobody objects.
+    pub body: Bytes,
+    /// The error that says that it was withheld.
+    pub withheld: Bytes,
+    /// Where it has text.
+    pub places: Vec<Place>,
+    /// What failed.
+    pub failure: Failure,
+}
+
+impl Legs {
+    /// Nobody was asked yet. `body` is the request as the client sent it.
+    pub fn new(body: Bytes, model: &str) -> Self {
+        Self {
+            body,
+            stage: Stage::Opening(0, None),
+            moved: false,
+            attempt: 0,
+            upstream: String::new(),
+            model: model.to_owned(),
+            asked: None,
+            steps: Vec::new(),
+            ordered_retries: 0,
+            failed_at: Vec::new(),
+            begun: false,
+        }
+    }
+
+    /// Number of the present leg, retries not counted, from 0.
+    pub fn number(&self) -> u32 {
+        self.steps.len() as u32
+    }
+
+    /// The leg that can be sent is sent.
+    pub fn send(&mut self, now: Micros) -> Option<Leg> {
+        let Stage::Ready(targets) = &mut self.stage else {
+            return None;
+        };
+        let targets = std::mem::take(targets);
+        self.stage = Stage::Sent;
+        self.asked = Some(now);
+        Some(Leg { targets })
+    }
+
+    /// Whether policies may order another retry.
+    pub fn may_retry(&self) -> bool {
+        self.ordered_retries < MAX_ORDERED_RETRIES
+    }
+}
+
+impl Stage {
+    /// How far it is, as far as orders are concerned.
+    pub fn phase(&self) -> Phase {
+        match self {
+            Self::Opening(..)
+            | Self::Judged(..)
+            | Self::Charged(_)
+            | Self::Whole(..)
+            | Self::Ready(_) => Phase::Request,
+            Self::Sent => Phase::Waiting,
+            Self::Reading(_) | Self::Drained | Self::Refusal(_) | Self::Over => Phase::Generating,
+            Self::Failed => Phase::Failed,
+        }
+    }
+
+    /// Whether the leg costs something: its upstream may have generated, and has not refused.
+    pub fn is_spent(&self) -> bool {
+        matches!(self, Self::Sent | Self::Reading(_) | Self::Drained)
+    }
+
+    /// Whether the leg is yet to begin.
+    pub fn is_opening(&self) -> bool {
+        matches!(self, Self::Opening(..))
+    }
+
+    /// Whether an upstream is being asked.
+    pub fn is_sent(&self) -> bool {
+        matches!(self, Self::Sent)
+    }
+
+    /// Whether its answer is being read.
+    pub fn is_reading(&self) -> bool {
+        matches!(self, Self::Reading(_))
+    }
+
+    /// Whether the exchange has ended.
+    pub fn is_over(&self) -> bool {
+        matches!(self, Self::Over)
+    }
+}

@@ -1,0 +1,128 @@
+//! The end of a generation: it is judged as a whole; or, when every tool call of it was denied, Airlock completes that step
+//! itself. The calls and the reasons go upstream as if a client had answered them, and what the model says next is spliced into the
+//! same answer.
+
+use super::account;
+use super::arrive::{hear_out, unreadable};
+use super::bounds;
+use super::calls;
+use super::hearing::Hearing;
+use super::legs::{MAX_STEPS, Stage};
+use super::model_call::ModelCall;
+use crate::act::fate::Fate;
+use crate::contract::types::{self as wit, Checkpoint};
+use crate::event::Micros;
+
+/// How it goes on after a generation has said its last word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// This was the answer.
+    Ended,
+    /// Something of it waits for an answer.
+    Waits,
+    /// The model is told what was denied, and goes on.
+    Again,
+}
+
+/// What comes after a generation that has said everything. Where the turn cannot go on rightly, it ends with a text that
+/// explains what was denied: the fate says so.
+pub fn turn(hearing: &mut Hearing, call: &mut ModelCall, now: Micros) -> Turn {
+    if hearing.fate.is_some() {
+        return Turn::Ended;
+    }
+    if !hearing.waiting.is_empty() {
+        return Turn::Waits;
+    }
+    let leg = call.legs.number();
+    let denied = call.release.denied(leg);
+    let choices = hearing.facts.choices();
+    if denied.is_empty() || (call.release.has_call(leg) && choices <= 1) {
+        return Turn::Ended;
+    }
+    // A response that was judged as a whole is not added to; a choice that the client saw finish neither.
+    let over = call.release.is_judged() || !call.release.hold.finished.is_empty();
+    if !over && choices <= 1 && call.legs.steps.len() < MAX_STEPS {
+        return Turn::Again;
+    }
+    let told = denied.iter().map(|(call, reason)| {
+        let name = &call.name;
+        format!("The call of the tool `{name}` was not permitted: {reason}")
+    });
+    let text = told.collect::<Vec<_>>().join("\n");
+    // What the model said before goes out too: it is judged like any response.
+    finished(hearing, call, now);
+    if hearing.fate.is_none() && !hearing.waiting.is_empty() {
+        return Turn::Waits;
+    }
+    if hearing.fate.is_none() {
+        hearing.fate = Some(Fate::Explain(text));
+    }
+    Turn::Ended
+}
+
+/// No more comes. The response is judged; what policies make of it is in the hearing's fate.
+pub fn finished(hearing: &mut Hearing, call: &mut ModelCall, now: Micros) {
+    if !call.release.judge() {
+        return;
+    }
+    calls::seal(hearing, call, |_| true, now);
+    if call.release.hold.is_all_beside() {
+        let what = "all that came is in fields of the other form: `message` in a stream, or `delta` in a body";
+        unreadable(hearing, call, "choices", what.to_owned());
+    }
+    hear_out(hearing, call);
+    let usage = account::usage(call, &hearing.vitals);
+    let cost = account::cost(call, &hearing.vitals, &hearing.around.prices);
+    let response = wit::Response {
+        finish: call.release.finish.clone().unwrap_or_default(),
+        model: call.release.identity.model.clone(),
+        input_tokens: usage.input,
+        output_tokens: usage.output,
+        cached_tokens: usage.cached,
+        reasoning_tokens: usage.reasoning,
+        exact: usage.exact,
+        cost: cost.unwrap_or_default(),
+        status: "complete".to_owned(),
+    };
+    hearing.record.response(response, now);
+    hearing.checkpoint(Checkpoint::Response, call, now);
+    if hearing.fate.is_none() && ran_out_unsaid(hearing, call) {
+        let error = super::words::used_up(&hearing.facts, "the session's budget is used up");
+        hearing.fate = Some(Fate::Refused(error));
+    }
+    if hearing.fate.is_none() {
+        bounds::unreleased_at_end(hearing, call);
+    }
+}
+
+/// Whether the answer ended before a word of it, at the limit that the session's budget set: frameworks take that for a
+/// limit of their own, and advise to raise it.
+fn ran_out_unsaid(hearing: &Hearing, call: &ModelCall) -> bool {
+    let view = &hearing.facts.view;
+    let own = view.max_output_tokens.map(u64::from);
+    let choices = u64::from(hearing.facts.choices());
+    let less = |room: u64| own.is_none_or(|own| room / choices < own);
+    let mut stretches = call.release.hold.stretches.iter();
+    let unsaid = stretches.all(|s| s.text.is_empty() && s.call.is_none());
+    let at_limit = call.release.finish.as_deref() == Some("length");
+    call.account.room.is_some_and(less) && unsaid && at_limit
+}
+
+/// Ends the leg, so that the next one can be asked for.
+pub fn next_leg(hearing: &mut Hearing, call: &mut ModelCall) {
+    hearing.record.flush();
+    let step = call.release.step(call.legs.number());
+    let stated = call.release.usage.is_some();
+    account::close_leg(call, &hearing.vitals, &hearing.around.prices, stated);
+    call.release.next_leg();
+    call.legs.steps.push(step);
+    call.legs.stage = Stage::Opening(0, None);
+}
+
+/// Another attempt at the present leg: nothing that was said in it has reached the client.
+pub fn start_over(hearing: &mut Hearing, call: &mut ModelCall) {
+    hearing.record.flush();
+    account::close_leg(call, &hearing.vitals, &hearing.around.prices, false);
+    call.release.start_over();
+    hearing.panel.start_over();
+}

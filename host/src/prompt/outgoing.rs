@@ -1,0 +1,186 @@
+//! Where the request goes, what it weighs, and its bytes.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+
+use super::Prompt;
+use super::changes::edits;
+use super::step::Step;
+use crate::dialect::{EditError, MessageEdit, MessageView, RequestEdits};
+use crate::observe::vitals::Vitals;
+use crate::session::facts::Facts;
+
+/// Tokens of the frame of a prompt and of each message, as OpenAI documents it.
+const PROMPT_TOKENS: u32 = 3;
+const MESSAGE_TOKENS: u32 = 4;
+
+/// What a body is made for.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds<'a> {
+    /// Model that the upstream is asked for.
+    pub model: &'a str,
+    /// Tokens that the session's budget leaves for the answer, if it has one.
+    pub room: Option<u64>,
+    /// Whether a stream is asked for its usage.
+    pub asks_usage: bool,
+}
+
+impl Prompt {
+    /// Where the call goes: what a policy ordered for this attempt, for this exchange, for the session; else as asked.
+    /// An empty upstream means: by the routes.
+    pub fn destination(
+        &self,
+        facts: &Facts,
+        redirect: Option<(String, String)>,
+    ) -> (String, String) {
+        let state = facts.session.state();
+        let redirect = redirect.unwrap_or_default();
+        let first = |options: [&String; 3]| {
+            options
+                .into_iter()
+                .find(|s| !s.is_empty())
+                .cloned()
+                .unwrap_or_default()
+        };
+        let upstream = first([&redirect.0, &self.changes.upstream, &state.overlay.upstream]);
+        let mut model = first([&redirect.1, &self.changes.model, &state.overlay.model]);
+        if model.is_empty() {
+            model.clone_from(&facts.view.model);
+        }
+        (upstream, model)
+    }
+
+    /// Whether the request checkpoint ordered another route.
+    pub fn changes_route(&self) -> bool {
+        !self.changes.upstream.is_empty() || !self.changes.model.is_empty()
+    }
+
+    /// The body for an upstream, with every edit made and every step that the client does not know.
+    ///
+    /// # Errors
+    /// An edit cannot be made.
+    pub fn outgoing(
+        &self,
+        facts: &Facts,
+        steps: &[Step],
+        body: &[u8],
+        bounds: Bounds<'_>,
+    ) -> Result<Bytes, EditError> {
+        let Bounds {
+            model,
+            room,
+            asks_usage,
+        } = bounds;
+        let mut edits = edits(
+            &facts.view,
+            &facts.ids,
+            &facts.session.state().overlay,
+            &self.changes,
+        );
+        edits.include_usage &= asks_usage;
+        edits.model = (model != facts.view.model).then(|| model.to_owned());
+        if let Some(room) = room {
+            let each = room / u64::from(facts.view.choices.max(1));
+            let each = u32::try_from(each).unwrap_or(u32::MAX);
+            edits.max_output_tokens = Some(
+                facts
+                    .view
+                    .max_output_tokens
+                    .map_or(each, |own| own.min(each))
+                    .max(1),
+            );
+        }
+        let mut body = facts.client.edit_request(body, &edits)?;
+        for step in steps {
+            body = facts.client.continue_request(
+                &body,
+                &RequestEdits::default(),
+                &step.said,
+                step.own.as_deref(),
+                &step.calls,
+            )?;
+        }
+        Ok(body.into())
+    }
+
+    /// Tokens of the prompt of the present leg, estimated.
+    pub fn tokens(&self, steps: &[Step]) -> u32 {
+        let steps = steps.iter().map(|step| {
+            let calls = step.calls.iter().map(|(call, result)| {
+                self.counter.count_text(&call.name)
+                    + self.counter.count_text(&call.arguments)
+                    + self.counter.count_text(result)
+                    + 2 * MESSAGE_TOKENS
+            });
+            let said = step.own.as_ref().unwrap_or(&step.said);
+            self.counter.count_text(said) + MESSAGE_TOKENS + calls.sum::<u32>()
+        });
+        self.input_tokens.saturating_add(steps.sum())
+    }
+
+    /// Counts the prompt as it would go upstream now. Policies that watch how full the context is must see what their own
+    /// evictions brought, or they evict again at each request.
+    pub fn recount(&mut self, facts: &Facts, vitals: &mut Vitals) {
+        let composed = self.changes.compose(&facts.view, &facts.ids);
+        let mut texts = vec![None; facts.view.messages.len()];
+        let mut tokens = PROMPT_TOKENS;
+        let count = |text: &str| self.counter.count_text(text) + MESSAGE_TOKENS;
+        for edit in &composed.edits {
+            match edit {
+                MessageEdit::Insert { text, .. } => tokens += count(text),
+                MessageEdit::Rewrite { index, text } | MessageEdit::Result { index, text, .. } => {
+                    if let Some(slot) = texts.get_mut(*index) {
+                        *slot = Some(text);
+                    }
+                }
+                MessageEdit::AddCalls { calls, .. } | MessageEdit::InsertStep { calls, .. } => {
+                    // What was said is counted where the client has it.
+                    if let MessageEdit::InsertStep {
+                        said,
+                        own: Some(own),
+                        ..
+                    } = edit
+                    {
+                        let said = self.counter.count_text(said);
+                        tokens += self.counter.count_text(own).saturating_sub(said);
+                    }
+                    for (call, result) in calls {
+                        tokens += count(&format!("{}\n{}", call.name, call.arguments));
+                        tokens += count(result);
+                    }
+                }
+                MessageEdit::Evict { .. } => {}
+            }
+        }
+        let messages = facts.view.messages.iter().zip(&facts.digests).zip(texts);
+        for (index, ((message, digest), text)) in messages.enumerate() {
+            if composed.gone.contains(&index) {
+                continue;
+            }
+            tokens = tokens.saturating_add(match text {
+                Some(text) => count(text),
+                None => facts
+                    .session
+                    .prompt_tokens(*digest, &read(message), &self.counter),
+            });
+        }
+        self.input_tokens = tokens;
+        let share = |window: u32| f64::from(tokens) / f64::from(window.max(1));
+        vitals.context_share = self.window.map(share);
+    }
+}
+
+/// All that the model reads of a message. Copied only if it stands in several places.
+fn read(message: &MessageView) -> Cow<'_, str> {
+    let calls = message.tool_calls.iter();
+    let results = message.tool_results.iter().map(|result| &*result.text);
+    let mut texts = std::iter::once(&*message.text)
+        .chain(calls.flat_map(|call| [&*call.name, &*call.arguments]))
+        .chain(results)
+        .filter(|text| !text.is_empty());
+    let first = texts.next().unwrap_or_default();
+    texts.fold(Cow::Borrowed(first), |joined, text| {
+        Cow::Owned(format!("{joined}\n{text}"))
+    })
+}
