@@ -14,7 +14,8 @@ pub enum Piece {
         /// Whether the model wrote it: it counts as output. Sources, errors and the like do not.
         generated: bool,
     },
-    /// A part of a tool call, one for each that a frame or body has, in its order: [`Edits::calls`](crate::dialect::Edits::calls) answers in the same.
+    /// A part of a tool call, one for each that a frame or body has, in its order:
+    /// [`Edits::calls`](crate::dialect::Edits::calls) answers in the same.
     Call(CallPart),
     /// There are fields that a client of this form does not read (`message` in a stream, `delta` in a body). They were not
     /// read here either, and must not leave where somebody judges: see [`Edits::alone`](crate::dialect::Edits::alone).

@@ -28,8 +28,8 @@ pub trait Dialect: Send + Sync {
     fn edit_request(&self, body: &[u8], edits: &RequestEdits) -> Result<Vec<u8>, EditError>;
 
     /// The request that goes on where a generation stopped: the body with `edits` made and, at its end, what the model
-    /// `said`, its `own` turn where it is known, the `calls` it made and the result of each. Spelled as [`MessageEdit::InsertStep`](crate::dialect::MessageEdit::InsertStep) spells it in later
-    /// requests, so that a provider's prompt cache matches.
+    /// `said`, its `own` turn where it is known, the `calls` it made and the result of each. Spelled as
+    /// [`MessageEdit::InsertStep`](crate::dialect::MessageEdit::InsertStep) spells it in later requests, so that a provider's prompt cache matches.
     ///
     /// # Errors
     /// As [`Dialect::edit_request`].
