@@ -4,6 +4,7 @@
 
 mod calls;
 mod edit;
+mod fact;
 mod fields;
 mod inert;
 mod logprobs;
@@ -13,6 +14,7 @@ mod request;
 mod request_edit;
 mod reshape;
 mod say;
+mod undecodable;
 mod values;
 
 use bytes::Bytes;
@@ -24,8 +26,7 @@ use crate::dialect::{
 };
 use crate::event::{Place, Usage};
 
-/// The dialect's name, on the timeline and in errors.
-pub const NAME: &str = "openai-chat";
+pub use undecodable::NAME;
 
 /// The dialect.
 #[derive(Clone, Copy, Debug, Default)]
@@ -135,15 +136,6 @@ impl Dialect for OpenAiChat {
 
     fn error_frame(&self, error: &ClientError) -> Bytes {
         say::error_frame(error)
-    }
-}
-
-/// What cannot be read, and why.
-fn undecodable(place: impl Into<String>, what: impl ToString) -> Undecodable {
-    Undecodable {
-        dialect: NAME,
-        place: place.into(),
-        what: what.to_string(),
     }
 }
 

@@ -5,24 +5,12 @@ use std::borrow::Cow;
 use serde_json::value::RawValue;
 
 use crate::dialect::json::{self, Object};
-use crate::dialect::openai_chat::fields::{Fact, Form, Tell};
+use crate::dialect::openai_chat::fact::{Fact, Form, Part, Tell};
+use crate::dialect::openai_chat::inert;
+use crate::dialect::openai_chat::undecodable::undecodable;
 use crate::dialect::openai_chat::values::{leaves, object, text};
-use crate::dialect::openai_chat::{inert, undecodable};
 use crate::dialect::{CallKind, Slot, Undecodable};
 use crate::event::{Channel, Place};
-
-/// A part of a call, and where it stands.
-pub(super) struct Part<'a> {
-    pub choice: u16,
-    pub slot: Slot,
-    pub kind: CallKind,
-    pub id: Option<Cow<'a, str>>,
-    pub name: Option<Cow<'a, str>>,
-    pub arguments: Cow<'a, str>,
-    /// The list in which it is an element; `None`: it is the value of `function_call`.
-    pub list: Option<&'a RawValue>,
-    pub value: &'a RawValue,
-}
 
 /// The object in an element that says what is called, its key, and the key of the arguments in it.
 pub(super) fn target<'a>(

@@ -9,8 +9,9 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use crate::dialect::json::{self, Object, Splices};
-use crate::dialect::openai_chat::fields::{self, Fact, Form};
-use crate::dialect::openai_chat::{read, say, undecodable};
+use crate::dialect::openai_chat::fact::{Fact, Form};
+use crate::dialect::openai_chat::undecodable::undecodable;
+use crate::dialect::openai_chat::{fields, read, say};
 use crate::dialect::sse::Frame;
 use crate::dialect::{EditError, Edits, Ending, TextEdit};
 

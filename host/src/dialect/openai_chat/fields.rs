@@ -23,10 +23,11 @@ use serde_json::value::RawValue;
 
 use crate::dialect::Undecodable;
 use crate::dialect::json::{self, Object};
-use crate::dialect::openai_chat::calls::{self, Part};
+use crate::dialect::openai_chat::fact::{Fact, Form, Tell};
 use crate::dialect::openai_chat::inert::{self, is_token};
+use crate::dialect::openai_chat::undecodable::undecodable;
 use crate::dialect::openai_chat::values::{items, leaves, object, rest, string, text};
-use crate::dialect::openai_chat::{logprobs, undecodable};
+use crate::dialect::openai_chat::{calls, logprobs};
 use crate::event::{Channel, Place};
 
 /// Fields of a delta or message that the model did not write: sources, pictures.
@@ -38,53 +39,6 @@ const NOT_GENERATED: &[&str] = &[
     "search_results",
     "sources",
 ];
-
-/// What is read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Form {
-    /// A chunk of a stream.
-    Frame,
-    /// A whole answer.
-    Body,
-}
-
-/// Hears the facts.
-pub(super) type Tell<'t, 'a> = &'t mut dyn FnMut(Fact<'a>);
-
-/// A fact, and where it stands.
-pub(super) enum Fact<'a> {
-    Id(&'a RawValue),
-    Model(&'a RawValue),
-    Created(&'a RawValue),
-    Role(&'a RawValue),
-    /// Text that is not empty.
-    Text {
-        place: Place,
-        /// `None`: it is not the value of a field, and cannot be replaced.
-        value: Option<&'a RawValue>,
-        text: Cow<'a, str>,
-        /// The model wrote it.
-        generated: bool,
-    },
-    /// Says again what stands at a channel of the choice, or anywhere in it.
-    Repeat {
-        choice: u16,
-        of: Option<Channel>,
-        value: &'a RawValue,
-    },
-    /// Name of the field in which reasoning came.
-    ReasoningField(&'static str),
-    Call(Part<'a>),
-    /// Not read: no client of this form reads it.
-    Beside(&'a RawValue),
-    Finish {
-        choice: u16,
-        reason: Cow<'a, str>,
-        value: &'a RawValue,
-    },
-    Usage(&'a RawValue),
-    Error(&'a RawValue),
-}
 
 /// Tells the facts of a chunk or body in their order.
 pub(super) fn walk<'a>(source: &'a str, form: Form, tell: Tell<'_, 'a>) -> Result<(), Undecodable> {

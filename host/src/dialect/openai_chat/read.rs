@@ -3,8 +3,9 @@
 use serde_json::value::RawValue;
 
 use crate::dialect::json::{self, Object};
-use crate::dialect::openai_chat::fields::{self, Fact, Form};
-use crate::dialect::openai_chat::undecodable;
+use crate::dialect::openai_chat::fact::{Fact, Form};
+use crate::dialect::openai_chat::fields;
+use crate::dialect::openai_chat::undecodable::undecodable;
 use crate::dialect::sse::Frame;
 use crate::dialect::{CallPart, Failure, Identity, Piece, Undecodable, usage};
 use crate::event::{FailureKind, Usage};

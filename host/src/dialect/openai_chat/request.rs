@@ -6,7 +6,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::dialect::json::{self, Object};
-use crate::dialect::openai_chat::undecodable;
+use crate::dialect::openai_chat::undecodable::undecodable;
 use crate::dialect::request::{Digest, Hasher};
 use crate::dialect::{MessageView, RequestView, ToolCallView, ToolResultView, Undecodable};
 use crate::event::Role;

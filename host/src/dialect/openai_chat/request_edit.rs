@@ -8,10 +8,11 @@ use serde_json::json;
 use serde_json::value::RawValue;
 
 use crate::dialect::json::{self, Object};
+use crate::dialect::openai_chat::own;
 use crate::dialect::openai_chat::request::{
     OUTPUT_LIMITS, messages, object, optional, output_limits, part_text, utf8,
 };
-use crate::dialect::openai_chat::{own, undecodable};
+use crate::dialect::openai_chat::undecodable::undecodable;
 use crate::dialect::{EditError, MessageEdit, RequestEdits, ToolCallView};
 use crate::event::Role;
 

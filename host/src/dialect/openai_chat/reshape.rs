@@ -7,7 +7,8 @@ use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
 use crate::dialect::Undecodable;
-use crate::dialect::openai_chat::{read, undecodable};
+use crate::dialect::openai_chat::read;
+use crate::dialect::openai_chat::undecodable::undecodable;
 use crate::dialect::sse::Frame;
 
 /// What every frame of a stream says of the answer.

@@ -8,8 +8,9 @@ use serde_json::value::RawValue;
 
 use crate::dialect::Undecodable;
 use crate::dialect::json::{self, Object};
-use crate::dialect::openai_chat::fields::{Fact, Tell};
-use crate::dialect::openai_chat::{inert, undecodable};
+use crate::dialect::openai_chat::fact::{Fact, Tell};
+use crate::dialect::openai_chat::inert;
+use crate::dialect::openai_chat::undecodable::undecodable;
 use crate::event::Place;
 
 /// Values inside values of unknown fields are followed so far. Deeper ones are refused: reading takes time in

@@ -4,8 +4,9 @@ use std::ops::Range;
 
 use crate::dialect::json::{self, Object, Splices};
 use crate::dialect::openai_chat::calls::target;
-use crate::dialect::openai_chat::fields::{self, Fact, Form};
-use crate::dialect::openai_chat::undecodable;
+use crate::dialect::openai_chat::fact::{Fact, Form};
+use crate::dialect::openai_chat::fields;
+use crate::dialect::openai_chat::undecodable::undecodable;
 use crate::dialect::{CallEdit, CallKind, CallPart, EditError, Slot, Undecodable};
 
 /// All parts of calls of a frame or body, in the order of the walk.

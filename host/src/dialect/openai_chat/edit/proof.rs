@@ -1,7 +1,8 @@
 //! The last look at what was written: it must read as it was meant, else it does not leave.
 
 use crate::dialect::openai_chat::edit::calls::Calls;
-use crate::dialect::openai_chat::fields::{self, Fact, Form};
+use crate::dialect::openai_chat::fact::{Fact, Form};
+use crate::dialect::openai_chat::fields;
 use crate::dialect::{CallPart, EditError, Edits, Undecodable};
 use crate::event::Place;
 
