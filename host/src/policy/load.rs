@@ -14,13 +14,14 @@ use jsonschema::error::ValidationErrorKind;
 use sha2::{Digest as _, Sha256};
 
 use super::engine::Engine;
+use super::fault::{Fault, FaultKind};
 use super::generation::{Generation, Told};
 use super::health::Health;
 use super::host::{Host, LogGate};
 use super::inspect::{self, Inspection};
 use super::limits::Limits;
 use super::program::{BuildError, Instance, Program};
-use super::seat::{Fault, FaultKind, Services};
+use super::services::Services;
 use super::spec::{EVENT_KINDS, GUARDING, Grants, Mode, OnFailure, PolicySpec};
 use super::{answers, apart, golden};
 use crate::contract::types;

@@ -12,16 +12,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use arc_swap::ArcSwap;
 use tokio::sync::broadcast;
 
-use super::apart;
-use super::directory;
 use super::engine::Relief;
+use super::fault::Fault;
 use super::generation::{Generation, Overseer, PolicySet};
 use super::health::{Change, State};
 use super::load::{Candidate, LoadError, Loader, Stage};
 use super::registry::{STACK, directories};
 use super::report::{PolicyEvent, PolicyStatus};
-use super::seat::Fault;
 use super::spec::{self, PolicySpec};
+use super::{apart, directory};
 
 /// Components from outside that are judged at once: one that takes its whole time does not keep the others waiting, and
 /// memory is bounded.

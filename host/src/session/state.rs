@@ -19,8 +19,10 @@ use crate::observe::health::{Track, Tracks};
 use crate::observe::tokens::{TokenCounter, estimate};
 use crate::observe::tools::Tools;
 use crate::observe::vitals::SessionVitals;
+use crate::policy::fault::Fault;
 use crate::policy::generation::Generation;
-use crate::policy::seat::{Asker, SavedState, Seat, Services};
+use crate::policy::seat::Seat;
+use crate::policy::services::{Asker, SavedState, Services};
 use crate::session::conversation::Conversation;
 use crate::session::timeline::{Recorder, Timeline};
 use crate::store::{self, SavedSession, SessionHead};
@@ -314,7 +316,7 @@ impl Session {
 
     /// An exchange ended after `elapsed` us: everything that a later one needs is saved. Seats that fail to save keep what
     /// they saved before; the fault is returned with the policy's name.
-    pub fn settle(&self, exchange: u32, elapsed: u64) -> Vec<(String, crate::policy::seat::Fault)> {
+    pub fn settle(&self, exchange: u32, elapsed: u64) -> Vec<(String, Fault)> {
         self.contents.forget(exchange);
         let seats: Vec<_> = {
             let seats = self.seats.lock().unwrap_or_else(PoisonError::into_inner);
