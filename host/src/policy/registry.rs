@@ -13,20 +13,16 @@ use std::time::Instant;
 use anyhow::{Context as _, anyhow};
 use tokio::sync::broadcast;
 
-use super::builtin;
-use super::directory;
 use super::engine::{Engine, Relief};
 use super::generation::PolicySet;
 use super::limits::Limits;
-use super::load::Loader;
+use super::load::{Loader, STACK};
 use super::report::{PolicyEvent, PolicyStatus};
 use super::spec::{Grants, PolicySpec};
 use super::table::{Core, Sources};
 use super::watch::{Debounce, Watch};
+use super::{builtin, directory};
 use crate::contract::types;
-
-/// Stack of the loading thread: the compiler recurses deeply over large functions.
-pub(super) const STACK: usize = 8 << 20;
 
 /// What the registry is started with.
 #[derive(Clone)]

@@ -12,12 +12,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use arc_swap::ArcSwap;
 use tokio::sync::broadcast;
 
+use super::candidate::Candidate;
 use super::engine::Relief;
+use super::error::{LoadError, Stage};
 use super::fault::Fault;
 use super::generation::{Generation, Overseer, PolicySet};
 use super::health::{Change, State};
-use super::load::{Candidate, LoadError, Loader, Stage};
-use super::registry::{STACK, directories};
+use super::load::{Loader, STACK};
+use super::registry::directories;
 use super::report::{PolicyEvent, PolicyStatus};
 use super::spec::{self, PolicySpec};
 use super::{apart, directory};
@@ -340,7 +342,7 @@ impl Core {
             )
         };
         let predecessor = serving.filter(is_good);
-        match self.loader.load(candidate, number, predecessor.as_ref()) {
+        match apart::load(&self.loader, candidate, number, predecessor.as_ref()) {
             Ok(generation) => Found::Good(Box::new(generation)),
             Err(error) if error.truncated && suspect.as_ref() != Some(&key) => {
                 Found::Unfinished(key)
