@@ -30,6 +30,7 @@ pub mod registry;
 pub mod report;
 pub mod seat;
 pub mod services;
+mod sources;
 pub mod spec;
 mod table;
 mod watch;
