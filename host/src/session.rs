@@ -5,7 +5,6 @@ pub mod circuits;
 pub mod content;
 pub mod conversation;
 pub mod feed;
-pub mod hibernation;
 pub mod ledger;
 pub mod mailbox;
 pub mod overlay;
