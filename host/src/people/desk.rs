@@ -447,5 +447,4 @@ fn id_of(new: &New, now: Micros) -> ApprovalId {
 }
 
 #[cfg(test)]
-#[path = "desk_tests.rs"]
 mod tests;
