@@ -14,7 +14,6 @@ mod book;
 mod desk;
 pub mod digest;
 mod judge;
-mod look;
 mod row;
 mod told;
 pub mod waiting;
@@ -23,7 +22,6 @@ pub use approval::{
     Approval, ApprovalId, Decision, New, Note, OnTimeout, Outcome, State, Subject, Verdict,
 };
 pub use book::Limits;
-pub use desk::Desk;
+pub use desk::{Desk, Filter, FindError};
 pub use judge::DecideError;
-pub use look::{Filter, FindError};
 pub use told::NOBODY;

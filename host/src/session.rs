@@ -6,7 +6,6 @@ pub mod content;
 pub mod conversation;
 pub mod facts;
 pub mod feed;
-pub mod hibernation;
 pub mod ledger;
 pub mod mailbox;
 pub mod overlay;

@@ -2,7 +2,8 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::Micros;
+/// Microseconds since the Unix epoch.
+pub type Micros = u64;
 
 /// Microseconds since the Unix epoch.
 pub fn now() -> Micros {

@@ -1,6 +1,6 @@
 //! Words of the timeline in the contract's, and the other way.
 
-use super::{Channel, FailureKind, OnTimeout, Outcome, Role};
+use super::words::{Channel, FailureKind, OnTimeout, Outcome, Role};
 use crate::contract::types as wit;
 
 impl From<Channel> for wit::Channel {

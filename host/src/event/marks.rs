@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::Micros;
+use super::clock::Micros;
 use super::digest::Digest;
 use super::key::SessionKey;
 

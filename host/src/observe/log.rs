@@ -5,7 +5,7 @@
 //! pass, as 64 events 3.6 us).
 
 use crate::contract::types::{self as wit, Batch, Checkpoint, Detail, EventKind, PatternMatch};
-use crate::event::{Channel, Micros, Place};
+use crate::event::{Micros, Place};
 
 /// At most this much of a message, result or tool call is told as text; the rest is read by `content.read`.
 pub const INLINE_BYTES: usize = 4096;
@@ -285,29 +285,6 @@ impl Log {
     }
 }
 
-impl Channel {
-    /// The channel that a policy names; `None` for the contract's `none`.
-    pub fn from_wit(channel: wit::Channel) -> Option<Channel> {
-        Some(match channel {
-            wit::Channel::None => return None,
-            wit::Channel::Output => Channel::Output,
-            wit::Channel::Reasoning => Channel::Reasoning,
-            wit::Channel::Refusal => Channel::Refusal,
-            wit::Channel::ToolArguments => Channel::ToolArguments,
-            wit::Channel::Other => Channel::Other,
-        })
-    }
-
-    /// All channels of generated text.
-    pub const ALL: [Channel; 5] = [
-        Channel::Output,
-        Channel::Reasoning,
-        Channel::Refusal,
-        Channel::ToolArguments,
-        Channel::Other,
-    ];
-}
-
 /// The longest prefix of at most [`INLINE_BYTES`] that ends on a character boundary.
 pub fn inline(text: &str) -> &str {
     text.get(..text.floor_char_boundary(INLINE_BYTES.min(text.len())))
@@ -318,6 +295,7 @@ pub fn inline(text: &str) -> &str {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::event::Channel;
 
     const OUT: Place = Place {
         channel: Channel::Output,

@@ -11,7 +11,6 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use serde::Serialize;
 
 use super::vitals::id;
 use crate::observe::machine::settings::MachineConfig;
@@ -20,6 +19,7 @@ mod read;
 mod sample;
 pub mod settings;
 
+pub use sample::Sample;
 use sample::Sampler;
 
 /// Between two samples. Counters of the kernel are coarse (10 ms), and reading them costs some 50 us.
@@ -27,30 +27,6 @@ const EVERY: Duration = Duration::from_secs(1);
 
 /// The ids of these vitals.
 const IDS: std::ops::RangeInclusive<u16> = id::HOST_CPU..=id::AGENT_IO;
-
-/// What was measured at one moment; `None` where it could not be.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, utoipa::ToSchema)]
-#[schema(as = MachineSample)]
-pub struct Sample {
-    /// Share of the machine's processors in use, 0..1, since the sample before.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub host_cpu: Option<f64>,
-    /// Share of the machine's memory in use, 0..1.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub host_memory: Option<f64>,
-    /// Share of the time since the sample before in which some task waited for a disk, 0..1.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub host_io: Option<f64>,
-    /// Processors that the agent used since the sample before; 1.5 is one and a half.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub agent_cpu: Option<f64>,
-    /// Bytes of memory that the agent uses.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub agent_memory: Option<f64>,
-    /// Bytes per second that the agent read and wrote since the sample before.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub agent_io: Option<f64>,
-}
 
 /// The newest sample, for everybody.
 #[derive(Debug)]

@@ -22,12 +22,9 @@ use std::sync::OnceLock;
 use tiktoken_rs::tokenizer::{Tokenizer, get_tokenizer};
 
 use data::Runs;
+pub use split::MAX_PIECE;
 use split::{Run, Splitter};
 use vocabulary::Vocabulary;
-
-/// Longest piece that is looked at as a whole. Joining the bytes of a piece takes time with the square of its length, and a
-/// piece is as long as the model likes (`====…`), so it must be bounded. Words of prose and code are far shorter.
-pub const MAX_PIECE: usize = 256;
 
 /// What a message of a prompt costs beyond its text: its role and its two ends, as OpenAI documents it.
 pub const MESSAGE_TOKENS: u32 = 4;

@@ -7,6 +7,8 @@
 //!
 //! On the timeline stand `held` when people can see the item, and `decided`; the session may sleep meanwhile.
 
+mod look;
+
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -23,6 +25,8 @@ use crate::event::{Body, Micros};
 use crate::session::sessions::Sessions;
 use crate::store::{ApprovalFilter, Store, StoreError};
 
+pub use look::{Filter, FindError};
+
 /// How long a decision waits for the disk before it is refused.
 const COMMIT_WAIT: Duration = Duration::from_secs(10);
 /// Longest sleep of the background task: a clock that is set forward is noticed so late.
@@ -36,7 +40,7 @@ type Clock = Box<dyn Fn() -> Micros + Send + Sync>;
 /// Everything that waits for people. One for the process.
 pub struct Desk {
     sessions: Arc<Sessions>,
-    pub(super) store: Arc<dyn Store>,
+    store: Arc<dyn Store>,
     clock: Clock,
     inner: Mutex<Inner>,
     /// Wakes the background task.
@@ -443,5 +447,4 @@ fn id_of(new: &New, now: Micros) -> ApprovalId {
 }
 
 #[cfg(test)]
-#[path = "desk_tests.rs"]
 mod tests;

@@ -10,15 +10,18 @@
 use std::io::{self, BufRead as _, Read as _, Write as _};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, Rlimit, setrlimit};
 use serde::{Deserialize, Serialize};
 
+use super::candidate::Candidate;
 use super::engine::Engine;
+use super::error::{LoadError, Stage};
+use super::generation::Generation;
 use super::limits::Limits;
-use super::load::{Candidate, LoadError, Loader, Stage};
+use super::load::Loader;
 use super::spec::{Grants, PolicySpec};
 use crate::contract::types;
 
@@ -72,8 +75,22 @@ pub(super) fn is_available() -> bool {
     PROGRAM.get().is_some()
 }
 
+/// Takes a candidate through all steps: what came from outside first in a process of its own, so that what it costs
+/// is bounded. `predecessor`: the generation that it would replace.
+pub(super) fn load(
+    loader: &Loader,
+    candidate: &Candidate,
+    number: u32,
+    predecessor: Option<&Arc<Generation>>,
+) -> Result<Generation, LoadError> {
+    if !candidate.builtin {
+        judge(loader, candidate)?;
+    }
+    loader.load(candidate, number, predecessor)
+}
+
 /// Takes a candidate through all steps of loading in a child, and waits for it as long as the limits allow.
-pub(super) fn judge(loader: &Loader, candidate: &Candidate) -> Result<(), LoadError> {
+fn judge(loader: &Loader, candidate: &Candidate) -> Result<(), LoadError> {
     let Some(program) = PROGRAM.get() else {
         return Ok(());
     };
@@ -214,7 +231,7 @@ fn take_through(
         cache_dir: task.cache_dir,
     };
     let candidate = Candidate::new(&task.name, task.spec, false, bytes.into());
-    loader.load_here(&candidate, 1, None).map(drop)
+    loader.load(&candidate, 1, None).map(drop)
 }
 
 /// What a guest says of itself is part of a reason: an answer must fit the pipe, or the child would wait for a reader.

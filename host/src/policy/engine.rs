@@ -7,7 +7,7 @@
 //! threads that it is to interrupt.
 //!
 //! Not here: what one call may use up (`host`), and which instances are given up when there is no place left
-//! (`session::hibernation`).
+//! (`session::sessions`).
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};

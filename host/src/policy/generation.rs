@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
 
+use super::fault::Fault;
 use super::health::{Change, Counts, Health, State};
 use super::host::{Host, LogGate};
 use super::limits::Limits;
 use super::program::{Instance, Program};
-use super::seat::{Fault, SavedState, Services};
+use super::services::{SavedState, Services};
 use super::spec::{AskQuota, Grants, Mode, Move, OnFailure};
 use crate::contract::types;
 

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use airlock_golden::{Case, Subject, wit_json};
 use serde_json::Value;
 
+use super::fault::Fault;
 use super::program::Instance;
-use super::seat::{ContentSource, Fault};
+use super::services::ContentSource;
 use crate::contract::types;
 
 /// What `content.read` finds in a case.

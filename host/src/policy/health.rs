@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-use super::seat::{Fault, FaultKind};
+use super::fault::{Fault, FaultKind};
 
 /// Consecutive faults that quarantine a generation, if they fall within the window.
 const STRIKES: u32 = 3;

@@ -14,7 +14,7 @@ use wasmtime::{ResourceLimiter, StoreContextMut, UpdateDeadline};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
 use super::limits::Limits;
-use super::seat::{Ask, Services};
+use super::services::{Ask, Services};
 use super::spec::{AskQuota, Grants};
 use crate::contract::{asking, content, logging, state, types};
 

@@ -3,7 +3,7 @@
 
 use wasmparser::{Encoding, Parser, Payload, Validator};
 
-use super::load::{LoadError, Stage};
+use super::error::{LoadError, Stage};
 use super::spec::Grants;
 use crate::contract::VERSION;
 

@@ -10,9 +10,10 @@ use wasmtime::component::{Component, Instance as Linked, InstancePre, Linker, Re
 use wasmtime::{PoolConcurrencyLimitError, Store, Trap};
 
 use super::engine::{Engine, Permit, REPLAY_FUEL};
+use super::fault::{Fault, FaultKind};
 use super::host::{self, Asked, Clock, Host};
 use super::limits::Limits;
-use super::seat::{Fault, FaultKind, SavedState};
+use super::services::SavedState;
 use super::spec::Grants;
 use crate::contract::{about, acting, reasoning, types};
 

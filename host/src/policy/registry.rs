@@ -4,7 +4,7 @@
 //! wrong on the way, what served before goes on serving.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Weak};
@@ -13,20 +13,17 @@ use std::time::Instant;
 use anyhow::{Context as _, anyhow};
 use tokio::sync::broadcast;
 
-use super::builtin;
-use super::directory;
 use super::engine::{Engine, Relief};
 use super::generation::PolicySet;
 use super::limits::Limits;
-use super::load::Loader;
+use super::load::{Loader, STACK};
 use super::report::{PolicyEvent, PolicyStatus};
+use super::sources::Sources;
 use super::spec::{Grants, PolicySpec};
-use super::table::{Core, Sources};
+use super::table::Core;
 use super::watch::{Debounce, Watch};
+use super::{builtin, directory};
 use crate::contract::types;
-
-/// Stack of the loading thread: the compiler recurses deeply over large functions.
-pub(super) const STACK: usize = 8 << 20;
 
 /// What the registry is started with.
 #[derive(Clone)]
@@ -239,21 +236,4 @@ fn serve(core: &Weak<Core>, inbox: &mpsc::Receiver<Command>, mut watch: Watch) {
             debounce.hint(Instant::now());
         }
     }
-}
-
-/// The directories in which a change may concern policies.
-pub(super) fn directories(
-    sources: &Sources,
-    specs: &BTreeMap<String, PolicySpec>,
-) -> BTreeSet<PathBuf> {
-    let files = specs
-        .values()
-        .filter_map(|spec| spec.file.as_deref()?.parent().map(PathBuf::from));
-    sources
-        .dir
-        .iter()
-        .cloned()
-        .chain(files)
-        .filter(|dir| !dir.as_os_str().is_empty())
-        .collect()
 }

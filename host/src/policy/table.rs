@@ -3,7 +3,8 @@
 //! A look at the sources has two halves. The first compiles and rehearses what changed and touches nothing; the second
 //! takes the lock, writes the results down and publishes a new set with one pointer swap.
 
-use std::borrow::Cow;
+mod slot;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,27 +14,22 @@ use arc_swap::ArcSwap;
 use tokio::sync::broadcast;
 
 use super::apart;
-use super::directory;
+use super::candidate::Candidate;
 use super::engine::Relief;
+use super::fault::Fault;
 use super::generation::{Generation, Overseer, PolicySet};
-use super::health::{Change, State};
-use super::load::{Candidate, LoadError, Loader, Stage};
-use super::registry::{STACK, directories};
+use super::health::Change;
+use super::load::{Loader, STACK};
 use super::report::{PolicyEvent, PolicyStatus};
-use super::seat::Fault;
-use super::spec::{self, PolicySpec};
+use super::sources::{Planned, Source, Sources};
+use super::spec::PolicySpec;
+use slot::{Found, Slot, is_good, nothing_there};
 
 /// Components from outside that are judged at once: one that takes its whole time does not keep the others waiting, and
 /// memory is bounded.
 const AT_ONCE: usize = 4;
 /// Events kept for a slow reader.
 const EVENTS: usize = 256;
-
-/// Where components come from.
-pub(super) struct Sources {
-    pub(super) dir: Option<PathBuf>,
-    pub(super) builtins: BTreeMap<String, Cow<'static, [u8]>>,
-}
 
 /// What is behind [`super::Policies`].
 pub(super) struct Core {
@@ -48,52 +44,6 @@ pub(super) struct Core {
 struct Table {
     specs: BTreeMap<String, PolicySpec>,
     slots: BTreeMap<String, Slot>,
-}
-
-/// All that is known of one policy.
-#[derive(Default)]
-struct Slot {
-    origin: String,
-    spec: PolicySpec,
-    /// Whether the main configuration states the spec.
-    stated: bool,
-    serving: Option<Arc<Generation>>,
-    /// Generations made so far.
-    count: u32,
-    /// Content and settings that were tried last, with whatever result: not tried again until they change.
-    tried: Option<String>,
-    /// Content that ended too early, once. The second time it is an error.
-    suspect: Option<String>,
-    error: Option<String>,
-}
-
-/// What the sources say about one policy.
-struct Planned {
-    origin: String,
-    spec: PolicySpec,
-    stated: bool,
-    source: Source,
-}
-
-enum Source {
-    Load(Box<Candidate>),
-    Broken(LoadError),
-    /// Nothing is there to load.
-    Gone,
-    Disabled,
-}
-
-/// What came of one policy's plan.
-enum Found {
-    Unchanged,
-    /// What serves is there again, after something else was tried.
-    Same(String),
-    Good(Box<Generation>),
-    /// Probably still being written: look again.
-    Unfinished(String),
-    Bad(LoadError, Option<String>),
-    Gone,
-    Disabled,
 }
 
 impl Core {
@@ -132,7 +82,7 @@ impl Core {
     }
 
     pub(super) fn directories(&self) -> BTreeSet<PathBuf> {
-        directories(&self.sources, &self.lock().specs)
+        self.sources.directories(&self.lock().specs)
     }
 
     /// Looks at the sources and loads what changed. Whether to look again soon.
@@ -188,98 +138,12 @@ impl Core {
         Ok(())
     }
 
-    /// What should serve, by the sources.
     fn plan(
         &self,
         specs: &BTreeMap<String, PolicySpec>,
     ) -> Result<BTreeMap<String, Planned>, String> {
-        let mut files = self
-            .sources
-            .dir
-            .as_deref()
-            .map(directory::list)
-            .transpose()?
-            .unwrap_or_default();
         let known: Vec<String> = self.lock().slots.keys().cloned().collect();
-        let components = files
-            .iter()
-            .filter(|(_, entry)| entry.component)
-            .map(|(name, _)| name.clone());
-        let names: BTreeSet<String> = components
-            .chain(specs.keys().cloned())
-            .chain(known)
-            .collect();
-        Ok(names
-            .into_iter()
-            .map(|name| {
-                let file = files.remove(&name).unwrap_or_default();
-                let planned = self.plan_one(&name, file, specs.get(&name));
-                (name, planned)
-            })
-            .collect())
-    }
-
-    fn plan_one(&self, name: &str, file: directory::Entry, entry: Option<&PolicySpec>) -> Planned {
-        let in_dir = self
-            .sources
-            .dir
-            .as_ref()
-            .filter(|_| file.component)
-            .map(|d| d.join(format!("{name}.wasm")));
-        let beside = file.spec;
-        let builtin = self.sources.builtins.get(name);
-        let path = entry
-            .and_then(|e| e.file.clone())
-            .or_else(|| in_dir.clone().filter(|_| builtin.is_none()));
-        let origin = match &path {
-            Some(path) => path.display().to_string(),
-            None => "builtin".to_owned(),
-        };
-        // The main configuration has the last word: whoever can write into the directory cannot overrule it.
-        let spec = match (entry, &beside) {
-            (Some(spec), _) => Ok(spec.clone()),
-            (None, Some(Ok(spec))) => Ok(spec.clone()),
-            (None, Some(Err(reason))) => Err(format!("`{name}.toml`: {reason}")),
-            (None, None) => Ok(PolicySpec::default()),
-        };
-        let broken = |stage, reason: String| Source::Broken(LoadError::new(stage, reason));
-        let (spec, source) = match spec {
-            Err(reason) => (PolicySpec::default(), broken(Stage::Configure, reason)),
-            Ok(spec) if !spec.enabled => (spec, Source::Disabled),
-            Ok(spec) if !spec::is_name(name) => {
-                let reason = "a policy's name has 1 to 64 of `a-z 0-9 -`: rename it".to_owned();
-                (spec, broken(Stage::Configure, reason))
-            }
-            Ok(spec) if builtin.is_some() && in_dir.is_some() && spec.file.is_none() => {
-                let reason = format!(
-                    "`{name}` is built in, and a file replaces it only by an entry: set `file` under [policy.{name}], or \
-                     rename the file"
-                );
-                (spec, broken(Stage::Trust, reason))
-            }
-            Ok(spec) => {
-                let source = match (&path, builtin) {
-                    (Some(path), _) => {
-                        let limits = self.loader.limits.patched(&spec.limits);
-                        match directory::read(path, u64::from(limits.file_mib) << 20) {
-                            Ok(bytes) => candidate(name, &spec, false, bytes.into()),
-                            Err(reason) => broken(Stage::Read, reason),
-                        }
-                    }
-                    (None, Some(bytes)) if entry.is_some() => {
-                        candidate(name, &spec, true, bytes.clone())
-                    }
-                    (None, _) => Source::Gone,
-                };
-                (spec, source)
-            }
-        };
-        Planned {
-            origin,
-            spec,
-            stated: entry.is_some(),
-            source,
-        }
+        self.sources.plan(specs, known, &self.loader.limits)
     }
 
     /// Loads what changed, without touching what serves.
@@ -341,7 +205,7 @@ impl Core {
             )
         };
         let predecessor = serving.filter(is_good);
-        match self.loader.load(candidate, number, predecessor.as_ref()) {
+        match apart::load(&self.loader, candidate, number, predecessor.as_ref()) {
             Ok(generation) => Found::Good(Box::new(generation)),
             Err(error) if error.truncated && suspect.as_ref() != Some(&key) => {
                 Found::Unfinished(key)
@@ -352,123 +216,17 @@ impl Core {
 
     /// Writes results down and publishes.
     fn commit(&self, found: Vec<(String, Planned, Found)>) {
+        let overseer: Weak<dyn Overseer> = self.this.clone();
         let mut events = Vec::new();
         let mut table = self.lock();
         for (name, planned, found) in found {
             let slot = table.slots.entry(name.clone()).or_default();
-            events.extend(self.settle(&name, slot, planned, found));
+            events.extend(slot.settle(&name, planned, found, &overseer));
         }
         self.publish(&table);
         drop(table);
         for event in events {
             self.emit(event);
-        }
-    }
-
-    /// One policy's result.
-    fn settle(
-        &self,
-        name: &str,
-        slot: &mut Slot,
-        planned: Planned,
-        found: Found,
-    ) -> Option<PolicyEvent> {
-        let name = name.to_owned();
-        let before = std::mem::replace(&mut slot.spec, planned.spec);
-        let was_stated = std::mem::replace(&mut slot.stated, planned.stated);
-        let news = |slot: &mut Slot, text: String| {
-            // What cannot be read is looked at each time, and told once.
-            let news = slot.error.as_ref() != Some(&text);
-            slot.error = Some(text);
-            news
-        };
-        if !matches!(found, Found::Gone) {
-            slot.origin = planned.origin;
-        }
-        match found {
-            Found::Unchanged => None,
-            Found::Same(key) => {
-                slot.tried = Some(key);
-                slot.error = None;
-                None
-            }
-            Found::Unfinished(key) => {
-                slot.suspect = Some(key);
-                None
-            }
-            Found::Good(generation) => {
-                let overseer: Weak<dyn Overseer> = self.this.clone();
-                let _ = generation.overseer.set(overseer);
-                let generation = Arc::new(*generation);
-                let replaced = slot.serving.replace(Arc::clone(&generation));
-                if let Some(old) = &replaced {
-                    // Only one way back is kept, or every generation ever loaded would stay in memory.
-                    old.previous.store(None);
-                    generation.previous.store(replaced.clone().filter(is_good));
-                }
-                slot.count = generation.number;
-                slot.tried = Some(generation.key.clone());
-                slot.suspect = None;
-                slot.error = None;
-                Some(PolicyEvent::Loaded {
-                    name,
-                    generation: generation.number,
-                    digest: generation.digest.clone(),
-                    replaces: replaced.map(|g| g.number),
-                    ungranted: generation.ungranted.clone(),
-                })
-            }
-            Found::Bad(error, key) => {
-                slot.suspect = None;
-                slot.tried = key;
-                let serving = slot.serving.as_ref().map(|g| g.number);
-                news(slot, error.to_string()).then(|| PolicyEvent::Refused {
-                    name,
-                    stage: error.stage.as_str().into(),
-                    reason: error.reason,
-                    serving,
-                })
-            }
-            // Removing the file of a required policy does not disarm it; removing the entry that requires it does.
-            Found::Gone
-                if slot.serving.is_some()
-                    && (slot.spec.required || before.required && !was_stated) =>
-            {
-                if !slot.stated {
-                    slot.spec = before;
-                }
-                slot.tried = None;
-                let generation = slot.serving.as_ref().map_or(0, |g| g.number);
-                news(slot, nothing_there(&name)).then_some(PolicyEvent::Kept { name, generation })
-            }
-            Found::Gone if slot.stated => {
-                slot.tried = None;
-                let retired = slot.serving.take().inspect(|old| old.health.withdraw());
-                let news = news(slot, nothing_there(&name));
-                match retired {
-                    Some(old) => Some(PolicyEvent::Retired {
-                        name,
-                        generation: old.number,
-                    }),
-                    None => news.then(|| PolicyEvent::Refused {
-                        stage: Stage::Read.as_str().into(),
-                        reason: nothing_there(&name),
-                        name,
-                        serving: None,
-                    }),
-                }
-            }
-            Found::Gone | Found::Disabled => {
-                slot.tried = None;
-                slot.error = None;
-                slot.serving.take().map(|old| {
-                    old.health.withdraw();
-                    PolicyEvent::Retired {
-                        name,
-                        generation: old.number,
-                    }
-                })
-            }
         }
     }
 
@@ -550,28 +308,7 @@ impl Core {
             .iter()
             // A policy that is gone leaves its slot behind, so that its generations go on being counted.
             .filter(|(_, slot)| slot.serving.is_some() || slot.error.is_some() || slot.stated)
-            .map(|(name, slot)| {
-                let serving = slot.serving.as_ref();
-                let counts = serving.map(|g| g.counts()).unwrap_or_default();
-                PolicyStatus {
-                    name: name.clone(),
-                    origin: slot.origin.clone(),
-                    generation: serving.map(|g| g.number),
-                    digest: serving.map(|g| g.digest.clone()),
-                    version: serving.map(|g| g.description.version.clone()),
-                    since: serving.map(|g| g.since),
-                    state: serving.map(|g| g.state()),
-                    mode: serving.map_or(slot.spec.mode, |g| g.mode),
-                    on_failure: serving.map(|g| g.on_failure),
-                    required: slot.spec.required,
-                    ungranted: serving.map(|g| g.ungranted.clone()).unwrap_or_default(),
-                    last_error: slot
-                        .error
-                        .clone()
-                        .or_else(|| serving.and_then(|g| g.last_fault())),
-                    counts,
-                }
-            })
+            .map(|(name, slot)| slot.status(name))
             .collect()
     }
 
@@ -641,30 +378,9 @@ impl Overseer for Core {
     }
 }
 
-impl Planned {
-    fn is_foreign(&self) -> bool {
-        matches!(&self.source, Source::Load(candidate) if !candidate.builtin)
-    }
-}
-
 /// Whether one of them is probably still being written.
 fn unfinished(found: &[(String, Planned, Found)]) -> bool {
     found
         .iter()
         .any(|(_, _, f)| matches!(f, Found::Unfinished(_)))
-}
-
-fn candidate(name: &str, spec: &PolicySpec, builtin: bool, bytes: Cow<'static, [u8]>) -> Source {
-    Source::Load(Box::new(Candidate::new(name, spec.clone(), builtin, bytes)))
-}
-
-/// Whether to go back to it would help.
-fn is_good(generation: &Arc<Generation>) -> bool {
-    matches!(generation.state(), State::Active | State::Probation)
-}
-
-fn nothing_there(name: &str) -> String {
-    format!(
-        "there is no built-in policy `{name}` and no file `{name}.wasm` in the policy directory: add it, or state `file`"
-    )
 }

@@ -16,7 +16,8 @@ use crate::contract::types::{
 };
 use crate::event::{Body, Micros};
 use crate::observe::log::{Item as LogItem, Kinds, Log};
-use crate::policy::seat::{Fault, Seat};
+use crate::policy::fault::Fault;
+use crate::policy::seat::Seat;
 use crate::policy::spec::OnFailure;
 use crate::reason::on_finding::OnFinding;
 use crate::reason::order::{By, Order, checkpoint_name, matches_glob, severity_name};

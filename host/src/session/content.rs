@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::contract::types::ContentRef;
-use crate::policy::seat::ContentSource;
+use crate::policy::services::ContentSource;
 
 /// Most bytes that one read returns: bounds what a guest can make the host copy at once.
 const MAX_READ: usize = 65_536;

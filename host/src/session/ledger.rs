@@ -28,13 +28,9 @@ use crate::event::key::SessionId;
 use crate::event::{Body, Usage};
 use crate::observe::prices::Prices;
 use crate::store::{Done, SavedSession, Store};
+pub use account::LEASE;
 use account::{Account, Held, Open, Order};
 pub use limits::{Limits, Operator, Spend};
-
-/// Tokens of output that are made durable at a time, for each open exchange, while its answer is short. At 100 tokens a
-/// second the next lease is asked for more than a second before it is needed; after a crash at most so many tokens an
-/// exchange, or a quarter of its answer if that is more, are charged without having been used.
-pub const LEASE: u64 = 256;
 
 /// How long an exchange with a limit waits for its lease to be durable, where no note stands in for it, before it gives up.
 const COMMIT_WAIT: Duration = Duration::from_secs(10);

@@ -2,6 +2,8 @@
 //!
 //! A session is named by the client, or recognised by its conversation: see [`recognition`](super::recognition).
 
+mod hibernation;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -24,7 +26,7 @@ pub struct Sessions {
     recorder: Recorder,
     /// For every session, whoever opens it.
     operator: Operator,
-    pub(super) live: Mutex<Live>,
+    live: Mutex<Live>,
     /// Whoever reads a session from the store keeps others from doing so until it is done: two who go on from what the
     /// store knows would give two events the same number.
     waking: [tokio::sync::Mutex<()>; STRIPES],
@@ -33,10 +35,10 @@ pub struct Sessions {
 
 /// The sessions in memory.
 #[derive(Default)]
-pub(super) struct Live {
-    pub(super) sessions: HashMap<SessionId, Arc<Session>>,
+struct Live {
+    sessions: HashMap<SessionId, Arc<Session>>,
     /// Those of them that may hold instances: every one that is in use or was, since it last hibernated.
-    pub(super) awake: HashSet<SessionId>,
+    awake: HashSet<SessionId>,
 }
 
 impl Sessions {
@@ -198,7 +200,7 @@ fn owner(tenant: &str, principal: &str) -> String {
     format!("{tenant}\n{principal}")
 }
 
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Maps of whole values: a panic while one was held leaves nothing half written.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

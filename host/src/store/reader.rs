@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use super::schema::{self, int};
 use super::{
     ApprovalFilter, ApprovalRow, Counters, LedgerRow, SavedSession, Seat, SessionFilter,
-    SessionRow, StoreError, schema, writer::int,
+    SessionRow, StoreError,
 };
 use crate::event::key::{InvalidSessionId, SessionId, SessionKey};
 use crate::event::marks::{Kept, Meaning};

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::writer::int;
+use super::schema::int;
 use crate::event::Micros;
 use crate::event::marks::{KEPT_US, MAX_MARKS};
 

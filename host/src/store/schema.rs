@@ -208,6 +208,11 @@ fn prepare(path: &Path) -> io::Result<File> {
     private(Path::new(&lock))
 }
 
+/// SQLite's integers are signed; nothing that is counted here comes near.
+pub(super) fn int(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]

@@ -265,5 +265,4 @@ impl Drop for SqliteStore {
 }
 
 #[cfg(test)]
-#[path = "sqlite_tests.rs"]
 mod tests;

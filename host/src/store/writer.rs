@@ -12,6 +12,7 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, params};
 
 use super::queue::{Batch, Missed, Next, Queue, SessionBatch};
 use super::retention::Retention;
+use super::schema::int;
 use super::{Counters, LedgerRow, StoreError};
 use crate::event::clock::now;
 use crate::event::key::SessionId;
@@ -411,9 +412,4 @@ impl Totals {
             ])?;
         Ok(())
     }
-}
-
-/// SQLite's integers are signed; nothing that is counted here comes near.
-pub(super) fn int(value: u64) -> i64 {
-    i64::try_from(value).unwrap_or(i64::MAX)
 }

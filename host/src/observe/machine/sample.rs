@@ -3,8 +3,34 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use super::{Sample, read};
+use serde::Serialize;
+
+use super::read;
 use crate::observe::machine::settings::MachineConfig;
+
+/// What was measured at one moment; `None` where it could not be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, utoipa::ToSchema)]
+#[schema(as = MachineSample)]
+pub struct Sample {
+    /// Share of the machine's processors in use, 0..1, since the sample before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host_cpu: Option<f64>,
+    /// Share of the machine's memory in use, 0..1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host_memory: Option<f64>,
+    /// Share of the time since the sample before in which some task waited for a disk, 0..1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host_io: Option<f64>,
+    /// Processors that the agent used since the sample before; 1.5 is one and a half.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agent_cpu: Option<f64>,
+    /// Bytes of memory that the agent uses.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agent_memory: Option<f64>,
+    /// Bytes per second that the agent read and wrote since the sample before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agent_io: Option<f64>,
+}
 
 /// Remembers the counters of the sample before.
 pub(super) struct Sampler {

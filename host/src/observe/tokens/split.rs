@@ -5,12 +5,13 @@
 //! from it gives back its last blank. What is left is regular: time is linear, and a piece is final when the DFA is dead.
 
 use regex_automata::Anchored;
-use regex_automata::dfa::Automaton;
-use regex_automata::dfa::dense;
+use regex_automata::dfa::{Automaton, dense};
 use regex_automata::util::primitives::StateID;
 use regex_automata::util::start;
 
-use super::MAX_PIECE;
+/// Longest piece that is looked at as a whole. Joining the bytes of a piece takes time with the square of its length, and a
+/// piece is as long as the model likes (`====…`), so it must be bounded. Words of prose and code are far shorter.
+pub const MAX_PIECE: usize = 256;
 
 const O200K: &str = concat!(
     r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|",

@@ -4,11 +4,15 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::LEASE;
 use crate::observe::prices::Prices;
 use crate::session::ledger::limits::{Limits, Operator, Spend};
 use crate::store::notes::Note;
 use crate::store::{LedgerRow, StoreError};
+
+/// Tokens of output that are made durable at a time, for each open exchange, while its answer is short. At 100 tokens a
+/// second the next lease is asked for more than a second before it is needed; after a crash at most so many tokens an
+/// exchange, or a quarter of its answer if that is more, are charged without having been used.
+pub const LEASE: u64 = 256;
 
 /// How long a note stands in for a disk that does not answer. A commit takes milliseconds; past this, whoever takes more
 /// waits for it. A power cut, which notes do not survive, forgets what was taken since then and no more.

@@ -8,14 +8,13 @@
 //! same after it woke; who is asleep already costs nothing to pass by. Not guaranteed: that a session in mid-exchange
 //! keeps its instances under pressure, only that it gets them back.
 
-use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
+use std::sync::Arc;
 
-use super::sessions::{Sessions, lock};
-use super::state::Session;
+use super::{Sessions, lock};
 use crate::event::Micros;
 use crate::event::clock::now;
 use crate::policy::Relief;
-use crate::policy::seat::Seat;
+use crate::session::state::Session;
 
 impl Sessions {
     /// Seats of sessions without a call since `idle_us` give their instances back. Returns how many did. May take
@@ -68,45 +67,5 @@ impl Relief for Sessions {
             given += self.put_to_sleep(session, wanted - given);
         }
         given
-    }
-}
-
-impl Session {
-    /// At most `most` seats that are awake and not being called save and give their instances back. Returns how many.
-    fn hibernate(&self, most: usize) -> usize {
-        self.seats_now()
-            .iter()
-            .filter_map(|seat| at_once(seat))
-            .filter(|seat| seat.is_awake())
-            .take(most)
-            .map(|mut seat| {
-                // It goes on from what it saved before; the next call reports what is wrong with it.
-                if let Err(fault) = seat.hibernate() {
-                    let policy = &*seat.generation().name;
-                    tracing::warn!(%policy, %fault, session = %self.id, "a policy could not save its state");
-                }
-            })
-            .count()
-    }
-
-    /// Whether none of its seats holds an instance.
-    fn sleeps(&self) -> bool {
-        self.seats_now()
-            .iter()
-            .all(|seat| at_once(seat).is_some_and(|seat| !seat.is_awake()))
-    }
-
-    fn seats_now(&self) -> Vec<Arc<Mutex<Seat>>> {
-        at_once(&self.seats).map_or_else(Vec::new, |seats| seats.values().map(Arc::clone).collect())
-    }
-}
-
-/// The lock, if nobody holds it.
-fn at_once<T>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
-    match mutex.try_lock() {
-        Ok(guard) => Some(guard),
-        // A seat drops its instance before anything that could panic; its state is sound.
-        Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
-        Err(TryLockError::WouldBlock) => None,
     }
 }

@@ -3,10 +3,10 @@
 //! Read from the disk, so that nobody is shown what a crash would take back; what is in memory of the same approval goes
 //! before it, because a timeout counts before it is on the disk.
 
-use super::approval::Approval;
-use super::desk::Desk;
-use super::row;
+use super::Desk;
 use crate::event::key::SessionId;
+use crate::people::approval::Approval;
+use crate::people::row;
 use crate::store::{ApprovalFilter, ApprovalRow, StoreError};
 
 /// Which approvals to list.
