@@ -16,8 +16,11 @@ pub mod clock;
 mod end;
 mod ending;
 mod error_body;
+mod heard;
 pub mod hearing;
 pub mod incoming;
+mod inputs;
+mod leg;
 pub mod legs;
 mod measure;
 pub mod model_call;
@@ -25,6 +28,8 @@ pub mod next;
 mod pass;
 mod step;
 mod turn;
+mod unread;
+mod usage;
 mod waiting;
 pub mod words;
 
@@ -115,7 +120,7 @@ impl Exchange {
         match self.over {
             Over::Ended { tokens } => tokens,
             Over::No { .. } => {
-                let usage = account::usage(&self.call, &self.hearing.vitals);
+                let usage = usage::usage(&self.call, &self.hearing.vitals);
                 u64::from(usage.input) + u64::from(usage.output)
             }
         }

@@ -2,20 +2,18 @@
 
 use bytes::Bytes;
 
-use super::account;
 use super::adopt::adopt;
-use super::bounds;
-use super::calls;
+use super::heard::{Arrived, told};
 use super::hearing::{Hearing, Matter as _};
-use super::measure;
 use super::model_call::ModelCall;
-use crate::act::fate::Fate;
+use super::unread::{undecodable, unread};
+use super::{bounds, calls, measure, usage};
 use crate::contract::types::Checkpoint;
 use crate::dialect::framing::{self, Decoded, Framing, Whole};
 use crate::dialect::sse::Frame;
 use crate::dialect::{Failure, Identity, Piece, Undecodable};
-use crate::event::{Body, Micros, Place, Usage};
-use crate::release::frame::{Duty, Payload, Said, Span};
+use crate::event::{Micros, Usage};
+use crate::release::frame::{Duty, Payload, Said};
 use crate::release::may_pass;
 
 /// Parts of a stream arrived.
@@ -176,7 +174,7 @@ pub fn arrived(
     }
     if said.states_usage {
         call.account.stated_at = hearing.vitals.output_tokens;
-        let usage = account::usage(call, &hearing.vitals);
+        let usage = usage::usage(call, &hearing.vitals);
         said.usage = (call.account.prior != Usage::default()).then_some(usage);
     }
     let terminal = said.ends || !said.finishes.is_empty();
@@ -249,44 +247,6 @@ fn heard(hearing: &mut Hearing, call: &mut ModelCall, piece: Piece, said: &mut S
     }
 }
 
-/// Text that arrived.
-pub struct Arrived<'a> {
-    /// Where.
-    pub place: Place,
-    /// What.
-    pub text: &'a str,
-    /// Whether the model wrote it.
-    pub generated: bool,
-    /// Its tokens.
-    pub tokens: u32,
-}
-
-/// Text of the generation is put on the timeline and measured, and told to those who wake on it.
-pub fn told(
-    hearing: &mut Hearing,
-    call: &mut ModelCall,
-    arrived: &Arrived<'_>,
-    span: &Span,
-    at: Micros,
-) {
-    let Arrived {
-        place,
-        text,
-        generated,
-        tokens,
-    } = *arrived;
-    if generated {
-        if hearing.vitals.first_token.is_none() {
-            let after_us = at.saturating_sub(hearing.facts.started);
-            hearing.record.note(Body::FirstToken { after_us });
-        }
-        measure::first_token(hearing, &mut call.legs, at);
-        hearing.vitals.tokens(tokens, at);
-    }
-    hearing.record.text(place, span.start, text, tokens, at);
-    hearing.panel.text(place, tokens, at);
-}
-
 /// Keeps what arrives as the model's own turn, where a call of it could be denied.
 fn gather(hearing: &Hearing, call: &mut ModelCall, payload: &Payload) {
     if !call.holds_tool_calls(hearing) {
@@ -320,33 +280,4 @@ pub fn broke(hearing: &mut Hearing, call: &mut ModelCall, failure: &Failure, at:
     let retryable = !call.release.is_heard();
     hearing.record.failure(failure, retryable, at);
     measure::broken(hearing, &mut call.legs, at);
-}
-
-/// What came cannot be read for certain.
-pub fn unreadable(hearing: &mut Hearing, call: &mut ModelCall, place: &str, what: String) {
-    let error = Undecodable {
-        dialect: hearing.facts.client.name(),
-        place: place.to_owned(),
-        what,
-    };
-    undecodable(hearing, call, &error);
-}
-
-/// What came cannot be read: where somebody judges, the exchange ends.
-pub fn undecodable(hearing: &mut Hearing, call: &mut ModelCall, error: &Undecodable) {
-    if hearing.panel.guards() {
-        let why = format!("the upstream's answer cannot be judged: {error}");
-        hearing.fate = Some(Fate::refusal(why));
-    }
-    unread(hearing, call, &error.to_string());
-}
-
-/// That something was not read is said once.
-fn unread(hearing: &mut Hearing, call: &mut ModelCall, reason: &str) {
-    if !std::mem::replace(&mut call.release.told_unjudged, true) {
-        hearing.record.note(Body::Unjudged {
-            path: format!("response of {}", call.legs.upstream),
-            reason: reason.to_owned(),
-        });
-    }
 }

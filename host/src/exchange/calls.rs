@@ -3,10 +3,11 @@
 //! Guarantees: with anybody to object, no byte of a call reaches the client before it was judged whole. A denied call never
 //! does; the model is given the reason as its result.
 
-use super::arrive::{Arrived, told, unreadable};
 use super::bounds;
+use super::heard::{Arrived, told};
 use super::hearing::{Hearing, Matter as _};
 use super::model_call::ModelCall;
+use super::unread::unreadable;
 use crate::act::tools;
 use crate::contract::types::Checkpoint;
 use crate::dialect::{CallPart, Piece};

@@ -1,7 +1,7 @@
 //! The end of an exchange: what it used is settled, and what the next one needs is saved. Whatever way it ends, it ends once.
 
 use super::legs::Stage;
-use super::{Exchange, Over, account};
+use super::{Exchange, Over, usage};
 use crate::event::marks::{Given, Words};
 use crate::event::{Body, Micros, Status, Usage};
 use crate::prompt::Step;
@@ -18,8 +18,8 @@ impl Exchange {
         let (hearing, call) = (&mut self.hearing, &mut self.call);
         let (session, number) = (&self.facts.session, self.facts.number);
         hearing.record.flush();
-        let usage = account::usage(call, &hearing.vitals);
-        let cost = account::cost(call, &hearing.vitals, &hearing.around.prices);
+        let usage = usage::usage(call, &hearing.vitals);
+        let cost = usage::cost(call, &hearing.vitals, &hearing.around.prices);
         let tokens = u64::from(usage.input) + u64::from(usage.output);
         self.over = Over::Ended { tokens };
         let ledger = &session.ledger;

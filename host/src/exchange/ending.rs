@@ -16,10 +16,10 @@
 //! a stream never ends in the middle of a tool call but with an error, since agents mend a cut call and run it; what is said names
 //! Airlock, the policy and the exchange, and repeats nothing that is held back.
 
-use super::Exchange;
-use super::account::{self, LEDGER};
+use super::account::LEDGER;
 use super::next::{Ending, Reply};
 use super::words::{self, Voice, upstream_failed};
+use super::{Exchange, usage};
 use crate::act::fate::Fate;
 use crate::contract::types::BlockMode;
 use crate::dialect::{self, ClientError, Closing, Partial};
@@ -57,16 +57,16 @@ impl Exchange {
     pub(super) fn conclude(&mut self, fate: Fate, now: Micros) {
         self.call.release.hold.discard();
         let (told, status) = self.table(fate);
-        let usage = account::usage(&self.call, &self.hearing.vitals);
+        let usage = usage::usage(&self.call, &self.hearing.vitals);
         self.tell(told, status, usage, now);
     }
 
     /// Gives what the client gets of an answer that is not streamed, and was judged whole. `ready` is what may leave of it.
     pub(super) fn conclude_whole(&mut self, ready: &[Ready], now: Micros) {
-        let usage = account::usage(&self.call, &self.hearing.vitals);
+        let usage = usage::usage(&self.call, &self.hearing.vitals);
         // The account holds the lease: without the provider's numbers, what arrived counts and not all of that.
         if self.call.legs.stage.is_spent() {
-            let of_leg = account::usage_of_leg(&self.call, &self.hearing.vitals);
+            let of_leg = usage::usage_of_leg(&self.call, &self.hearing.vitals);
             self.call.release.usage = Some(of_leg);
             self.call.account.stated_at = self.hearing.vitals.output_tokens;
         }

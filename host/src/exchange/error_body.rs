@@ -3,14 +3,14 @@
 
 use bytes::Bytes;
 
-use super::arrive::{self, Read, undecodable};
+use super::arrive::{self, Read};
 use super::hearing::Hearing;
 use super::legs::{Refusal, Stage};
 use super::model_call::ModelCall;
+use super::unread::undecodable;
 use super::words::plain;
 use crate::contract::types::Checkpoint;
-use crate::dialect::framing;
-use crate::dialect::{Dialect, Failure, Identity, Piece, Undecodable};
+use crate::dialect::{Dialect, Failure, Identity, Piece, Undecodable, framing};
 use crate::event::{Micros, Place};
 use crate::release::frame::Payload;
 

@@ -6,6 +6,8 @@
 //!        |                                     Failed    (error) -> Refusal
 //!        +----------- next leg, retry ------------+---------+----------+
 
+use bytes::Bytes;
+
 use super::incoming::Incoming;
 use super::next::{Body, Leg};
 use crate::dialect::Failure;
@@ -13,7 +15,6 @@ use crate::event::phase::Phase;
 use crate::event::target::Target;
 use crate::event::{Micros, Place};
 use crate::prompt::Step;
-use bytes::Bytes;
 
 /// Retries that policies can order in one exchange, besides those of the upstream's configuration.
 pub const MAX_ORDERED_RETRIES: u32 = 2;

@@ -2,13 +2,12 @@
 //! itself. The calls and the reasons go upstream as if a client had answered them, and what the model says next is spliced into the
 //! same answer.
 
-use super::account;
-use super::arrive::{hear_out, unreadable};
-use super::bounds;
-use super::calls;
+use super::arrive::hear_out;
 use super::hearing::Hearing;
 use super::legs::{MAX_STEPS, Stage};
 use super::model_call::ModelCall;
+use super::unread::unreadable;
+use super::{bounds, calls, usage};
 use crate::act::fate::Fate;
 use crate::contract::types::{self as wit, Checkpoint};
 use crate::event::Micros;
@@ -71,8 +70,8 @@ pub fn finished(hearing: &mut Hearing, call: &mut ModelCall, now: Micros) {
         unreadable(hearing, call, "choices", what.to_owned());
     }
     hear_out(hearing, call);
-    let usage = account::usage(call, &hearing.vitals);
-    let cost = account::cost(call, &hearing.vitals, &hearing.around.prices);
+    let usage = usage::usage(call, &hearing.vitals);
+    let cost = usage::cost(call, &hearing.vitals, &hearing.around.prices);
     let response = wit::Response {
         finish: call.release.finish.clone().unwrap_or_default(),
         model: call.release.identity.model.clone(),
@@ -113,7 +112,7 @@ pub fn next_leg(hearing: &mut Hearing, call: &mut ModelCall) {
     hearing.record.flush();
     let step = call.release.step(call.legs.number());
     let stated = call.release.usage.is_some();
-    account::close_leg(call, &hearing.vitals, &hearing.around.prices, stated);
+    usage::close_leg(call, &hearing.vitals, &hearing.around.prices, stated);
     call.release.next_leg();
     call.legs.steps.push(step);
     call.legs.stage = Stage::Opening(0, None);
@@ -122,7 +121,7 @@ pub fn next_leg(hearing: &mut Hearing, call: &mut ModelCall) {
 /// Another attempt at the present leg: nothing that was said in it has reached the client.
 pub fn start_over(hearing: &mut Hearing, call: &mut ModelCall) {
     hearing.record.flush();
-    account::close_leg(call, &hearing.vitals, &hearing.around.prices, false);
+    usage::close_leg(call, &hearing.vitals, &hearing.around.prices, false);
     call.release.start_over();
     hearing.panel.start_over();
 }

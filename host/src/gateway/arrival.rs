@@ -10,14 +10,12 @@ use http::{HeaderMap, Request, Response, StatusCode};
 
 use super::admission::{self, Permit};
 use super::app::App;
-use super::declared;
 use super::drive::{Driver, moment};
 use super::handoff::{self, Hand};
 use super::identity::{Caller, identify, unauthorized};
-use super::resolve;
 use super::settings::Settings;
 use super::surroundings::surroundings;
-use super::{intake, respond};
+use super::{declared, intake, resolve, respond};
 use crate::dialect::openai_chat::OpenAiChat;
 use crate::dialect::{Dialect, RequestView};
 use crate::event::clock::now;

@@ -5,12 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use axum::Router;
 use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, State};
-use axum::middleware;
 use axum::routing::{any, get, post};
 use axum::serve::ListenerExt as _;
+use axum::{Router, middleware};
 use http::{Response, StatusCode};
 use serde_json::json;
 use tokio::net::TcpListener;

@@ -8,7 +8,6 @@ use std::collections::VecDeque;
 use super::call::Call;
 use super::frame::{Duty, Held, Payload, Ready, Said, Span};
 use super::stretch::{Patterns, Stretch, Unreplaced, scanner};
-
 use crate::dialect::Identity;
 use crate::event::{Micros, Place};
 use crate::observe::tokens::TokenCounter;

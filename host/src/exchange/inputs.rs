@@ -1,0 +1,200 @@
+//! What an upstream did, as its driver tells it.
+
+use bytes::Bytes;
+
+use super::incoming::{Incoming, Rest};
+use super::legs::Stage;
+use super::next::{Attempted, Ending};
+use super::words::{self, upstream_failed};
+use super::{Exchange, arrive, error_body, measure, turn};
+use crate::act::fate::Fate;
+use crate::contract::types::{BlockMode, Checkpoint};
+use crate::dialect::Failure;
+use crate::event::target::Target;
+use crate::event::{FailureKind, Micros, Status};
+use crate::session::record::Asked;
+
+impl Exchange {
+    /// Attempts at the present leg failed; the first `cured` of them were cured by a repetition or another upstream.
+    pub fn attempts(&mut self, attempts: &[Attempted], cured: usize, now: Micros) {
+        self.at(now);
+        measure::attempts(&self.hearing, &mut self.call.legs, attempts, now);
+        for attempt in attempts.iter().take(cured) {
+            self.hearing.record.failure(&attempt.failure, true, now);
+            self.facts.session.state().retried();
+        }
+    }
+
+    /// A good answer begins at the target, which was asked at `began`.
+    pub fn answered(&mut self, target: &Target, attempt: u32, began: Micros, now: Micros) {
+        self.at(now);
+        self.went_to(target, attempt, now);
+        let streamed = self.facts.view.streamed;
+        let legs = &mut self.call.legs;
+        legs.asked = Some(began);
+        legs.begun |= streamed;
+        legs.stage = Stage::Reading(Incoming::new(streamed));
+    }
+
+    /// The target answered with an error.
+    pub fn refused(
+        &mut self,
+        target: &Target,
+        attempt: u32,
+        (status, body): (u16, Bytes),
+        now: Micros,
+    ) {
+        self.at(now);
+        self.went_to(target, attempt, now);
+        let failure = self.facts.client.read_error(status, &body);
+        let retryable = status == 429 || status >= 500;
+        self.failed(&failure, retryable, now);
+        if self.hearing.fate.is_some() {
+            return;
+        }
+        if self.hearing.panel.guards() {
+            error_body::judge(&mut self.hearing, &mut self.call, failure, &body, now);
+        } else {
+            self.unreached_with(&failure, Some(body), now);
+        }
+    }
+
+    /// No target answered.
+    pub fn unreached(&mut self, failure: &Failure, retryable: bool, now: Micros) {
+        self.at(now);
+        self.failed(failure, retryable, now);
+        if self.hearing.fate.is_none() {
+            self.unreached_with(failure, None, now);
+        }
+    }
+
+    /// The upstream failed before it generated anything, and policies are asked.
+    fn failed(&mut self, failure: &Failure, retryable: bool, now: Micros) {
+        self.call.legs.stage = Stage::Failed;
+        self.hearing.record.failure(failure, retryable, now);
+        let (hearing, call) = (&mut self.hearing, &mut self.call);
+        hearing.checkpoint(Checkpoint::Response, call, now);
+    }
+
+    /// The client is told that no upstream gave an answer.
+    pub(super) fn unreached_with(&mut self, failure: &Failure, body: Option<Bytes>, now: Micros) {
+        self.call.legs.stage = Stage::Failed;
+        let ending = match self.call.legs.begun {
+            true => {
+                let message = match &body {
+                    Some(body) => self.facts.client.read_error(failure.status, body).message,
+                    None => failure.message.clone(),
+                };
+                let code = match failure.kind {
+                    FailureKind::RateLimit if body.is_none() => "airlock_rate_limit",
+                    _ => "airlock_upstream",
+                };
+                let error = words::plain(failure.status, failure.kind, code, message);
+                self.out.push_back(self.facts.client.error_frame(&error));
+                Ending::Done
+            }
+            false => Ending::Unreached(body),
+        };
+        self.ending = Some(ending);
+        self.end(Status::Failed, now);
+    }
+
+    /// The call was answered there. If that is not where the request was told to go, it is told again.
+    fn went_to(&mut self, target: &Target, attempt: u32, now: Micros) {
+        let legs = &mut self.call.legs;
+        legs.attempt = legs.attempt.max(attempt);
+        if (&*legs.upstream, &*legs.model) != (&*target.upstream, &*target.model) {
+            (legs.upstream, legs.model) = (target.upstream.to_string(), target.model.to_string());
+            measure::look_around(&mut self.hearing, legs, now);
+            self.hearing.record.request_again(&Asked {
+                upstream: &legs.upstream,
+                model: &legs.model,
+                input_tokens: self.call.prompt.input_tokens,
+                attempt: legs.attempt,
+            });
+        }
+    }
+
+    /// Bytes of the answer arrived.
+    pub fn chunk(&mut self, bytes: Bytes, now: Micros) {
+        self.at(now);
+        let Stage::Reading(incoming) = &mut self.call.legs.stage else {
+            return;
+        };
+        let (decoded, framed) = incoming.push(bytes);
+        let whole = matches!(incoming, Incoming::Whole(_));
+        if !whole {
+            arrive::stream(&mut self.hearing, &mut self.call, decoded, now);
+            self.call.legs.moved = true;
+        }
+        if let (None, Err(message)) = (&self.hearing.fate, framed) {
+            let kind = match whole {
+                true => FailureKind::Connection,
+                false => FailureKind::Upstream,
+            };
+            self.broke(message, kind, now);
+        }
+    }
+
+    /// The upstream said everything: the rest is judged and leaves.
+    pub fn ended(&mut self, now: Micros) {
+        self.at(now);
+        let Stage::Reading(incoming) = &mut self.call.legs.stage else {
+            return;
+        };
+        let rest = incoming.finish();
+        self.call.legs.stage = Stage::Drained;
+        let (hearing, call) = (&mut self.hearing, &mut self.call);
+        match rest {
+            Rest::Stream(decoded) => arrive::stream(hearing, call, decoded, now),
+            Rest::Whole(answer) => {
+                if let Err(error) = arrive::whole(hearing, call, answer, now) {
+                    return self.broke(error.to_string(), FailureKind::Connection, now);
+                }
+            }
+        }
+        let broken = hearing.fate.is_none() && !call.release.is_whole();
+        if broken && call.release.told_error() && !call.release.failed_unheard() {
+            // The upstream said itself what went wrong, and the client has it.
+            turn::finished(hearing, call, now);
+            self.ending = Some(Ending::Done);
+            return self.end(Status::Failed, now);
+        }
+        if broken && !call.release.failed_unheard() {
+            let message = "the upstream ended the stream before its last frame".to_owned();
+            return self.broke(message, FailureKind::Connection, now);
+        }
+        self.call.release.said_all();
+        self.call.legs.moved = true;
+    }
+
+    /// The upstream's answer cannot go on. A client that has read nothing is served from elsewhere where that is possible;
+    /// else it is told in a way that its SDK raises at.
+    pub fn broke(&mut self, message: String, kind: FailureKind, now: Micros) {
+        self.at(now);
+        if self.is_over() {
+            return;
+        }
+        self.call.legs.stage = Stage::Drained;
+        let failure = Failure {
+            status: 502,
+            kind,
+            message,
+        };
+        let (hearing, call) = (&mut self.hearing, &mut self.call);
+        arrive::broke(hearing, call, &failure, now);
+        let unheard = hearing.fate.is_none() && !call.release.is_heard();
+        if unheard && self.fall_back(now) {
+            return;
+        }
+        turn::finished(&mut self.hearing, &mut self.call, now);
+        match self.hearing.fate {
+            Some(Fate::Retry { .. }) if unheard => self.decided(now),
+            Some(Fate::Block {
+                mode: BlockMode::Abort,
+                ..
+            }) => self.cut(now),
+            _ => self.refuse(upstream_failed(failure.kind, failure.message), now),
+        }
+    }
+}

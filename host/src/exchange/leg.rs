@@ -1,0 +1,233 @@
+//! How a leg begins: where it goes, what of the session's budget it takes, and its body for each target.
+
+use super::account::LEDGER;
+use super::legs::Stage;
+use super::next::Body;
+use super::{Exchange, measure, words};
+use crate::act::fate::Fate;
+use crate::contract::types::Checkpoint;
+use crate::dialect::EditError;
+use crate::event::Micros;
+use crate::event::target::{StreamUsage, Target};
+use crate::prompt::outgoing::Bounds;
+use crate::session::ledger::{LedgerError, Spend};
+use crate::session::record::Asked;
+
+/// Tokens that an answer gets, at least, that is neither streamed nor limited by its request, while the session has a
+/// budget. 4,096 was the vendors' own bound for years; more than an eighth of the rest would starve calls beside it.
+const UNSTATED_ANSWER: u64 = 4096;
+
+impl Exchange {
+    /// A leg begins: where it goes is looked up, and its request is told and judged.
+    pub(super) fn open_leg(&mut self, now: Micros) {
+        let Stage::Opening(_, ordered) = &mut self.call.legs.stage else {
+            return;
+        };
+        let ordered = ordered.take();
+        let targets = match self.targets(ordered.clone()) {
+            Ok(targets) if ordered.is_none() => self.left_of(targets),
+            Ok(targets) => targets,
+            Err(model) => return self.refuse(words::no_route(&model), now),
+        };
+        let (hearing, call) = (&mut self.hearing, &mut self.call);
+        if let Some(first) = targets.first() {
+            let legs = &mut call.legs;
+            legs.attempt += 1;
+            (legs.upstream, legs.model) = (first.upstream.to_string(), first.model.to_string());
+            measure::look_around(hearing, legs, now);
+            let asked = Asked {
+                upstream: &legs.upstream,
+                model: &legs.model,
+                input_tokens: call.prompt.input_tokens,
+                attempt: legs.attempt,
+            };
+            hearing.record.request(&asked, now);
+            hearing.checkpoint(Checkpoint::Request, call, now);
+        }
+        self.call.legs.stage = Stage::Judged(targets, ordered);
+    }
+
+    /// Its request may go: the session's account is asked for it.
+    pub(super) fn charge(&mut self) {
+        let Stage::Judged(targets, ordered) = &mut self.call.legs.stage else {
+            return;
+        };
+        let (mut targets, ordered) = (std::mem::take(targets), ordered.take());
+        // The checkpoint may have ordered another route. Where a retry was sent stays: retry is stronger than route.
+        if self.call.prompt.changes_route()
+            && let Ok(rerouted) = self.targets(ordered)
+        {
+            targets = rerouted;
+        }
+        self.call.legs.stage = Stage::Charged(targets);
+    }
+
+    /// The ledger gave what was asked for: of a prompt the room that is left for the answer, if the session has a limit; of
+    /// output the tokens.
+    pub fn took(&mut self, taken: Result<Option<u64>, LedgerError>, now: Micros) {
+        self.at(now);
+        if self.is_over() {
+            return;
+        }
+        let taken = match taken {
+            Ok(taken) => taken,
+            Err(error) => {
+                self.over_budget(&error, now);
+                return self.after_failed_take(now);
+            }
+        };
+        match &mut self.call.legs.stage {
+            Stage::Charged(targets) => {
+                let targets = std::mem::take(targets);
+                self.call.account.room = taken;
+                match taken.filter(|_| !self.facts.view.streamed) {
+                    // An answer that is not streamed is taken whole, and beforehand: nobody can end it in the middle, so calls
+                    // that run at once would otherwise be told the same remainder and pass the budget together.
+                    Some(room) => {
+                        let wanted = self.wanted(room);
+                        self.call.legs.stage = Stage::Whole(targets, room, wanted);
+                    }
+                    None => self.make_ready(targets, now),
+                }
+            }
+            Stage::Whole(targets, _, _) => {
+                let targets = std::mem::take(targets);
+                let account = &mut self.call.account;
+                account.leased = account.leased.saturating_add(taken.unwrap_or_default());
+                let own = account.leased.saturating_sub(account.prior.output.into());
+                account.room = Some(own);
+                let choices = u64::from(self.facts.choices());
+                if own < choices {
+                    let ledger = &self.facts.session.ledger;
+                    let error = LedgerError::Exhausted {
+                        spent: ledger.spent(),
+                        needed: Spend {
+                            tokens: choices,
+                            cost: 0,
+                        },
+                        limits: ledger.limits(),
+                    };
+                    self.over_budget(&error, now);
+                    return self.after_failed_take(now);
+                }
+                self.make_ready(targets, now);
+            }
+            _ => {
+                let granted = taken.unwrap_or_default();
+                let account = &mut self.call.account;
+                account.leased = account.leased.saturating_add(granted);
+                self.taken(granted, now);
+            }
+        }
+    }
+
+    /// Nothing was taken: what is ready does not leave.
+    fn after_failed_take(&mut self, now: Micros) {
+        match self.taking.is_some() {
+            true => self.taken(0, now),
+            false => self.decided(now),
+        }
+    }
+
+    /// Tokens of output that a whole answer may want of this room.
+    fn wanted(&self, room: u64) -> u64 {
+        let choices = u64::from(self.facts.choices());
+        let stated = self.facts.view.max_output_tokens;
+        let stated = stated.map(|n| u64::from(n) * choices);
+        stated
+            .unwrap_or((room / 8).max(UNSTATED_ANSWER))
+            .saturating_add(self.call.account.prior.output.into())
+            .min(self.call.account.leased + room)
+    }
+
+    /// It is paid for: its body is made for each target.
+    fn make_ready(&mut self, targets: Vec<Target>, now: Micros) {
+        let room = self.call.account.room;
+        let bodies = targets.into_iter().map(|target| {
+            let body = self.body_for(&target, room)?;
+            Ok((target, body))
+        });
+        match bodies.collect::<Result<Vec<_>, EditError>>() {
+            Ok(bodies) => self.call.legs.stage = Stage::Ready(bodies),
+            // What policies ordered cannot be written into the request.
+            Err(error) => {
+                let why =
+                    format!("the request could not be changed as the policies ordered: {error}");
+                self.hearing.fate = Some(Fate::refusal(why));
+                self.decided(now);
+            }
+        }
+    }
+
+    /// The body for a target; where it is not known whether the upstream takes it, also one without a question for usage.
+    fn body_for(&self, target: &Target, room: Option<u64>) -> Result<Body, EditError> {
+        let view = &self.facts.view;
+        let usage = match view.streamed && !view.include_usage {
+            true => {
+                let destinations = &self.hearing.around.destinations;
+                destinations.stream_usage(&target.upstream)
+            }
+            false => StreamUsage::Leave,
+        };
+        let legs = &self.call.legs;
+        let with = |asks_usage| {
+            let bounds = Bounds {
+                model: &target.model,
+                room,
+                asks_usage,
+            };
+            let prompt = &self.call.prompt;
+            prompt.outgoing(&self.facts, &legs.steps, &legs.body, bounds)
+        };
+        let bytes = with(usage != StreamUsage::Leave)?;
+        let plain = match usage {
+            StreamUsage::Try => Some(with(false)?).filter(|plain| *plain != bytes),
+            _ => None,
+        };
+        Ok(Body { bytes, plain })
+    }
+
+    /// Where the call goes: what was ordered for it or its session, else by the routes.
+    ///
+    /// # Errors
+    /// The model that no route serves.
+    pub(super) fn targets(&self, ordered: Option<(String, String)>) -> Result<Vec<Target>, String> {
+        let (upstream, model) = self.call.prompt.destination(&self.facts, ordered);
+        if !upstream.is_empty() {
+            return Ok(vec![Target {
+                upstream: upstream.as_str().into(),
+                model: model.as_str().into(),
+            }]);
+        }
+        let targets = self.hearing.around.destinations.of(&model);
+        match targets.is_empty() {
+            true => Err(model),
+            false => Ok(targets),
+        }
+    }
+
+    /// Targets that may be asked, the failures in the middle of answers counted.
+    pub(super) fn left_of(&self, targets: Vec<Target>) -> Vec<Target> {
+        let failed_at = &self.call.legs.failed_at;
+        if failed_at.is_empty() {
+            return targets;
+        }
+        let failed = |target: &Target| failed_at.iter().filter(|t| *t == target).count();
+        let destinations = &self.hearing.around.destinations;
+        let may =
+            |target: &Target| failed(target) <= destinations.retries(&target.upstream) as usize;
+        targets.into_iter().filter(may).collect()
+    }
+
+    /// The session's budget does not reach for this call, or cannot be kept.
+    fn over_budget(&mut self, error: &LedgerError, now: Micros) {
+        let why = error.to_string();
+        let hearing = &mut self.hearing;
+        hearing.intervened("block", LEDGER, &why, serde_json::Value::Null, now);
+        let facts = &self.facts;
+        hearing.fate = Some(Fate::Refused(match error {
+            LedgerError::NotDurable(_) => words::unkept(facts, error),
+            LedgerError::Exhausted { .. } | LedgerError::Ended => words::used_up(facts, &why),
+        }));
+    }
+}
