@@ -17,14 +17,14 @@ use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
 use crate::ask::settings::AskConfig;
-use crate::contract::types::AnswerValue;
 use crate::event::clock::now;
 use crate::event::{Body, Micros};
 use crate::observe::prices::PriceTable;
 use crate::people::{ApprovalId, Desk};
-use crate::policy::{Ask, Asker};
 use crate::session::state::Session;
 use crate::upstream::Upstreams;
+use airlock_policy::contract::types::AnswerValue;
+use airlock_policy::{Ask, Asker};
 
 mod answer;
 mod call;

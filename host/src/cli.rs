@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::failure::{self, Failure};
-use crate::policy::apart;
+use airlock_policy::apart;
 use global::Global;
 
 pub mod approvals;

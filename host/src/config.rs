@@ -10,12 +10,12 @@ use std::path::{Path, PathBuf};
 use crate::ask::settings::AskConfig;
 use crate::observe::machine::settings::MachineConfig;
 use crate::observe::prices::Price;
-use crate::policy::{Limits, PolicySpec};
 use crate::reason::on_finding::OnFinding;
 use crate::reason::rules::row::RuleConfig;
 use crate::upstream::key::KeyRef;
 use crate::upstream::limits::CallLimits;
 use crate::upstream::settings::{RouteConfig, UpstreamConfig, WebhookConfig};
+use airlock_policy::{Limits, PolicySpec};
 
 pub mod client_key;
 pub mod data;

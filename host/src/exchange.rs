@@ -39,10 +39,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::Notify;
 
-use crate::contract::types::Checkpoint;
 use crate::event::{Micros, Status};
 use crate::release::frame::Ready;
 use crate::session::facts::Facts;
+use airlock_policy::contract::types::Checkpoint;
 pub use around::Surroundings;
 pub use begin::Arrived;
 pub use hearing::{Hearing, Matter};

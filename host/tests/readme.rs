@@ -2,8 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use airlock::policy::limits::Limits;
-use airlock::policy::spec::ACTIONS;
+use airlock_policy::limits::Limits;
+use airlock_policy::spec::ACTIONS;
 
 const README: &str = include_str!("../../README.md");
 

@@ -3,9 +3,9 @@
 use serde::Serialize;
 
 use super::scene::{Done, Scene, done, refused};
-use crate::contract::types as wit;
 use crate::event::{Micros, Outcome};
 use crate::reason::order::severity_name;
+use airlock_policy::contract::types as wit;
 
 /// One alert, as webhooks get it in JSON.
 #[derive(Clone, Debug, Serialize)]

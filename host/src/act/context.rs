@@ -7,7 +7,6 @@
 use std::collections::BTreeSet;
 
 use super::scene::{Done, Scene, done, refused};
-use crate::contract::types::{self as wit, Scope};
 use crate::dialect::MessageView;
 use crate::event::Outcome;
 use crate::event::phase::Phase;
@@ -16,6 +15,7 @@ use crate::prompt::changes::{Ordered, index_of};
 use crate::prompt::shape::Shape;
 use crate::session::facts::Facts;
 use crate::session::overlay::{Added, Edit, Full};
+use airlock_policy::contract::types::{self as wit, Scope};
 
 pub fn inject(scene: &mut Scene<'_>, prompt: &mut Prompt, injection: &wit::Injection) -> Done {
     let message = match added(scene.facts, injection.role, &injection.text) {

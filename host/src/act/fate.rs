@@ -1,9 +1,9 @@
 //! What is to become of an exchange, once something was decided.
 
 use super::scene::{Done, done};
-use crate::contract::types::BlockMode;
 use crate::dialect::ClientError;
 use crate::event::Outcome;
+use airlock_policy::contract::types::BlockMode;
 
 /// What is to become of an exchange.
 #[derive(Clone, Debug, PartialEq)]

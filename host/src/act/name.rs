@@ -1,6 +1,6 @@
 //! Names and arguments of actions, as grants and the timeline have them.
 
-use crate::contract::types::Action;
+use airlock_policy::contract::types::Action;
 
 /// The name of the case in the contract; for an unknown action the name that the policy gave.
 pub fn name(action: &Action) -> &str {

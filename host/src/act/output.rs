@@ -1,10 +1,10 @@
 //! The family "output": what policies change in generated text before it leaves.
 
 use super::scene::{Done, Scene, done, refused};
-use crate::contract::types as wit;
 use crate::event::{Channel, Outcome, Place};
 use crate::release::Hold;
 use crate::release::stretch::Unreplaced;
+use airlock_policy::contract::types as wit;
 
 /// Replaces a range of generated text.
 pub fn replace(scene: &Scene<'_>, hold: &mut Hold, replacement: &wit::Replacement) -> Done {

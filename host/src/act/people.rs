@@ -9,7 +9,6 @@ use serde_json::json;
 
 use super::scene::{Done, Scene, refused};
 use super::slots::who;
-use crate::contract::types as wit;
 use crate::event::digest::Digest;
 use crate::event::phase::Phase;
 use crate::event::{Channel, Outcome};
@@ -18,6 +17,7 @@ use crate::people::{Desk, New, Subject, digest};
 use crate::reason::order::By;
 use crate::release::Hold;
 use crate::session::facts::Facts;
+use airlock_policy::contract::types as wit;
 
 /// Puts an item before people. `model` is the one that is asked.
 pub fn hold_for_person(
@@ -138,7 +138,7 @@ fn item(scene: &Scene<'_>, hold: &mut Hold, item: &wit::Item) -> Result<Item, Do
         },
         wit::Item::Other(name) => Err(refused(format!(
             "`{name}` is not an item of contract {}",
-            crate::contract::VERSION
+            airlock_policy::contract::VERSION
         ))),
     }
 }

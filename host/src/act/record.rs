@@ -8,8 +8,8 @@
 use serde_json::{Map, Value, json};
 
 use super::name::{arguments, name};
-use crate::contract::types::Action;
 use crate::event::size::json_bytes;
+use airlock_policy::contract::types::Action;
 
 /// Bytes of JSON of an argument that is kept where the order was not carried out.
 const MAX_ARGUMENT: usize = 256;
@@ -81,7 +81,7 @@ fn up_to(text: &str, bytes: usize) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::contract::types as wit;
+    use airlock_policy::contract::types as wit;
 
     fn rewrite(arguments: usize) -> Action {
         Action::RewriteToolCall(wit::ToolRewrite {

@@ -1,11 +1,11 @@
 //! The family "routing": where the call goes, with which parameters, and what the session may use.
 
 use super::scene::{Done, Scene, done, refused};
-use crate::contract::types::{self as wit, Scope};
 use crate::event::phase::Phase;
 use crate::prompt::Prompt;
 use crate::prompt::changes::RESERVED;
 use crate::session::ledger::Limits;
+use airlock_policy::contract::types::{self as wit, Scope};
 
 /// Sets fields of the request.
 pub fn set_parameters(

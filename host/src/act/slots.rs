@@ -3,11 +3,11 @@
 //! In one slot the strongest wins; the order of the policies breaks ties; losers are recorded as superseded.
 
 use super::name::name;
-use crate::contract::types::{self as wit, Action, Item, Scope};
 use crate::event::phase::Phase;
 use crate::event::{Channel, Place};
 use crate::reason::order::{By, Order};
 use crate::reason::plan::Plan;
+use airlock_policy::contract::types::{self as wit, Action, Item, Scope};
 
 /// What is to become of an order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,7 +88,7 @@ fn objection(order: &Order, plan: &Plan, phase: Phase) -> Option<Ruling> {
         if let Action::Other(_) = order.action {
             return Some(Ruling::Refused(format!(
                 "`{action}` is not an action of contract {}",
-                crate::contract::VERSION
+                airlock_policy::contract::VERSION
             )));
         }
         if !generation.may(action) {

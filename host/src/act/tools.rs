@@ -5,12 +5,12 @@
 //! decide by exhaustion.
 
 use super::scene::{Done, Scene, done, refused};
-use crate::contract::types as wit;
 use crate::event::{Channel, Outcome};
 use crate::release::Hold;
 use crate::release::call::Call;
 use crate::session::circuits::Admission;
 use crate::session::record::Intervened;
+use airlock_policy::contract::types as wit;
 
 /// How often the arguments of one call may be replaced.
 const MAX_REWRITES: u8 = 2;

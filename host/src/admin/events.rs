@@ -19,8 +19,8 @@ use utoipa::{IntoParams, ToSchema};
 use super::Admin;
 use super::error::ErrorBody;
 use crate::event::Event;
-use crate::policy::PolicyEvent;
 use crate::session::feed::{Subscription, Update};
+use airlock_policy::PolicyEvent;
 
 /// What `GET /v1/events` can be asked.
 #[derive(Debug, Deserialize, IntoParams)]

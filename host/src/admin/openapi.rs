@@ -10,7 +10,7 @@ use utoipa::{Modify, OpenApi};
 
 use super::error::ErrorBody;
 use super::{approvals, events, health, policies, reload, sessions};
-use crate::policy::PolicyEvent;
+use airlock_policy::PolicyEvent;
 
 #[derive(OpenApi)]
 #[openapi(

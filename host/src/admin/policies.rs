@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use super::error::ErrorBody;
 use super::{Admin, ApiError};
-use crate::policy::PolicyStatus;
+use airlock_policy::PolicyStatus;
 
 /// `GET /v1/policies`
 #[utoipa::path(

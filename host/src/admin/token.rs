@@ -10,8 +10,8 @@ use anyhow::{Context as _, anyhow, bail};
 use arc_swap::ArcSwap;
 use sha2::{Digest as _, Sha256};
 
-use crate::policy::private::tighten;
 use crate::upstream::key::Secret;
+use airlock_policy::private::tighten;
 
 /// Name of the file in the data directory.
 pub const FILE_NAME: &str = "admin-token";

@@ -2,11 +2,11 @@
 
 use serde_json::{Value, json};
 
-use crate::contract::types::AnswerValue;
 use crate::event::clock::now;
 use crate::event::{Body, Usage};
 use crate::session::mailbox::Question;
 use crate::session::state::Session;
+use airlock_policy::contract::types::AnswerValue;
 
 /// What came of a question.
 #[derive(Debug)]

@@ -7,7 +7,7 @@
 use serde_json::{Value, json};
 
 use crate::ask::settings::{AskConfig, AskKind};
-use crate::contract::asking::Question;
+use airlock_policy::contract::asking::Question;
 
 /// Longest question: all its texts together. Longer ones are refused, not cut: a judge that saw a part would judge that.
 pub const QUESTION_BYTES: usize = 64 * 1024;
@@ -233,7 +233,7 @@ fn between(name: &str, mark: &str, text: &str) -> String {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use super::*;
-    use crate::contract::asking::{Approval, Classification, Generation};
+    use airlock_policy::contract::asking::{Approval, Classification, Generation};
 
     fn generate(system: &str, prompt: &str, max_tokens: u32) -> Question {
         Question::Generate(Generation {

@@ -16,12 +16,12 @@ use super::answer::Told;
 use super::call::Call;
 use super::{Means, reply};
 use crate::ask::settings::AskConfig;
-use crate::contract::types::AnswerValue;
 use crate::event::Usage;
 use crate::event::target::Target;
 use crate::observe::tokens::{MESSAGE_TOKENS, REPLY_TOKENS, TokenCounter};
 use crate::session::ledger::{self, Ledger};
 use crate::upstream::{Body, Outgoing};
+use airlock_policy::contract::types::AnswerValue;
 
 /// Longest body of an answer: 64 vectors of 3,072 numbers as JSON have 4 MB.
 const BODY_BYTES: usize = 8 << 20;

@@ -7,15 +7,15 @@ use serde_json::Value;
 use tokio::sync::Notify;
 
 use super::call;
-use crate::contract::asking::{self, Question};
-use crate::contract::types::AnswerValue;
 use crate::event::Micros;
 use crate::event::clock::now;
 use crate::event::key::SessionId;
 use crate::people::{
     Approval, ApprovalId, Desk, New, OnTimeout, Outcome, Subject, Verdict, digest,
 };
-use crate::policy::Ask;
+use airlock_policy::Ask;
+use airlock_policy::contract::asking::{self, Question};
+use airlock_policy::contract::types::AnswerValue;
 
 /// Most answers to choose from.
 const CHOICES: usize = 16;

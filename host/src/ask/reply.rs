@@ -8,9 +8,9 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use super::call::Call;
-use crate::contract::types::AnswerValue;
 use crate::dialect::usage;
 use crate::event::Usage;
+use airlock_policy::contract::types::AnswerValue;
 
 /// Longest text that a policy is told; it has to fit into one call of the policy with everything else.
 const TEXT_BYTES: usize = 64 * 1024;

@@ -12,11 +12,9 @@ use tokio::sync::Notify;
 
 use super::*;
 use crate::config::parse::parse;
-use crate::contract::asking::{self, Approval, Classification, Generation};
 use crate::event::Usage;
 use crate::event::key::SessionKey;
 use crate::people::Verdict;
-use crate::policy::AskQuota;
 use crate::session::feed::Feed;
 use crate::session::ledger::Limits;
 use crate::session::sessions::Sessions;
@@ -26,6 +24,8 @@ use crate::simulate::Simulator;
 use crate::store::Store;
 use crate::store::capture::Capture;
 use crate::store::sqlite::{Options, SqliteStore};
+use airlock_policy::AskQuota;
+use airlock_policy::contract::asking::{self, Approval, Classification, Generation};
 
 /// Longer than anything here takes, even on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);

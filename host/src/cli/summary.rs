@@ -4,10 +4,10 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 
 use crate::config::{Config, Source};
-use crate::policy::{Mode, PolicyStatus};
 use crate::render::style::indented;
 use crate::store::capture::Capture;
 use crate::upstream::settings::{Credential, UpstreamConfig};
+use airlock_policy::{Mode, PolicyStatus};
 
 /// The summary: where it listens, where calls go and under whose key, which policies have a say, and what it chose by itself.
 pub fn render(

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use crate::policy::Grants;
+use airlock_policy::Grants;
 
 /// The policy directory and its defaults.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]

@@ -10,9 +10,9 @@ use serde::Deserialize;
 use toml::{Table, Value};
 
 use super::Config;
-use crate::policy::spec::{OnFailure, is_name};
-use crate::policy::{Mode, PolicySpec};
 use crate::reason::rules::row::{PROFILE, RuleConfig};
+use airlock_policy::spec::{OnFailure, is_name};
+use airlock_policy::{Mode, PolicySpec};
 
 /// The window over which a tool's error rate is measured for rules, in seconds; a policy can have another.
 const VITAL_WINDOW: u32 = 300;
@@ -394,9 +394,9 @@ mod tests {
 
     use crate::config::Config;
     use crate::config::parse::parse;
-    use crate::policy::Mode;
-    use crate::policy::spec::OnFailure;
     use crate::reason::rules::reaction::Reaction;
+    use airlock_policy::Mode;
+    use airlock_policy::spec::OnFailure;
 
     const WHOLE: &str = r#"[profile]
 latency_budget_ms = 20000

@@ -13,7 +13,7 @@ mod tests {
     use super::TEMPLATE;
     use crate::config::parse::parse;
     use crate::config::*;
-    use crate::policy::Grants;
+    use airlock_policy::Grants;
 
     /// The template with the `#` before every key and header removed; prose begins with `# `.
     fn uncommented() -> String {
@@ -67,7 +67,7 @@ mod tests {
         assert_eq!(config.upstreams, [("openai".to_owned(), upstream)]);
         assert_eq!(
             config.policy["blocklist"].ask_quota,
-            crate::policy::AskQuota::default()
+            airlock_policy::AskQuota::default()
         );
         let asked = AskConfig {
             upstream: Some("openai".into()),
@@ -132,9 +132,9 @@ mod tests {
         has(&["policies", "grants"], keys::<Grants>());
         has(
             &["policy", "blocklist"],
-            keys::<crate::policy::PolicySpec>(),
+            keys::<airlock_policy::PolicySpec>(),
         );
-        has(&["limits"], keys::<crate::policy::Limits>());
+        has(&["limits"], keys::<airlock_policy::Limits>());
         has(&["webhook", "ops"], keys::<WebhookConfig>());
         has(&["people"], keys::<PeopleConfig>());
         has(&["profile"], keys::<ProfileConfig>());

@@ -5,10 +5,10 @@ mod callers;
 pub(super) mod rules;
 
 use crate::config::Config;
-use crate::policy::spec::{ACTIONS, EVENT_KINDS, is_name};
-use crate::policy::{Grants, advice};
 use crate::reason::rules::reaction::Reaction;
 use crate::upstream::settings::Credential;
+use airlock_policy::spec::{ACTIONS, EVENT_KINDS, is_name};
+use airlock_policy::{Grants, advice};
 
 /// Path to a value, and what is wrong with it.
 pub(super) type Finding = (Vec<String>, String);

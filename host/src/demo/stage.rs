@@ -19,11 +19,11 @@ use super::{Options, Real};
 use crate::client::AdminClient;
 use crate::config::locate;
 use crate::failure::Failure;
-use crate::policy::{Policies, PolicyEvent};
 use crate::render::style::Paint;
 use crate::serve::Airlock;
 use crate::simulate::Simulator;
 use crate::simulate::models::FORBIDDEN;
+use airlock_policy::{Policies, PolicyEvent};
 
 /// Everything that the scenes play on.
 pub struct Stage {

@@ -1,7 +1,7 @@
 //! Words of the timeline in the contract's, and the other way.
 
 use super::words::{Channel, FailureKind, OnTimeout, Outcome, Role};
-use crate::contract::types as wit;
+use airlock_policy::contract::types as wit;
 
 impl From<Channel> for wit::Channel {
     fn from(channel: Channel) -> Self {

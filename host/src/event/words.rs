@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::contract::types as wit;
+use airlock_policy::contract::types as wit;
 
 /// Which stream of text inside a generation.
 #[derive(

@@ -4,14 +4,14 @@ use std::sync::{Arc, PoisonError};
 
 use super::hearing::Hearing;
 use super::model_call::ModelCall;
-use crate::contract::types::Checkpoint;
 use crate::event::{Body, Micros};
-use crate::policy::generation::{Generation, PolicySet};
-use crate::policy::seat::Moved;
-use crate::policy::spec::Move;
-use crate::policy::{Asker, State};
 use crate::reason::plan::Plan;
 use crate::reason::watch::Watcher;
+use airlock_policy::contract::types::Checkpoint;
+use airlock_policy::generation::{Generation, PolicySet};
+use airlock_policy::seat::Moved;
+use airlock_policy::spec::Move;
+use airlock_policy::{Asker, State};
 
 /// Takes over the policies that serve now, if they are others than before. What is not yet released is presented to new
 /// generations again, and searched for their patterns, so that nothing passes between the two.

@@ -8,12 +8,12 @@ use crate::observe::health::Health;
 use crate::observe::machine::Machine;
 use crate::observe::prices::PriceTable;
 use crate::people::Desk;
-use crate::policy::{Asker, Policies};
 use crate::reason::on_finding::OnFinding;
 use crate::reason::plans::Plans;
 use crate::reason::rules::Rules;
 use crate::session::sessions::Sessions;
 use crate::session::state::Session;
+use airlock_policy::{Asker, Policies};
 
 /// What an exchange needs besides itself. An exchange keeps what it began with.
 pub struct Surroundings {

@@ -8,13 +8,13 @@ use super::hearing::{Hearing, Matter as _};
 use super::model_call::ModelCall;
 use super::unread::{undecodable, unread};
 use super::{bounds, calls, measure, usage};
-use crate::contract::types::Checkpoint;
 use crate::dialect::framing::{self, Decoded, Framing, Whole};
 use crate::dialect::sse::Frame;
 use crate::dialect::{Failure, Identity, Piece, Undecodable};
 use crate::event::{Micros, Usage};
 use crate::release::frame::{Duty, Payload, Said};
 use crate::release::may_pass;
+use airlock_policy::contract::types::Checkpoint;
 
 /// Parts of a stream arrived.
 pub fn stream(hearing: &mut Hearing, call: &mut ModelCall, decoded: Vec<Decoded>, now: Micros) {

@@ -13,7 +13,6 @@ use super::legs::Legs;
 use super::model_call::{AtHand, ModelCall};
 use super::{Exchange, Over, Surroundings, measure, waiting};
 use crate::act::fate::Fate;
-use crate::contract::types::{BlockMode, Checkpoint};
 use crate::dialect::{Dialect, Identity, RequestView};
 use crate::event::Micros;
 use crate::event::declared::Declared;
@@ -24,6 +23,7 @@ use crate::release::Release;
 use crate::session::facts::Facts;
 use crate::session::state::Session;
 use crate::session::told;
+use airlock_policy::contract::types::{BlockMode, Checkpoint};
 
 /// A request that was let in.
 pub struct Arrived {

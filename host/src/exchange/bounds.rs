@@ -4,7 +4,7 @@ use super::hearing::Hearing;
 use super::model_call::ModelCall;
 use crate::act::fate::Fate;
 use crate::event::{Body, Micros, Place};
-use crate::policy::spec::OnFailure;
+use airlock_policy::spec::OnFailure;
 
 /// Bytes of text that wait at most for policies: past this, those that hold it are treated as failed. A megabyte is some
 /// 200,000 tokens. While something waits for a person, no more than this is read from the upstream.

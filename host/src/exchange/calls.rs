@@ -9,7 +9,6 @@ use super::hearing::{Hearing, Matter as _};
 use super::model_call::ModelCall;
 use super::unread::unreadable;
 use crate::act::tools;
-use crate::contract::types::Checkpoint;
 use crate::dialect::{CallPart, Piece};
 use crate::event::Micros;
 use crate::reason::order::By;
@@ -17,6 +16,7 @@ use crate::release::Hold;
 use crate::release::call::{Call, Sealed};
 use crate::release::frame::Said;
 use crate::release::stretch::Stretch;
+use airlock_policy::contract::types::Checkpoint;
 
 /// A part of a tool call. One for a call that is sealed was never judged: where somebody judges, the exchange ends.
 pub fn part(

@@ -21,10 +21,10 @@ use super::next::{Ending, Reply};
 use super::words::{self, Voice, upstream_failed};
 use super::{Exchange, usage};
 use crate::act::fate::Fate;
-use crate::contract::types::BlockMode;
 use crate::dialect::{self, ClientError, Closing, Partial};
 use crate::event::{FailureKind, Micros, Status, Usage};
 use crate::release::frame::Ready;
+use airlock_policy::contract::types::BlockMode;
 
 /// What the client is told.
 #[derive(Debug, PartialEq)]

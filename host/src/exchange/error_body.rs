@@ -9,10 +9,10 @@ use super::legs::{Refusal, Stage};
 use super::model_call::ModelCall;
 use super::unread::undecodable;
 use super::words::plain;
-use crate::contract::types::Checkpoint;
 use crate::dialect::{Dialect, Failure, Identity, Piece, Undecodable, framing};
 use crate::event::{Micros, Place};
 use crate::release::frame::Payload;
+use airlock_policy::contract::types::Checkpoint;
 
 /// An upstream answered with an error: it is put before those who judge.
 pub fn judge(

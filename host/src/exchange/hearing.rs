@@ -9,7 +9,6 @@ use crate::act::name::arguments;
 use crate::act::record::{Room, bounded_name, bounded_reason};
 use crate::act::scene::{Done, Scene};
 use crate::act::slots::{Ruling, rule, who};
-use crate::contract::types::{Action, Checkpoint, OnTimeout, Pending, ReleaseMark};
 use crate::event::phase::Phase;
 use crate::event::{Micros, Outcome};
 use crate::observe::vitals::Vitals;
@@ -20,6 +19,7 @@ use crate::reason::round::Heard;
 use crate::reason::rules::view::{Moment, Told};
 use crate::session::facts::Facts;
 use crate::session::record::{Intervened, Record};
+use airlock_policy::contract::types::{Action, Checkpoint, OnTimeout, Pending, ReleaseMark};
 
 /// An outcome may cause findings, and those more actions: so many times, then the checkpoint ends.
 const MAX_DEPTH: usize = 4;

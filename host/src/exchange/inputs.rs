@@ -8,11 +8,11 @@ use super::next::{Attempted, Ending};
 use super::words::{self, upstream_failed};
 use super::{Exchange, arrive, error_body, measure, turn};
 use crate::act::fate::Fate;
-use crate::contract::types::{BlockMode, Checkpoint};
 use crate::dialect::Failure;
 use crate::event::target::Target;
 use crate::event::{FailureKind, Micros, Status};
 use crate::session::record::Asked;
+use airlock_policy::contract::types::{BlockMode, Checkpoint};
 
 impl Exchange {
     /// Attempts at the present leg failed; the first `cured` of them were cured by a repetition or another upstream.

@@ -5,13 +5,13 @@ use super::legs::Stage;
 use super::next::Body;
 use super::{Exchange, measure, words};
 use crate::act::fate::Fate;
-use crate::contract::types::Checkpoint;
 use crate::dialect::EditError;
 use crate::event::Micros;
 use crate::event::target::{StreamUsage, Target};
 use crate::prompt::outgoing::Bounds;
 use crate::session::ledger::{LedgerError, Spend};
 use crate::session::record::Asked;
+use airlock_policy::contract::types::Checkpoint;
 
 /// Tokens that an answer gets, at least, that is neither streamed nor limited by its request, while the session has a
 /// budget. 4,096 was the vendors' own bound for years; more than an eighth of the rest would starve calls beside it.

@@ -7,9 +7,9 @@
 use super::hearing::Hearing;
 use super::legs::Legs;
 use super::next::Attempted;
-use crate::contract::types::Detail;
 use crate::event::Micros;
 use crate::observe::health::Track;
+use airlock_policy::contract::types::Detail;
 
 /// Finds how the model and the upstream that are asked now have been doing.
 pub fn look_around(hearing: &mut Hearing, legs: &Legs, at: Micros) {

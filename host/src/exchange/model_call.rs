@@ -7,12 +7,14 @@ use super::legs::Legs;
 use crate::act::fate::Fate;
 use crate::act::scene::{Done, Scene, done, refused};
 use crate::act::{alert, context, name, output, people, routing, tools};
-use crate::contract::types::{self as wit, Action, BlockMode, Checkpoint, Pending, ReleaseMark};
 use crate::event::phase::Phase;
 use crate::event::{Body, Micros, Outcome};
 use crate::prompt::Prompt;
 use crate::reason::order::{By, Order};
 use crate::release::Release;
+use airlock_policy::contract::types::{
+    self as wit, Action, BlockMode, Checkpoint, Pending, ReleaseMark,
+};
 
 /// A model call.
 pub struct ModelCall {

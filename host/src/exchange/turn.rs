@@ -9,8 +9,8 @@ use super::model_call::ModelCall;
 use super::unread::unreadable;
 use super::{bounds, calls, usage};
 use crate::act::fate::Fate;
-use crate::contract::types::{self as wit, Checkpoint};
 use crate::event::Micros;
+use airlock_policy::contract::types::{self as wit, Checkpoint};
 
 /// How it goes on after a generation has said its last word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

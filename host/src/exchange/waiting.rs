@@ -10,11 +10,11 @@ use super::model_call::ModelCall;
 use crate::act::fate::Fate;
 use crate::act::people::subject;
 use crate::act::{context, tools};
-use crate::contract::types::{self as wit, Checkpoint};
 use crate::event::{Micros, OnTimeout, Outcome};
 use crate::people;
 use crate::people::waiting::{Awaits, Item, Parked};
 use crate::reason::order::By;
+use airlock_policy::contract::types::{self as wit, Checkpoint};
 
 /// Hears what was decided or answered meanwhile, and lets what waited go its way.
 pub fn hear(hearing: &mut Hearing, call: &mut ModelCall, now: Micros) {

@@ -11,10 +11,10 @@ use crate::gateway::settings::Settings;
 use crate::observe::health::Health;
 use crate::observe::machine::Machine;
 use crate::people::{Approval, Desk};
-use crate::policy::{Mode, Policies};
 use crate::reason::plans::Plans;
 use crate::session::sessions::Sessions;
 use crate::upstream::webhook::Alerts;
+use airlock_policy::{Mode, Policies};
 
 /// Shared by all calls, for as long as the process runs.
 pub struct App {

@@ -9,8 +9,8 @@ use crate::ask;
 use crate::event::target::{StreamUsage, Target};
 use crate::exchange::Surroundings;
 use crate::exchange::around::{Asks, Destinations};
-use crate::policy::Asker;
 use crate::session::state::Session;
+use airlock_policy::Asker;
 
 /// The surroundings of a call that arrived under these settings.
 pub fn surroundings(app: &Arc<App>, settings: &Arc<Settings>) -> Arc<Surroundings> {

@@ -4,8 +4,10 @@
 //! however many chunks there were. Consecutive text of one place becomes one event (64 chunks as one event cost 1.1 us to
 //! pass, as 64 events 3.6 us).
 
-use crate::contract::types::{self as wit, Batch, Checkpoint, Detail, EventKind, PatternMatch};
 use crate::event::{Micros, Place};
+use airlock_policy::contract::types::{
+    self as wit, Batch, Checkpoint, Detail, EventKind, PatternMatch,
+};
 
 /// At most this much of a message, result or tool call is told as text; the rest is read by `content.read`.
 pub const INLINE_BYTES: usize = 4096;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use super::health::{Summary, Track};
 use super::machine::Machine;
-use crate::contract::types::Vital;
 use crate::event::Micros;
+use airlock_policy::contract::types::Vital;
 
 /// What a session measured, as a copy at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

@@ -1,9 +1,9 @@
 //! What is ordered for a request, and the edits of its body that it comes to.
 
 use super::compose::{Composed, compose};
-use crate::contract::types::Position;
 use crate::dialect::{RequestEdits, RequestView};
 use crate::session::overlay::{Edit, Kept, Overlay};
+use airlock_policy::contract::types::Position;
 
 /// What policies ordered for the request of one exchange.
 #[derive(Clone, Debug, Default)]

@@ -2,12 +2,12 @@
 
 use super::changes::Changes;
 use super::shape::Shape;
-use crate::contract::types::Detail;
 use crate::event::{Micros, Role};
 use crate::observe::tools::states_failure;
 use crate::session::facts::Facts;
 use crate::session::overlay::Edit;
 use crate::session::record::{Record, Resulted};
+use airlock_policy::contract::types::Detail;
 
 /// Tells what a change puts in to all but its cause.
 pub(super) fn change(

@@ -1,6 +1,6 @@
 //! What is ordered, by whom, and the contract's words for it.
 
-use crate::contract::types::{Action, Checkpoint, Severity};
+use airlock_policy::contract::types::{Action, Checkpoint, Severity};
 
 /// Who ordered an action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,15 +11,15 @@ use super::round::{Heard, Round};
 use super::rules::Standing;
 use super::rules::view::{Moment, Subject};
 use super::watch::Watcher;
-use crate::contract::types::{Checkpoint, Detail, EventKind, ReleaseMark};
 use crate::event::{Body, Channel, Micros, Place};
 use crate::observe::log::{Item, Log};
 use crate::observe::vitals::{Vitals, id};
-use crate::policy::seat::Seat;
 use crate::reason::on_finding::OnFinding;
 use crate::session::facts::Facts;
 use crate::session::record::Record;
 use crate::session::state::Session;
+use airlock_policy::contract::types::{Checkpoint, Detail, EventKind, ReleaseMark};
+use airlock_policy::seat::Seat;
 
 /// Who judges an exchange.
 #[derive(Default)]

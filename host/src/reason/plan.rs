@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use super::patterns::{PatternError, PatternSet, PatternSpec, Syntax};
 use super::rules::Rules;
-use crate::contract::types::{EventKind, PatternSyntax, ReleaseMode, Subscription, Wake};
 use crate::event::Channel;
 use crate::observe::log::Kinds;
-use crate::policy::generation::Generation;
+use airlock_policy::contract::types::{EventKind, PatternSyntax, ReleaseMode, Subscription, Wake};
+use airlock_policy::generation::Generation;
 
 /// A policy that judges text but does not say how often is asked every so many tokens.
 pub const DEFAULT_EVERY_TOKENS: u32 = 16;
@@ -117,7 +117,7 @@ fn specs(
     holds: bool,
     channel: Option<Channel>,
 ) -> impl Iterator<Item = PatternSpec> {
-    let wanted = move |channels: &[crate::contract::types::Channel]| {
+    let wanted = move |channels: &[airlock_policy::contract::types::Channel]| {
         channel.is_none_or(|c| channels.is_empty() || channels.contains(&c.into()))
     };
     subscription
@@ -225,7 +225,7 @@ const ALL_KINDS: [EventKind; 13] = [
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::contract::types::{self as wit, ChannelRelease, Threshold};
+    use airlock_policy::contract::types::{self as wit, ChannelRelease, Threshold};
 
     fn subscription(wakes: Vec<Wake>) -> Subscription {
         Subscription {

@@ -7,7 +7,7 @@ use tokio::runtime::RuntimeFlavor;
 use super::patterns::PatternError;
 use super::plan::Plan;
 use super::rules::Rules;
-use crate::policy::generation::Generation;
+use airlock_policy::generation::Generation;
 
 /// Plans kept: the present set, and those of sessions that are pinned to earlier generations.
 const KEPT: usize = 16;

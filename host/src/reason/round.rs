@@ -10,19 +10,19 @@ use sha2::{Digest as _, Sha256};
 use super::plan::Plan;
 use super::rules::view::Told;
 use super::watch::Watcher;
-use crate::contract::types::{
-    Action, Assessment, Checkpoint, Decision, Detail, EventKind, Finding, Item, PatternMatch,
-    Pending, ReportedFinding, Situation,
-};
 use crate::event::{Body, Micros};
 use crate::observe::log::{Item as LogItem, Kinds, Log};
-use crate::policy::fault::Fault;
-use crate::policy::seat::Seat;
-use crate::policy::spec::OnFailure;
 use crate::reason::on_finding::OnFinding;
 use crate::reason::order::{By, Order, checkpoint_name, matches_glob, severity_name};
 use crate::reason::rules::reaction::Occasion;
 use crate::session::timeline::Timeline;
+use airlock_policy::contract::types::{
+    Action, Assessment, Checkpoint, Decision, Detail, EventKind, Finding, Item, PatternMatch,
+    Pending, ReportedFinding, Situation,
+};
+use airlock_policy::fault::Fault;
+use airlock_policy::seat::Seat;
+use airlock_policy::spec::OnFailure;
 
 /// What a checkpoint brought.
 #[derive(Debug, Default)]
@@ -183,7 +183,7 @@ impl Round<'_> {
     fn act(&mut self, checkpoint: Checkpoint, found: &[Found], heard: &mut Heard) {
         for (entry, generation) in self.plan.entries.iter().enumerate().filter(|(_, g)| g.acts) {
             let hears = |f: &&Found| {
-                generation.mode == crate::policy::spec::Mode::Observe || self.enforces(f.entry)
+                generation.mode == airlock_policy::spec::Mode::Observe || self.enforces(f.entry)
             };
             let wanted = |kind: &str| {
                 generation
@@ -229,7 +229,7 @@ impl Round<'_> {
             } else {
                 Kinds::ALL
             };
-            let sees = crate::policy::spec::EVENT_KINDS
+            let sees = airlock_policy::spec::EVENT_KINDS
                 .iter()
                 .filter(|(kind, _)| sees.has(*kind) && generation.sees(*kind))
                 .fold(Kinds::default(), |set, (kind, _)| set.with(*kind));

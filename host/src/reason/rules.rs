@@ -32,15 +32,15 @@ use self::compile::{Condition, Mistake};
 use self::inputs::{Belongs, INPUTS, Input, Points, follows_the_clock};
 use self::pattern::Pattern;
 use self::view::{Moment, Subject, View};
-use crate::contract::types::{
-    Action, Block, BlockMode, Checkpoint, Item, ResultSubstitution, Scope, Severity, ToolDenial,
-};
 use crate::event::Micros;
-use crate::policy::Mode;
-use crate::policy::spec::OnFailure;
 use crate::reason::order::{By, Order};
 use crate::reason::rules::reaction::{Occasion, Reaction};
 use crate::reason::rules::row::RuleConfig;
+use airlock_policy::Mode;
+use airlock_policy::contract::types::{
+    Action, Block, BlockMode, Checkpoint, Item, ResultSubstitution, Scope, Severity, ToolDenial,
+};
+use airlock_policy::spec::OnFailure;
 
 /// Most rules: all of them may be evaluated at every chunk of every stream.
 pub const MAX_RULES: usize = 64;

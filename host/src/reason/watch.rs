@@ -2,9 +2,9 @@
 
 use super::patterns::Match;
 use super::plan::Wants;
-use crate::contract::types::{EventKind, PatternMatch, ReleaseMark};
 use crate::event::{Channel, Micros, Place};
 use crate::observe::vitals::{Vitals, is_polled};
+use airlock_policy::contract::types::{EventKind, PatternMatch, ReleaseMark};
 
 /// Between two looks at a vital that nobody can foretell: as often as the machine is sampled.
 const POLL_US: u64 = 1_000_000;
@@ -177,9 +177,9 @@ impl Watcher {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::contract::types;
     use crate::observe::log::Kinds;
     use crate::observe::vitals::{SessionVitals, id};
+    use airlock_policy::contract::types;
 
     const OUT: Place = Place {
         channel: Channel::Output,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::config::place::place;
 use crate::config::{Config, Problem, Problems};
 use crate::gateway::Settings;
-use crate::policy::{Policies, PolicySettings, PolicyStatus};
+use airlock_policy::{Policies, PolicySettings, PolicyStatus};
 
 /// A configuration that can serve.
 pub struct Judged {
@@ -25,7 +25,7 @@ pub fn policy_settings(config: &Config) -> PolicySettings {
         limits: config.limits.clone(),
         cache_dir: Some(config.data.dir.join("compiled")),
         check: crate::reason::plan::check,
-        ..PolicySettings::default()
+        builtins: crate::builtin::all(),
     }
 }
 

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::contract::types::ContentRef;
-use crate::policy::services::ContentSource;
+use airlock_policy::contract::types::ContentRef;
+use airlock_policy::services::ContentSource;
 
 /// Most bytes that one read returns: bounds what a guest can make the host copy at once.
 const MAX_READ: usize = 65_536;

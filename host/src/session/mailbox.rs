@@ -13,10 +13,10 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
 use super::quota::{OverQuota, Quotas};
-use crate::contract::types::{self as wit, AnswerValue, Detail};
 use crate::event::Micros;
 use crate::event::clock::now;
-use crate::policy::spec::AskQuota;
+use airlock_policy::contract::types::{self as wit, AnswerValue, Detail};
+use airlock_policy::spec::AskQuota;
 
 /// Questions of a session that models answer at once, and as many that people answer. An agent's step that asks more is
 /// better asked in one question.

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use crate::event::Micros;
-use crate::policy::spec::AskQuota;
+use airlock_policy::spec::AskQuota;
 
 const MINUTE_US: Micros = 60_000_000;
 

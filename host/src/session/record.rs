@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use super::facts::Facts;
 use super::mailbox::Answered;
-use crate::contract::types::{self as wit, Detail, EventKind, Vital};
 use crate::dialect::Failure;
 use crate::event::{Body, Micros, Outcome, Place, Role};
 use crate::observe::log::{Log, inline};
+use airlock_policy::contract::types::{self as wit, Detail, EventKind, Vital};
 
 /// Text is put on the timeline at the latest after so many bytes or so long, us.
 const FLUSH_BYTES: usize = 2048;

@@ -10,7 +10,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::content::Contents;
 use super::ledger::{Ledger, Operator, Spend};
 use super::mailbox::Mailbox;
-use crate::contract::types::Facts;
 use crate::event::Body;
 use crate::event::clock::now;
 use crate::event::digest::Digest;
@@ -18,10 +17,11 @@ use crate::event::key::{SessionId, SessionKey};
 use crate::observe::health::Tracks;
 use crate::observe::tokens::{TokenCounter, estimate};
 use crate::observe::vitals::SessionVitals;
-use crate::policy::fault::Fault;
-use crate::policy::seat::Seat;
 use crate::session::timeline::{Recorder, Timeline};
 use crate::store::{SavedSession, SessionHead};
+use airlock_policy::contract::types::Facts;
+use airlock_policy::fault::Fault;
+use airlock_policy::seat::Seat;
 
 pub use changing::State;
 

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::*;
 use airlock::event::{Body, Channel, Outcome, Place, Status};
-use airlock::policy::OnFailure;
+use airlock_policy::OnFailure;
 
 /// What the listener was told of a session, by place.
 fn told(world: &World, session: &str) -> Said {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::guests::Guest;
 use crate::support::*;
 use airlock::event::{Body, Outcome, Status};
-use airlock::policy::OnFailure;
+use airlock_policy::OnFailure;
 
 /// Guests misbehave when what they are told has an exclamation mark in it.
 const BANG: &str = r#"

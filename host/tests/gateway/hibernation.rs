@@ -6,10 +6,10 @@ use serde_json::json;
 
 use crate::guests::Guest;
 use crate::support::*;
-use airlock::contract::types::{Batch, Checkpoint};
 use airlock::event::key::SessionKey;
 use airlock::event::{Body, Status};
 use airlock::session::state::Found;
+use airlock_policy::contract::types::{Batch, Checkpoint};
 
 /// Instances that the gateway of these tests has room for.
 const ROOM: u32 = 64;

@@ -1,7 +1,7 @@
 //! The gateway through its sockets: a real client in front, the simulated upstream behind, real components between.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-#[path = "../policies/guests.rs"]
+#[path = "../../policy/tests/policies/guests.rs"]
 #[allow(dead_code, reason = "shared with the tests of policies")]
 mod guests;
 

@@ -6,7 +6,7 @@ use crate::guests::Guest;
 use crate::support::*;
 use airlock::event::{Body, Outcome};
 use airlock::people::{Filter, Verdict};
-use airlock::policy::Grants;
+use airlock_policy::Grants;
 
 const PEOPLE: &str = "[ask.oncall]\npeople = true\n";
 

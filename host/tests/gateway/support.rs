@@ -24,12 +24,12 @@ use airlock::event::{Body, Event, Outcome, Status};
 use airlock::gateway::server::Listeners;
 use airlock::gateway::{App, Settings};
 use airlock::people::Desk;
-use airlock::policy::{Limits, Policies, PolicySettings, PolicySpec};
 use airlock::session::feed::Feed;
 use airlock::session::sessions::Sessions;
 use airlock::session::timeline::Recorder;
 use airlock::simulate::Simulator;
 use airlock::store::capture::Capture;
+use airlock_policy::{Limits, Policies, PolicySettings, PolicySpec};
 
 pub use policies::{Policy, block, listener, matching, ordering, wakes};
 pub use reply::{Reply, Said};

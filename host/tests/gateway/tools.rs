@@ -359,7 +359,7 @@ async fn a_closed_policy_that_fails_at_a_call_has_it_denied() {
         ..Guest::default()
     };
     let world = world(vec![
-        Policy::new("breaks", guest).on_failure(airlock::policy::OnFailure::Closed),
+        Policy::new("breaks", guest).on_failure(airlock_policy::OnFailure::Closed),
     ])
     .await;
     let reply = world

@@ -11,7 +11,6 @@ use crate::policies::{SEATS, batch, nanoseconds, start};
 use crate::report::{Stats, stats};
 use crate::servers::{fresh, rss_kib};
 use airlock::event::key::SessionKey;
-use airlock::policy::{Ask, Asker, Policies};
 use airlock::session::feed::Feed;
 use airlock::session::ledger::Limits;
 use airlock::session::sessions::Sessions;
@@ -20,6 +19,7 @@ use airlock::session::timeline::Recorder;
 use airlock::store::Store;
 use airlock::store::capture::Capture;
 use airlock::store::sqlite::{Options, SqliteStore};
+use airlock_policy::{Ask, Asker, Policies};
 
 /// Numbers of idle sessions.
 pub const SESSIONS: [usize; 2] = [1_000, 10_000];

@@ -6,8 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use airlock::contract::types::{Batch, Channel, Checkpoint, Event, EventKind, Facts};
-use airlock::policy::{Policies, PolicyEvent, PolicySettings, PolicySpec, Seat, Services};
+use airlock_policy::contract::types::{Batch, Channel, Checkpoint, Event, EventKind, Facts};
+use airlock_policy::{Policies, PolicyEvent, PolicySettings, PolicySpec, Seat, Services};
 use anyhow::{Context as _, bail};
 
 use crate::report::{Stats, stats};

@@ -3,7 +3,7 @@
 use anyhow::{Context as _, bail};
 use toml_edit::{Array, DocumentMut, Item, Table, Value};
 
-use crate::policy::Grants;
+use airlock_policy::Grants;
 
 /// What a policy is to get besides what it has.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -87,7 +87,7 @@ fn add(grants: &mut dyn toml_edit::TableLike, key: &str, items: &[String]) -> an
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use super::*;
-    use crate::policy::PolicySpec;
+    use airlock_policy::PolicySpec;
 
     fn actions(names: &[&str]) -> More {
         More {

@@ -14,8 +14,8 @@ use crate::cli::replace::replace;
 use crate::client::AdminClient;
 use crate::config::{Config, Source};
 use crate::failure::Failure;
-use crate::policy::PolicySpec;
-use crate::policy::spec::{ACTIONS, is_name};
+use airlock_policy::PolicySpec;
+use airlock_policy::spec::{ACTIONS, is_name};
 
 /// Options of `airlock policy grant`.
 #[derive(Debug, clap::Args)]

@@ -3,7 +3,7 @@
 use crate::cli::global::{Global, configuration};
 use crate::client::AdminClient;
 use crate::failure::Failure;
-use crate::policy::spec::is_name;
+use airlock_policy::spec::is_name;
 
 /// Options of `airlock policy rollback`.
 #[derive(Debug, clap::Args)]

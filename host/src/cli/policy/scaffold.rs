@@ -9,7 +9,7 @@ use anyhow::{Context as _, anyhow};
 use include_dir::{Dir, include_dir};
 
 use crate::failure::Failure;
-use crate::policy::spec::is_name;
+use airlock_policy::spec::is_name;
 
 static SDK_RUST: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../sdk/rust/src");
 static SDK_GOLDEN: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../sdk/golden/src");

@@ -10,8 +10,8 @@ use airlock_build::{Built, Options};
 use anyhow::{Context as _, anyhow, bail};
 
 use crate::failure::Failure;
-use crate::policy::spec::ACTIONS;
-use crate::policy::{Grants, Policies, PolicySettings, PolicySpec};
+use airlock_policy::spec::ACTIONS;
+use airlock_policy::{Grants, Policies, PolicySettings, PolicySpec};
 
 /// Options of `airlock policy test`.
 #[derive(Debug, clap::Args)]

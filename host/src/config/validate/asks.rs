@@ -2,9 +2,9 @@
 
 use super::Check;
 use crate::ask::settings::AskConfig;
-use crate::policy::advice;
-use crate::policy::spec::is_name;
 use crate::upstream::settings::Credential;
+use airlock_policy::advice;
+use airlock_policy::spec::is_name;
 
 /// A model that has said nothing for ten minutes will not: the vendors' SDKs give up then.
 const LONGEST_MS: u64 = 600_000;

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use super::{Config, Credential, Finding, advice};
 use crate::config::client_key::DEFAULT_TENANT;
-use crate::policy::spec::is_name;
 use crate::upstream::limits::CallLimits;
+use airlock_policy::spec::is_name;
 
 /// A wait past this is longer than SDKs' patience for a connection, and a client that waits holds its request in memory.
 const MAX_QUEUE_MS: u64 = 60_000;

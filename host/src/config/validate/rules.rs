@@ -1,8 +1,8 @@
 //! The names and conditions of rules, judged together.
 
-use crate::policy::spec::is_name;
 use crate::reason::rules::row::{PROFILE, RuleConfig};
 use crate::reason::rules::{RuleError, Rules};
+use airlock_policy::spec::is_name;
 
 /// Judges the rows together.
 ///

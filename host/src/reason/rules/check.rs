@@ -6,7 +6,7 @@
 use cel::common::ast::{ComprehensionExpr, Expr, IdedExpr, LiteralValue, operators as op};
 
 use super::inputs::{FINDING, GROUPS, INPUTS, Kind, index_of};
-use crate::policy::advice;
+use airlock_policy::advice;
 
 /// What is wrong, and with which node.
 #[derive(Debug, PartialEq)]

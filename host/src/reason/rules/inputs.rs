@@ -28,8 +28,8 @@
 //! differently (`json`), or that are too big to be looked into (256 KiB, 10,000 values), are a failure of the rule, not
 //! something unknown: else a model could get round it.
 
-use crate::contract::types::Checkpoint;
 use crate::observe::vitals::id;
+use airlock_policy::contract::types::Checkpoint;
 
 /// A set of checkpoints.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use crate::contract::types::{self, Action, Item, OnTimeout, Scope, Severity};
+use airlock_policy::contract::types::{self, Action, Item, OnTimeout, Scope, Severity};
 
 /// A person has this long unless the row says otherwise: five minutes, half of what the vendors' SDKs wait for a byte.
 const DEFAULT_DEADLINE_MS: u32 = 300_000;

@@ -4,11 +4,11 @@
 
 use serde::Deserialize;
 
-use crate::contract::types::Checkpoint;
-use crate::policy::Mode;
-use crate::policy::spec::OnFailure;
 use crate::reason::on_finding::Severity;
 use crate::reason::rules::reaction::{Name, Reaction, row};
+use airlock_policy::Mode;
+use airlock_policy::contract::types::Checkpoint;
+use airlock_policy::spec::OnFailure;
 
 /// Names that begin so are given to the rules that `[profile]` becomes.
 pub const PROFILE: &str = "profile-";

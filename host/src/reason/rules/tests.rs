@@ -8,9 +8,9 @@ use serde::Deserialize;
 
 use super::view::{Moment, Subject, Told};
 use super::*;
-use crate::contract::types::{Facts, Failure, FailureKind, Finding};
 use crate::event::declared::{Declared, Risk};
 use crate::observe::vitals::{SessionVitals, Vitals};
+use airlock_policy::contract::types::{Facts, Failure, FailureKind, Finding};
 
 #[derive(Deserialize)]
 struct File {

@@ -12,11 +12,11 @@ use cel::context::VariableResolver;
 use super::inputs::{FINDING, INPUTS, Kind, Source};
 use super::json;
 use super::pattern::Pattern;
-use crate::contract::types::{Checkpoint, Facts, Failure, Finding};
 use crate::event::Micros;
 use crate::event::declared::Declared;
 use crate::observe::vitals::Vitals;
 use crate::reason::order::{checkpoint_name, severity_name};
+use airlock_policy::contract::types::{Checkpoint, Facts, Failure, Finding};
 
 /// What there is to ask for, but for the event.
 #[derive(Debug)]
@@ -276,7 +276,7 @@ fn map<'k>(entries: impl IntoIterator<Item = (&'k str, Box<dyn Val>)>) -> Box<dy
 }
 
 fn failure_name(failure: &Failure) -> &'static str {
-    use crate::contract::types::FailureKind as Kind;
+    use airlock_policy::contract::types::FailureKind as Kind;
     match failure.kind {
         Kind::Upstream => "upstream",
         Kind::Timeout => "timeout",

@@ -13,8 +13,8 @@ use std::sync::Arc;
 use super::{Sessions, lock};
 use crate::event::Micros;
 use crate::event::clock::now;
-use crate::policy::Relief;
 use crate::session::state::Session;
+use airlock_policy::Relief;
 
 impl Sessions {
     /// Seats of sessions without a call since `idle_us` give their instances back. Returns how many did. May take

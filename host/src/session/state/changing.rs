@@ -11,12 +11,12 @@ use crate::event::clock::now;
 use crate::event::digest::Digest;
 use crate::observe::health::Track;
 use crate::observe::tools::Tools;
-use crate::policy::services::SavedState;
 use crate::session::circuits::Circuits;
 use crate::session::conversation::Conversation;
 use crate::session::mailbox::SavedMailbox;
 use crate::session::overlay::Overlay;
 use crate::store::SavedSession;
+use airlock_policy::services::SavedState;
 
 /// How long a request can be recognised as a repetition of an earlier one: beyond the longest wait of the vendors' SDKs
 /// (120 s) and the time of an attempt.

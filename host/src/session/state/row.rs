@@ -1,7 +1,7 @@
 //! A policy's seat as the store keeps it.
 
-use crate::policy::services::SavedState;
 use crate::store;
+use airlock_policy::services::SavedState;
 
 /// Both halves in one: length of the first, first, second.
 pub(super) fn to_row(policy: &str, digest: &str, saved: &SavedState) -> store::Seat {

@@ -4,10 +4,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use super::Session;
 use super::row::to_row;
-use crate::policy::fault::Fault;
-use crate::policy::generation::Generation;
-use crate::policy::seat::Seat;
-use crate::policy::services::{Asker, Services};
+use airlock_policy::fault::Fault;
+use airlock_policy::generation::Generation;
+use airlock_policy::seat::Seat;
+use airlock_policy::services::{Asker, Services};
 
 impl Session {
     /// The seat of a policy, made when it is first needed.

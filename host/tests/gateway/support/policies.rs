@@ -1,6 +1,6 @@
 //! Policies made for one purpose.
 
-use airlock::policy::{Mode, OnFailure, PolicySpec};
+use airlock_policy::{Mode, OnFailure, PolicySpec};
 use serde_json::{Value, json};
 
 use crate::guests::Guest;
@@ -33,9 +33,9 @@ impl Policy {
     }
 
     pub fn granted(mut self, actions: &[&str]) -> Self {
-        self.spec.grants = Some(airlock::policy::Grants {
+        self.spec.grants = Some(airlock_policy::Grants {
             actions: actions.iter().map(|a| (*a).to_owned()).collect(),
-            ..airlock::policy::Grants::directory()
+            ..airlock_policy::Grants::directory()
         });
         self
     }
@@ -74,7 +74,7 @@ pub fn matching(pattern: &str, actions: &[Value]) -> Guest {
 
 fn name_of(action: &Value) -> &'static str {
     let name = action.as_object().unwrap().keys().next().unwrap();
-    airlock::policy::spec::ACTIONS
+    airlock_policy::spec::ACTIONS
         .into_iter()
         .find(|a| a == name)
         .unwrap()

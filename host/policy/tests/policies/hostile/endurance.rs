@@ -71,8 +71,7 @@ fn loops_for_ever_in_a_replay() {
         "(if (i32.eq (global.get $count) (i32.const 2)) (then (loop $l (br $l))))",
     );
     let limits = settings().limits;
-    let generation =
-        airlock::policy::for_replay("bad", guest.build(), trusting(), &limits).unwrap();
+    let generation = airlock_policy::for_replay("bad", guest.build(), trusting(), &limits).unwrap();
     let mut seat = Seat::new(generation, facts("s1"), Services::none());
     assert_eq!(observe(&mut seat).unwrap(), 1);
     let first = observe(&mut seat).unwrap_err();

@@ -1,7 +1,6 @@
 //! Policies through the library's public face: real components, a real directory, real file events.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-mod apart;
 mod bench;
 mod guests;
 mod hostile;

@@ -19,7 +19,7 @@ const FROZEN: (&str, &str) = (
 
 fn contract() -> (Resolve, PackageId) {
     let mut resolve = Resolve::default();
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../wit");
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit");
     let (package, _) = resolve.push_path(directory).expect("wit/ is no package");
     (resolve, package)
 }
@@ -43,7 +43,7 @@ fn the_frozen_version_is_not_edited() {
         .as_ref()
         .map(ToString::to_string);
     assert_eq!(version.as_deref(), Some(FROZEN.0));
-    assert_eq!(version.as_deref(), Some(airlock::contract::VERSION));
+    assert_eq!(version.as_deref(), Some(airlock_policy::contract::VERSION));
     assert_eq!(
         digest(&resolve, package),
         FROZEN.1,

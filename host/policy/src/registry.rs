@@ -13,6 +13,7 @@ use std::time::Instant;
 use anyhow::{Context as _, anyhow};
 use tokio::sync::broadcast;
 
+use super::directory;
 use super::engine::{Engine, Relief};
 use super::generation::PolicySet;
 use super::limits::Limits;
@@ -22,7 +23,6 @@ use super::sources::Sources;
 use super::spec::{Grants, PolicySpec};
 use super::table::Core;
 use super::watch::{Debounce, Watch};
-use super::{builtin, directory};
 use crate::contract::types;
 
 /// What the registry is started with.
@@ -45,7 +45,7 @@ pub struct PolicySettings {
 }
 
 impl Default for PolicySettings {
-    /// No directory and no entries; the built-in policies of this binary; default limits.
+    /// No directory, no entries, no built-in policies; default limits.
     fn default() -> Self {
         Self {
             dir: None,
@@ -54,10 +54,7 @@ impl Default for PolicySettings {
             limits: Limits::default(),
             cache_dir: None,
             check: |_| Ok(()),
-            builtins: builtin::ALL
-                .iter()
-                .map(|(name, bytes)| ((*name).to_owned(), Cow::Borrowed(*bytes)))
-                .collect(),
+            builtins: Vec::new(),
         }
     }
 }

@@ -252,7 +252,7 @@ fn open_cache(dir: &Path) -> Result<Cache> {
             )
         })?;
     let shown = dir.display();
-    let open = crate::policy::private::tighten(dir, 0o022).with_context(|| {
+    let open = crate::private::tighten(dir, 0o022).with_context(|| {
         format!(
             "the cache of compiled policies `{shown}` can be written by others, who could run code here, and its mode \
              cannot be changed: `chmod 700` it as its owner, or remove it"

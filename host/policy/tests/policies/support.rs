@@ -6,8 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use airlock::contract::types::{self, Channel, Checkpoint, EventKind};
-use airlock::policy::{
+use airlock_policy::contract::types::{self, Channel, Checkpoint, EventKind};
+use airlock_policy::{
     Fault, Generation, Grants, Limits, Policies, PolicyEvent, PolicySettings, PolicySpec, Seat,
     Services,
 };

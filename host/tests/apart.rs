@@ -1,5 +1,7 @@
 //! Components that are made to keep a loader busy, put before the real program.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
@@ -7,7 +9,14 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use crate::guests::Guest;
+#[allow(
+    dead_code,
+    reason = "shared with the tests of the crate airlock-policy"
+)]
+#[path = "../policy/tests/policies/guests.rs"]
+mod guests;
+
+use guests::Guest;
 
 /// Far more than any of it takes: what is not there then never comes.
 const PATIENCE: Duration = Duration::from_secs(120);

@@ -11,8 +11,8 @@
 pub mod advice;
 mod answers;
 pub mod apart;
-pub mod builtin;
 mod candidate;
+pub mod contract;
 mod directory;
 mod engine;
 mod error;

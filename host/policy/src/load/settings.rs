@@ -3,8 +3,8 @@
 use jsonschema::PatternOptions;
 use jsonschema::error::ValidationErrorKind;
 
-use crate::policy::advice;
-use crate::policy::error::{LoadError, Stage};
+use crate::advice;
+use crate::error::{LoadError, Stage};
 
 /// Judges settings under the policy's own schema. Regular expressions in it run in linear time: the schema is the guest's.
 pub(super) fn check_settings(schema: &str, settings: &serde_json::Value) -> Result<(), LoadError> {

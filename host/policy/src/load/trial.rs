@@ -2,18 +2,18 @@
 
 use std::sync::Arc;
 
+use crate::candidate::Candidate;
 use crate::contract::types;
-use crate::policy::candidate::Candidate;
-use crate::policy::error::{LoadError, Stage};
-use crate::policy::fault::{Fault, FaultKind};
-use crate::policy::generation::{Generation, Told};
-use crate::policy::host::{Host, LogGate};
-use crate::policy::inspect::Inspection;
-use crate::policy::limits::Limits;
-use crate::policy::program::{Instance, Program};
-use crate::policy::services::Services;
-use crate::policy::spec::Grants;
-use crate::policy::{answers, golden};
+use crate::error::{LoadError, Stage};
+use crate::fault::{Fault, FaultKind};
+use crate::generation::{Generation, Told};
+use crate::host::{Host, LogGate};
+use crate::inspect::Inspection;
+use crate::limits::Limits;
+use crate::program::{Instance, Program};
+use crate::services::Services;
+use crate::spec::Grants;
+use crate::{answers, golden};
 
 /// A component in throwaway instances, under the limits that it will serve under.
 pub(super) struct Trial<'a> {

@@ -154,7 +154,9 @@ impl Guest {
 
     fn resolve(&self) -> (Resolve, wit_parser::WorldId) {
         let dir = tempfile::tempdir().unwrap();
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../wit");
+        let mut folders = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
+        let source = folders.find_map(|folder| Some(folder.join("wit")).filter(|wit| wit.is_dir()));
+        let source = source.unwrap();
         let mut made = vec![false; self.contract.len()];
         for file in ["host.wit", "policy.wit", "types.wit"] {
             let mut text = std::fs::read_to_string(source.join(file)).unwrap();

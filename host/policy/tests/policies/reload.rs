@@ -10,7 +10,7 @@ use std::io::Write as _;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use airlock::policy::{
+use airlock_policy::{
     FaultKind, Grants, Mode, Move, Moved, OnFailure, Policies, PolicyEvent, PolicySettings,
     PolicySpec, Seat, Services, State,
 };

@@ -6,7 +6,7 @@
 #[allow(missing_docs, reason = "documented in wit/")]
 mod generated {
     wasmtime::component::bindgen!({
-        path: "../wit",
+        path: "../../wit",
         world: "policy",
         additional_derives: [Clone, PartialEq, serde::Serialize, serde::Deserialize],
     });

@@ -2,12 +2,12 @@
 
 use std::sync::{Arc, Weak};
 
-use crate::policy::error::{LoadError, Stage};
-use crate::policy::generation::{Generation, Overseer};
-use crate::policy::health::State;
-use crate::policy::report::{PolicyEvent, PolicyStatus};
-use crate::policy::sources::Planned;
-use crate::policy::spec::PolicySpec;
+use crate::error::{LoadError, Stage};
+use crate::generation::{Generation, Overseer};
+use crate::health::State;
+use crate::report::{PolicyEvent, PolicyStatus};
+use crate::sources::Planned;
+use crate::spec::PolicySpec;
 
 /// All that is known of one policy.
 #[derive(Default)]

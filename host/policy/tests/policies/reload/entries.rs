@@ -121,7 +121,7 @@ fn a_policy_sees_what_it_was_granted() {
         ..PolicySpec::default()
     };
     let policies = with_policies(&[("guard", &Guest::default(), spec)]);
-    use airlock::contract::types::EventKind;
+    use airlock_policy::contract::types::EventKind;
     let guard = serving(&policies, "guard");
     assert!(guard.sees(EventKind::Text) && !guard.sees(EventKind::Message));
 }

@@ -7,8 +7,8 @@ mod endurance;
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex};
 
-use airlock::contract::types;
-use airlock::policy::{
+use airlock_policy::contract::types;
+use airlock_policy::{
     Ask, Asker, ContentSource, FaultKind, Grants, Limits, OnFailure, Policies, PolicyEvent,
     PolicySettings, PolicySpec, Seat, Services, State,
 };
@@ -17,11 +17,11 @@ use crate::guests::Guest;
 use crate::support::*;
 
 /// Runs one call of a misbehaving guest between two calls of its neighbours.
-fn fault_of(guest: &Guest) -> airlock::policy::Fault {
+fn fault_of(guest: &Guest) -> airlock_policy::Fault {
     fault_under(guest, settings().limits)
 }
 
-fn fault_under(guest: &Guest, limits: Limits) -> airlock::policy::Fault {
+fn fault_under(guest: &Guest, limits: Limits) -> airlock_policy::Fault {
     let policies = with_limits(
         &[
             ("bad", guest, trusting()),
