@@ -19,21 +19,22 @@ use tokio::sync::Semaphore;
 use crate::ask::settings::AskConfig;
 use crate::event::clock::now;
 use crate::event::{Body, Micros};
-use crate::observe::prices::PriceTable;
 use crate::people::{ApprovalId, Desk};
 use crate::session::state::Session;
-use crate::upstream::Upstreams;
-use airlock_policy::contract::types::AnswerValue;
-use airlock_policy::{Ask, Asker};
 
 mod answer;
 mod call;
+mod means;
 mod model;
 mod people;
 mod reply;
+pub mod settings;
+#[cfg(test)]
+mod tests;
 
 pub use crate::session::mailbox::{Answered, Mailbox, Question};
 pub use call::QUESTION_BYTES;
+pub use means::Means;
 
 use answer::{Told, answer};
 use call::Call;
@@ -43,16 +44,6 @@ pub const PROCESS: usize = 64;
 
 /// Bytes of a question's text on the timeline.
 const RECORDED_BYTES: usize = 4096;
-
-/// What questions need of the configuration in force.
-pub struct Means {
-    /// Targets by name.
-    pub targets: Vec<(String, AskConfig)>,
-    /// Model servers.
-    pub upstreams: Arc<Upstreams>,
-    /// What tokens cost.
-    pub prices: Arc<PriceTable>,
-}
 
 /// Takes the questions of all sessions. One for the process.
 pub struct Asks {
@@ -246,7 +237,3 @@ fn asked(ticket: u64, ask: &Ask<'_>, deadline: Micros) -> Body {
         deadline,
     }
 }
-
-pub mod settings;
-#[cfg(test)]
-mod tests;

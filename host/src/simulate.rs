@@ -27,6 +27,7 @@ use axum::serve::ListenerExt;
 use bytes::Bytes;
 use serde_json::{Value, json};
 
+pub mod error;
 pub mod generation;
 pub mod models;
 pub mod record;
@@ -35,9 +36,10 @@ pub mod script;
 pub mod stream;
 pub mod wire;
 
+use error::ScriptedError;
 use record::Record;
 use request::ChatRequest;
-use script::{Script, ScriptedError};
+use script::Script;
 
 /// On every response, with the value `1`.
 pub const SIMULATED: HeaderName = HeaderName::from_static("x-airlock-simulated");

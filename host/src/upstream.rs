@@ -12,20 +12,21 @@ mod connect;
 pub mod error;
 pub mod gate;
 pub mod headers;
+pub mod key;
+pub mod limits;
+pub mod message;
 pub mod route;
 mod server;
+pub mod settings;
+#[cfg(test)]
+mod tests;
 mod tls;
 pub mod webhook;
 
 pub use attempt::{Attempt, Next};
 pub use body::Body;
-pub use client::{Draft, Outgoing, Response, Unusable, Upstreams};
+pub use client::{StreamUsage, Unusable, Upstreams};
 pub use error::UpstreamError;
 pub use gate::{Charge, Full, Gates, Pass, Whose};
+pub use message::{Draft, Outgoing, Response};
 pub use route::Routes;
-
-pub mod key;
-pub mod limits;
-pub mod settings;
-#[cfg(test)]
-mod tests;

@@ -14,7 +14,8 @@ use http::{HeaderMap, HeaderValue, Method};
 
 use super::answer::Told;
 use super::call::Call;
-use super::{Means, reply};
+use super::means::Means;
+use super::reply;
 use crate::ask::settings::AskConfig;
 use crate::event::Usage;
 use crate::event::target::Target;

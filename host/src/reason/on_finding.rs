@@ -2,8 +2,8 @@
 
 use serde::Deserialize;
 
-use crate::reason::rules::reaction::{Name, Reaction, row};
-use airlock_policy::contract::types;
+use crate::contract::types;
+use crate::reason::rules::reaction::{Name, Reaction, read, row};
 
 /// One row of the table: findings that match it are answered with its reaction.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -79,7 +79,7 @@ impl TryFrom<Row> for OnFinding {
     type Error = String;
 
     fn try_from(mut row: Row) -> Result<Self, String> {
-        let reaction = Reaction::read(row.action, row.words(), "mode")?;
+        let reaction = read(row.action, row.words(), "mode")?;
         if row.kind.trim_end_matches('*').contains('*') {
             return Err(format!(
                 "kind = \"{}\": only a trailing * is understood",

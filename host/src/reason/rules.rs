@@ -13,34 +13,43 @@
 
 pub mod check;
 pub mod compile;
+mod evaluation;
 pub mod inputs;
 mod json;
+mod judged;
+pub mod kind;
+pub mod moment;
 mod pattern;
+pub mod points;
 pub mod reaction;
 pub mod row;
+mod rule;
+mod sample;
 #[cfg(test)]
 mod tests;
+mod value;
 pub mod view;
 
 use std::fmt;
 use std::sync::Arc;
 
-use cel::common::types::CelBool;
-use cel::{Context, Env, ExecutionError, Value};
+use cel::Env;
 
-use self::compile::{Condition, Mistake};
-use self::inputs::{Belongs, INPUTS, Input, Points, follows_the_clock};
+use self::compile::Mistake;
+use self::evaluation::evaluate;
+use self::inputs::{Input, follows_the_clock};
+use self::judged::edge;
+pub use self::judged::{Judged, Standing};
+use self::moment::{Moment, Subject};
 use self::pattern::Pattern;
-use self::view::{Moment, Subject, View};
+use self::points::Points;
+use self::row::RuleConfig;
+use self::rule::{Fires, Rule};
+use self::view::View;
+use crate::contract::types::Checkpoint;
 use crate::event::Micros;
-use crate::reason::order::{By, Order};
-use crate::reason::rules::reaction::{Occasion, Reaction};
-use crate::reason::rules::row::RuleConfig;
-use airlock_policy::Mode;
-use airlock_policy::contract::types::{
-    Action, Block, BlockMode, Checkpoint, Item, ResultSubstitution, Scope, Severity, ToolDenial,
-};
-use airlock_policy::spec::OnFailure;
+use crate::policy::Mode;
+use crate::policy::spec::OnFailure;
 
 /// Most rules: all of them may be evaluated at every chunk of every stream.
 pub const MAX_RULES: usize = 64;
@@ -59,28 +68,6 @@ pub struct Rules {
     follows_the_clock: bool,
 }
 
-/// One compiled rule.
-struct Rule {
-    name: Arc<str>,
-    summary: String,
-    condition: Condition,
-    reaction: Reaction,
-    severity: Severity,
-    mode: Mode,
-    on_failure: OnFailure,
-    at: Points,
-    fires: Fires,
-}
-
-/// How often a rule fires.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fires {
-    ForEachEvent,
-    ForFindings,
-    OnceInExchange,
-    OnceInSession,
-}
-
 /// What is wrong with a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RuleError {
@@ -92,24 +79,6 @@ pub struct RuleError {
     pub offset: usize,
     /// What is wrong and what to do.
     pub message: String,
-}
-
-/// Where the rules stand in one exchange.
-#[derive(Debug, Default)]
-pub struct Standing {
-    held: Vec<bool>,
-    failing: Vec<bool>,
-    /// When they were last evaluated.
-    pub last: Micros,
-}
-
-/// What an evaluation of all rules brought.
-#[derive(Debug, Default)]
-pub struct Judged {
-    /// Actions, in the order of the rules.
-    pub orders: Vec<Order>,
-    /// Rules that could not be evaluated, by name, with the reason and whether they are closed.
-    pub faults: Vec<(Arc<str>, String, bool)>,
 }
 
 impl Rules {
@@ -242,7 +211,7 @@ impl Rules {
             if rule.fires == Fires::ForEachEvent {
                 for subject in subjects.iter().filter(|s| rule.at.has(s.checkpoint())) {
                     let view = self.view(rule, moment, Some(subject));
-                    match self.evaluate(rule, &view) {
+                    match evaluate(&rule.condition.expr, &self.env, &view) {
                         Ok(true) => judged.order(index, rule, &view),
                         Ok(false) => {}
                         Err(why) => judged.fault(index, rule, &why, Some(subject)),
@@ -256,7 +225,7 @@ impl Rules {
             {
                 continue;
             }
-            let (holds, fault) = match self.evaluate(rule, &view) {
+            let (holds, fault) = match evaluate(&rule.condition.expr, &self.env, &view) {
                 Ok(holds) => (holds, None),
                 Err(why) => (false, Some(why)),
             };
@@ -286,18 +255,6 @@ impl Rules {
     ) -> View<'a> {
         View::new(moment, subject, &self.patterns, rule.mode == Mode::Observe)
     }
-
-    fn evaluate(&self, rule: &Rule, view: &View<'_>) -> Result<bool, String> {
-        let mut context = Context::with_env(Arc::clone(&self.env));
-        context.set_variable_resolver(view);
-        match Value::resolve_val(&rule.condition.expr, &context) {
-            Ok(value) => value
-                .downcast_ref::<CelBool>()
-                .map(|truth| *truth.inner())
-                .ok_or_else(|| "its condition is neither true nor false".to_owned()),
-            Err(error) => Err(told(&error)),
-        }
-    }
 }
 
 impl Default for Rules {
@@ -317,213 +274,5 @@ impl fmt::Debug for Rules {
         f.debug_list()
             .entries(self.rules.iter().map(|rule| &rule.name))
             .finish()
-    }
-}
-
-impl Rule {
-    fn new(row: &RuleConfig, condition: Condition) -> Result<Self, (&'static str, String)> {
-        let inputs = || {
-            condition
-                .inputs
-                .iter()
-                .filter_map(|input| INPUTS.get(*input))
-        };
-        let events = || inputs().filter(|input| input.belongs == Belongs::Event);
-        let needs = event_of(&row.reaction);
-        let of_event = events().next().is_some() || needs.is_some();
-        let possible = events().fold(needs.unwrap_or(Points::ALL), |points, input| {
-            points.and(input.at)
-        });
-        if of_event && possible.is_empty() {
-            let names: Vec<&str> = events().map(|input| input.name).collect();
-            let message = match needs {
-                Some(_) => format!(
-                    "what this row does is about another event than {}: ask for something else",
-                    names.join(", ")
-                ),
-                None => format!("{} are never known together", names.join(" and ")),
-            };
-            return Err(("when", message));
-        }
-        let changes = match inputs().map(|input| input.at).reduce(Points::or) {
-            Some(points) if !of_event => points,
-            Some(_) => possible,
-            None if of_event => possible,
-            // A condition that asks for nothing holds, or not, from the beginning.
-            None => Points::of(&[Checkpoint::Request]),
-        };
-        let at = match &row.at {
-            None => changes,
-            Some(at) => {
-                let asked = at
-                    .iter()
-                    .map(|at| Points::of(&[Checkpoint::from(*at)]))
-                    .fold(Points::default(), Points::or);
-                if of_event && asked.and(possible) != asked {
-                    let message =
-                        "what this rule is about is not there at each of these: leave `at` out";
-                    return Err(("at", message.to_owned()));
-                }
-                asked
-            }
-        };
-        let fires = if of_event {
-            Fires::ForEachEvent
-        } else if inputs().any(|input| input.belongs == Belongs::Findings) {
-            Fires::ForFindings
-        } else if inputs().any(|input| input.belongs != Belongs::Session)
-            || row.reaction.ends_with_the_exchange()
-        {
-            Fires::OnceInExchange
-        } else {
-            Fires::OnceInSession
-        };
-        Ok(Self {
-            name: format!("rule:{}", row.name).into(),
-            summary: format!("the rule `{}` holds", row.name),
-            condition,
-            reaction: row.reaction.clone(),
-            severity: row.severity.into(),
-            mode: row.mode,
-            on_failure: row.on_failure,
-            at,
-            fires,
-        })
-    }
-
-    /// What keeps from passing what the rule could not judge, and nothing else.
-    fn keep_back(&self, why: &str, subject: Option<&Subject>) -> Action {
-        let name = self.name.trim_start_matches("rule:");
-        match subject {
-            Some(Subject::Call { id, .. }) => Action::DenyToolCall(ToolDenial {
-                id: id.clone(),
-                reason: format!("the rule `{name}` cannot judge this call: {why}"),
-            }),
-            Some(Subject::Result { id, .. }) => Action::SubstituteToolResult(ResultSubstitution {
-                id: id.clone(),
-                text: format!("This result is withheld: the rule `{name}` cannot judge it: {why}"),
-                scope: Scope::Session,
-            }),
-            Some(Subject::Failure(_)) | None => Action::Block(Block {
-                mode: BlockMode::Hard,
-                reason: format!("the rule `{name}` cannot be evaluated and fails closed: {why}"),
-                fallback: String::new(),
-            }),
-        }
-    }
-
-    fn inputs(&self) -> impl Iterator<Item = &'static Input> {
-        self.condition
-            .inputs
-            .iter()
-            .filter_map(|input| INPUTS.get(*input))
-    }
-}
-
-impl Judged {
-    fn order(&mut self, index: usize, rule: &Rule, view: &View<'_>) {
-        let (at_hand, tool) = match view.subject {
-            Some(Subject::Call { id, name, .. }) => (Item::ToolCall(id.clone()), name.as_str()),
-            Some(Subject::Result { id, name, .. }) => (Item::ToolResult(id.clone()), name.as_str()),
-            Some(Subject::Failure(_)) | None => match view.moment.checkpoint {
-                Checkpoint::Request | Checkpoint::ToolResult => (Item::Request, ""),
-                _ => (Item::Text, ""),
-            },
-        };
-        let occasion = Occasion {
-            title: rule.name.trim_start_matches("rule:"),
-            summary: &rule.summary,
-            severity: rule.severity,
-            at_hand,
-            tool,
-        };
-        self.orders.push(Order {
-            by: By::Rule(index),
-            action: rule.reaction.action(&occasion),
-        });
-    }
-
-    /// A rule that could not be evaluated; of `subject`, if it is one for each event.
-    fn fault(&mut self, index: usize, rule: &Rule, why: &str, subject: Option<&Subject>) {
-        let closed = rule.on_failure == OnFailure::Closed;
-        self.faults
-            .push((Arc::clone(&rule.name), why.to_owned(), closed));
-        if closed {
-            self.orders.push(Order {
-                by: By::Rule(index),
-                action: rule.keep_back(why, subject),
-            });
-        }
-    }
-}
-
-impl Subject {
-    /// The checkpoint at which such an event is judged.
-    fn checkpoint(&self) -> Checkpoint {
-        match self {
-            Self::Call { .. } => Checkpoint::ToolCall,
-            Self::Result { .. } => Checkpoint::ToolResult,
-            Self::Failure(_) => Checkpoint::Response,
-        }
-    }
-}
-
-/// Checkpoints of the event without which an action means nothing.
-fn event_of(reaction: &Reaction) -> Option<Points> {
-    use Checkpoint::{Response, ToolCall, ToolResult};
-    match reaction {
-        Reaction::DenyToolCall { .. } => Some(Points::of(&[ToolCall])),
-        Reaction::SubstituteToolResult { .. } => Some(Points::of(&[ToolResult])),
-        Reaction::OpenCircuit { tool, .. } if tool.is_empty() => {
-            Some(Points::of(&[ToolCall, ToolResult]))
-        }
-        Reaction::Retry { .. } => Some(Points::of(&[Response])),
-        _ => None,
-    }
-}
-
-/// Sets the flag; whether it rose.
-fn edge(flags: &mut [bool], index: usize, now: bool) -> bool {
-    match flags.get_mut(index) {
-        Some(flag) => !std::mem::replace(flag, now) && now,
-        None => now,
-    }
-}
-
-/// What went wrong, for people, without the values: they may be personal.
-fn told(error: &ExecutionError) -> String {
-    let input = |name: &str| {
-        let index = name.strip_prefix('#')?.parse::<usize>().ok()?;
-        INPUTS.get(index).map(|input| input.name)
-    };
-    match error {
-        ExecutionError::UndeclaredReference(name) => match input(name) {
-            Some("tool.arguments") => {
-                "tool.arguments are not JSON that every program reads alike (no key twice, no NaN, no half characters, \
-                 numbers of 64 bits, 128 deep), or bigger than 256 KiB or 10,000 values: write them as plain JSON"
-                    .to_owned()
-            }
-            Some(name) => format!("`{name}` is not known"),
-            None => "something in its condition is not known".to_owned(),
-        },
-        ExecutionError::NoSuchKey(key) => {
-            format!("there is no `{key}`: ask with has(...) before")
-        }
-        ExecutionError::NoSuchOverload(overload) => format!(
-            "{} does not take {}",
-            overload.function().trim_matches(['_', '@']),
-            overload.argument_types().join(" and ")
-        ),
-        ExecutionError::DivisionByZero(_) | ExecutionError::RemainderByZero(_) => {
-            "it divides by zero".to_owned()
-        }
-        ExecutionError::Overflow(..) => "a number becomes too big".to_owned(),
-        ExecutionError::IndexOutOfBounds(_) => {
-            "a list is shorter than the condition takes it to be".to_owned()
-        }
-        ExecutionError::FunctionError { function, .. } => {
-            format!("`{function}` does not take such a value")
-        }
-        _ => "a value is of another type than its condition takes it to be".to_owned(),
     }
 }

@@ -1,7 +1,8 @@
 //! The simulated models and how each behaves when no script says otherwise.
 
+use super::error::ScriptedError;
 use super::request::{self, ChatRequest, Tool};
-use super::script::{Script, ScriptedCall, ScriptedError};
+use super::script::{Script, ScriptedCall};
 
 /// A model of the list.
 pub struct Model {

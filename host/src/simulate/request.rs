@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::script::ScriptedError;
+use super::error::ScriptedError;
 
 /// A request, as far as the simulator cares.
 #[derive(Debug)]

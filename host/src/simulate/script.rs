@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
+pub use super::error::ScriptedError;
 use super::request::ChatRequest;
 
 /// The controls. Everything is optional.
@@ -78,42 +79,6 @@ pub struct ScriptedCall {
     pub chunks: Option<Vec<String>>,
     /// Id of the call; made up if absent.
     pub id: Option<String>,
-}
-
-/// An error in the vendor's shape.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct ScriptedError {
-    /// HTTP status.
-    #[serde(skip)]
-    pub status: u16,
-    pub message: String,
-    #[serde(rename = "type")]
-    pub kind: String,
-    pub code: Option<String>,
-}
-
-impl Default for ScriptedError {
-    fn default() -> Self {
-        Self {
-            status: 500,
-            message: "a simulated failure".into(),
-            kind: "server_error".into(),
-            code: None,
-        }
-    }
-}
-
-impl ScriptedError {
-    /// The request is at fault.
-    pub fn invalid(message: String) -> Self {
-        Self {
-            status: 400,
-            message,
-            kind: "invalid_request_error".into(),
-            code: None,
-        }
-    }
 }
 
 impl Script {

@@ -13,9 +13,10 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::stream;
 
+use super::error::ScriptedError;
 use super::generation::{Delta, Generation};
 use super::record::Open;
-use super::script::{Script, ScriptedError};
+use super::script::Script;
 use super::wire;
 
 /// Before a connection is cut, what was written before must have left: one turn of the server's own loop and some.

@@ -3,9 +3,9 @@
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
+use super::error::ScriptedError;
 use super::generation::{Delta, Generation, Usage};
 use super::models::{MODELS, Model};
-use super::script::ScriptedError;
 
 /// Owner of every model: nobody takes a simulated answer for a model's.
 pub const OWNER: &str = "airlock-simulator";

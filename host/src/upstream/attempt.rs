@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use http::{HeaderMap, StatusCode};
 
+use super::error::{UpstreamError, retryable};
 use crate::event::target::Target;
-use crate::upstream::UpstreamError;
 
 /// Longest wait that an upstream can ask for before a repetition. The client waits meanwhile; past this it is better
 /// served by the answer itself, whose `retry-after` its SDK honours.
@@ -33,11 +33,6 @@ pub enum Next {
     Failover,
     /// Nothing: the answer or the error goes to the client.
     GiveUp,
-}
-
-/// Statuses that may go away by themselves.
-pub(super) fn retryable(status: StatusCode) -> bool {
-    matches!(status.as_u16(), 408 | 429) || status.is_server_error()
 }
 
 /// Whether an answer is worth a repetition. `x-should-retry` is the vendors' own verdict and goes before the status.

@@ -5,17 +5,15 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::{HeaderMap, Method, StatusCode};
 use hyper_util::client::proxy::matcher::Matcher;
-use tokio::time::Instant;
 
 use super::attempt::{MAX_WAIT, asked_wait, backoff, should_retry};
-use super::gate::{Charge, Gates};
+use super::gate::Gates;
+use super::message::{Draft, Outgoing, Response};
 use super::server::Upstream;
 use super::settings::UpstreamConfig;
-use crate::event::target::{StreamUsage, Target};
-use crate::upstream::{Attempt, Body, Next, UpstreamError, tls};
+use crate::event::target::Target;
+use crate::upstream::{Attempt, Next, UpstreamError, tls};
 
 /// All configured upstreams, ready to be called. Cheap to share; replaced as a whole when the configuration changes, and
 /// calls under way then end on the old one.
@@ -24,50 +22,15 @@ pub struct Upstreams {
     gates: Arc<Gates>,
 }
 
-/// The body of a call to one target.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Draft {
-    /// What is sent.
-    pub body: Bytes,
-    /// What is sent if the upstream refuses the call because it was asked for the usage of its stream.
-    pub plain: Option<Bytes>,
-}
-
-impl From<Bytes> for Draft {
-    fn from(body: Bytes) -> Self {
-        Self { body, plain: None }
-    }
-}
-
-/// A call as it goes out, but for its body, which names the model and so may differ by target.
-#[derive(Clone, Debug)]
-pub struct Outgoing {
-    /// Method.
-    pub method: Method,
-    /// Path under the upstream's base URL, with the query, such as `/chat/completions`.
-    pub path: String,
-    /// The client's headers; what must not travel is removed here.
-    pub headers: HeaderMap,
-    /// Estimate of what it will use, input and output, for limits of tokens.
-    pub tokens: u64,
-}
-
-/// The beginning of an answer.
-pub struct Response {
-    /// Where it came from.
-    pub target: Target,
-    /// Number of the attempt that brought it, from 1.
-    pub attempt: u32,
-    /// When that attempt began.
-    pub started: Instant,
-    /// Status, which may be an error that no repetition cured.
-    pub status: StatusCode,
-    /// Headers as they came; see [`super::headers::to_client`].
-    pub headers: HeaderMap,
-    /// The body as it arrives.
-    pub body: Body,
-    /// What it counts against the upstream's tokens a minute, to be settled.
-    pub charge: Charge,
+/// Whether an upstream's streams are asked for their usage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StreamUsage {
+    /// It is known to take that.
+    Ask,
+    /// It is not known: a refusal is to be cured by asking without it.
+    Try,
+    /// It refused once, or the operator says that it does.
+    Leave,
 }
 
 /// Why an upstream cannot be called as it is configured.

@@ -138,7 +138,7 @@ impl UpstreamError {
             | Self::ConnectTimeout { .. }
             | Self::Broken { .. }
             | Self::Full(_) => true,
-            Self::Status { status, .. } => super::attempt::retryable(*status),
+            Self::Status { status, .. } => retryable(*status),
             Self::Unknown(_)
             | Self::Idle { .. }
             | Self::Total { .. }
@@ -146,6 +146,11 @@ impl UpstreamError {
             | Self::Coding { .. } => false,
         }
     }
+}
+
+/// Statuses that may go away by themselves.
+pub(super) fn retryable(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 408 | 429) || status.is_server_error()
 }
 
 /// An error with its causes in one line: transports put the telling part last.

@@ -14,12 +14,12 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::time::Instant;
 
 use super::body::Arriving;
-use super::client::{Outgoing, Response};
 use super::coding::{CodingError, Decoder, forget_body};
 use super::connect::{ConnectTimedOut, Connector, Proxies};
 use super::error::reason;
 use super::gate::{Charge, Pass, Whose};
 use super::headers::{credential, to_upstream};
+use super::message::{Outgoing, Response};
 use super::tls::Wrong;
 use crate::event::target::Target;
 use crate::upstream::settings::{Credential, KEYS_IN_QUERIES, UpstreamConfig};

@@ -3,36 +3,19 @@
 //! CEL finds such mistakes when it meets them, which for `a && b` may be never in a test and at three in the morning in
 //! production. So every branch is looked at here, whatever its neighbours evaluate to.
 
+mod flaw;
+mod functions;
+pub mod known;
+mod operators;
+
 use cel::common::ast::{ComprehensionExpr, Expr, IdedExpr, LiteralValue, operators as op};
 
-use super::inputs::{FINDING, GROUPS, INPUTS, Kind, index_of};
-use airlock_policy::advice;
-
-/// What is wrong, and with which node.
-#[derive(Debug, PartialEq)]
-pub struct Flaw {
-    /// Id of the node.
-    pub node: u64,
-    /// What is wrong and what to do.
-    pub message: String,
-}
-
-/// Functions that a condition may call.
-const FUNCTIONS: [&str; 13] = [
-    "has",
-    "exists",
-    "exists_one",
-    "all",
-    "filter",
-    "size",
-    "contains",
-    "startsWith",
-    "endsWith",
-    "matches",
-    "int",
-    "double",
-    "string",
-];
+pub use self::flaw::Flaw;
+use self::flaw::flaw;
+use self::known::{known, selected};
+use super::inputs::{FINDING, GROUPS, INPUTS, index_of};
+use super::kind::Kind;
+use crate::policy::advice;
 
 /// What a sound condition asks for.
 #[derive(Debug, Default, PartialEq)]
@@ -69,54 +52,6 @@ pub fn check(condition: &IdedExpr) -> Result<Asked, Flaw> {
     Ok(Asked {
         inputs: checker.asked,
     })
-}
-
-/// The input that an expression names: `vitals.elapsed`, `findings`.
-pub fn input_of(expr: &IdedExpr) -> Option<usize> {
-    match &expr.expr {
-        Expr::Ident(name) => index_of(name),
-        Expr::Select(select) if !select.test => selected(&select.operand, &select.field),
-        _ => None,
-    }
-}
-
-/// The input for whose presence an expression asks: `has(vitals.context_share)`.
-pub fn presence_of(expr: &IdedExpr) -> Option<usize> {
-    match &expr.expr {
-        Expr::Select(select) if select.test => selected(&select.operand, &select.field),
-        _ => None,
-    }
-}
-
-fn selected(operand: &IdedExpr, field: &str) -> Option<usize> {
-    match &operand.expr {
-        Expr::Ident(group) => index_of(&format!("{group}.{field}")),
-        _ => None,
-    }
-}
-
-/// Inputs that are known for sure where `expr` is `truth`.
-fn known(expr: &IdedExpr, truth: bool) -> Vec<usize> {
-    if let Some(input) = presence_of(expr) {
-        return if truth { vec![input] } else { Vec::new() };
-    }
-    let Expr::Call(call) = &expr.expr else {
-        return Vec::new();
-    };
-    match (call.func_name.as_str(), call.args.as_slice()) {
-        (op::LOGICAL_NOT, [inner]) => known(inner, !truth),
-        (op::LOGICAL_AND, [a, b]) | (op::LOGICAL_OR, [a, b]) => {
-            let (mut a, b) = (known(a, truth), known(b, truth));
-            // Both are so for a true `&&` and a false `||`; else it may be either of the two.
-            if (call.func_name == op::LOGICAL_AND) == truth {
-                a.extend(b);
-            } else {
-                a.retain(|input| b.contains(input));
-            }
-            a
-        }
-        _ => Vec::new(),
-    }
 }
 
 struct Checker {
@@ -181,7 +116,7 @@ impl Checker {
                     let next = self.kind(element)?;
                     kind = Some(match kind {
                         None => next,
-                        Some(kind) => self.same(element, kind, next)?,
+                        Some(kind) => operators::same(element, kind, next)?,
                     });
                 }
                 Ok(Kind::List(Box::new(kind.unwrap_or(Kind::Json))))
@@ -277,7 +212,6 @@ impl Checker {
     }
 
     fn operator(&mut self, expr: &IdedExpr, name: &str, args: &[IdedExpr]) -> Result<Kind, Flaw> {
-        let sign = name.trim_matches(['_', '@']);
         match (name, args) {
             // CEL judges both sides of these, in either order: what one side makes sure of holds for the other.
             (op::LOGICAL_AND | op::LOGICAL_OR, [a, b]) => {
@@ -296,47 +230,7 @@ impl Checker {
                 self.truth(condition, Vec::new())?;
                 let yes_kind = self.knowing(yes, known(condition, true))?;
                 let no_kind = self.knowing(no, known(condition, false))?;
-                self.same(no, yes_kind, no_kind)
-            }
-            (op::EQUALS | op::NOT_EQUALS, [a, b]) => {
-                let (a, b) = (self.kind(a)?, self.kind(b)?);
-                if a.comparable(&b) {
-                    Ok(Kind::Bool)
-                } else {
-                    Err(flaw(
-                        expr,
-                        format!("{} never equals {}", a.told(), b.told()),
-                    ))
-                }
-            }
-            (op::LESS | op::LESS_EQUALS | op::GREATER | op::GREATER_EQUALS, [a, b]) => {
-                let (a, b) = (self.kind(a)?, self.kind(b)?);
-                let ordered = |kind: &Kind| {
-                    matches!(kind, Kind::Int | Kind::Double | Kind::Text | Kind::Json)
-                };
-                if a.comparable(&b) && ordered(&a) && ordered(&b) {
-                    Ok(Kind::Bool)
-                } else {
-                    Err(flaw(
-                        expr,
-                        format!(
-                            "{} and {} cannot be compared with {sign}",
-                            a.told(),
-                            b.told()
-                        ),
-                    ))
-                }
-            }
-            (op::IN, [a, b]) => {
-                let element = self.kind(a)?;
-                match self.kind(b)? {
-                    Kind::Json => Ok(Kind::Bool),
-                    Kind::List(kind) if element.comparable(&kind) => Ok(Kind::Bool),
-                    other => Err(flaw(
-                        expr,
-                        format!("{} is never in {}", element.told(), other.told()),
-                    )),
-                }
+                operators::same(no, yes_kind, no_kind)
             }
             (op::INDEX, [a, b]) => {
                 if let Expr::Ident(group) = &a.expr
@@ -357,80 +251,36 @@ impl Checker {
                     )),
                 }
             }
-            (op::NEGATE, [a]) => match self.kind(a)? {
-                kind @ (Kind::Int | Kind::Double | Kind::Json) => Ok(kind),
-                other => Err(flaw(expr, format!("{} cannot be negated", other.told()))),
-            },
-            (op::ADD | op::SUBSTRACT | op::MULTIPLY | op::DIVIDE | op::MODULO, [a, b]) => {
+            (op::NEGATE, [a]) => operators::negated(expr, self.kind(a)?),
+            (
+                op::EQUALS
+                | op::NOT_EQUALS
+                | op::LESS
+                | op::LESS_EQUALS
+                | op::GREATER
+                | op::GREATER_EQUALS
+                | op::IN
+                | op::ADD
+                | op::SUBSTRACT
+                | op::MULTIPLY
+                | op::DIVIDE
+                | op::MODULO,
+                [a, b],
+            ) => {
                 let (a, b) = (self.kind(a)?, self.kind(b)?);
-                let whole = name == op::MODULO;
-                match (a, b) {
-                    (Kind::Json, _) | (_, Kind::Json) => Ok(Kind::Json),
-                    (Kind::Int, Kind::Int) => Ok(Kind::Int),
-                    (Kind::Double, Kind::Double) if !whole => Ok(Kind::Double),
-                    (Kind::Text, Kind::Text) if name == op::ADD => Ok(Kind::Text),
-                    (a @ Kind::List(_), b) if name == op::ADD && a == b => Ok(a),
-                    (Kind::Int, Kind::Double) | (Kind::Double, Kind::Int) if !whole => Err(flaw(
-                        expr,
-                        format!(
-                            "{sign} takes two whole numbers or two with a fraction: write 2.0 for 2, or double(x) for x"
-                        ),
-                    )),
-                    (a, b) => Err(flaw(
-                        expr,
-                        format!("{sign} does not take {} and {}", a.told(), b.told()),
-                    )),
-                }
+                operators::of_two(expr, name, a, b)
             }
-            _ => Err(flaw(expr, format!("`{sign}` is not for conditions"))),
+            _ => Err(operators::unknown(expr, name)),
         }
     }
 
     fn function(&mut self, expr: &IdedExpr, name: &str, args: &[&IdedExpr]) -> Result<Kind, Flaw> {
-        if !FUNCTIONS.contains(&name) {
-            return Err(flaw(expr, advice::unknown("function", name, FUNCTIONS)));
-        }
-        if name == "matches" {
-            // Compiled once, at load, where its size is bounded: a pattern that a model could write would not be.
-            let literal = matches!(
-                args,
-                [
-                    _,
-                    IdedExpr {
-                        expr: Expr::Literal(LiteralValue::String(_)),
-                        ..
-                    }
-                ]
-            );
-            if !literal {
-                return Err(flaw(
-                    expr,
-                    "`matches` takes one pattern, in quotes: x.matches(\"^a.*\")",
-                ));
-            }
-        }
+        functions::admit(expr, name, args)?;
         let kinds = args
             .iter()
             .map(|arg| self.kind(arg))
             .collect::<Result<Vec<_>, _>>()?;
-        let scalar =
-            |kind: &Kind| matches!(kind, Kind::Int | Kind::Double | Kind::Text | Kind::Json);
-        let textual = |kind: &Kind| matches!(kind, Kind::Text | Kind::Json);
-        match (name, kinds.as_slice()) {
-            ("size", [Kind::Text | Kind::List(_) | Kind::Json]) => Ok(Kind::Int),
-            ("contains" | "startsWith" | "endsWith", [a, b])
-                if textual(a) && textual(b) && is_member(expr) =>
-            {
-                Ok(Kind::Bool)
-            }
-            ("matches", [a, _]) if textual(a) => Ok(Kind::Bool),
-            ("int", [a]) if scalar(a) && !is_member(expr) => Ok(Kind::Int),
-            ("double", [a]) if scalar(a) && !is_member(expr) => Ok(Kind::Double),
-            ("string", [a]) if (scalar(a) || *a == Kind::Bool) && !is_member(expr) => {
-                Ok(Kind::Text)
-            }
-            _ => Err(flaw(expr, usage(name))),
-        }
+        functions::kind(expr, name, &kinds)
     }
 
     /// What the parser made of `exists`, `all`, `exists_one` and `filter`.
@@ -484,46 +334,6 @@ impl Checker {
             Kind::Bool
         })
     }
-
-    fn same(&self, at: &IdedExpr, a: Kind, b: Kind) -> Result<Kind, Flaw> {
-        match (a, b) {
-            (a, b) if a == b => Ok(a),
-            (Kind::Json, _) | (_, Kind::Json) => Ok(Kind::Json),
-            (a, b) => Err(flaw(
-                at,
-                format!(
-                    "this is {}, and what stands before it {}",
-                    b.told(),
-                    a.told()
-                ),
-            )),
-        }
-    }
-}
-
-impl Kind {
-    fn comparable(&self, other: &Kind) -> bool {
-        let numeric = |kind: &Kind| matches!(kind, Kind::Int | Kind::Double);
-        match (self, other) {
-            (Kind::Json | Kind::Null, _) | (_, Kind::Json | Kind::Null) => true,
-            (Kind::List(a), Kind::List(b)) => a.comparable(b),
-            (a, b) => a == b || (numeric(a) && numeric(b)),
-        }
-    }
-
-    /// For people.
-    fn told(&self) -> &'static str {
-        match self {
-            Kind::Bool => "true or false",
-            Kind::Int => "a whole number",
-            Kind::Double => "a number with a fraction",
-            Kind::Text => "text",
-            Kind::List(_) => "a list",
-            Kind::Finding => "a finding",
-            Kind::Json => "JSON",
-            Kind::Null => "null",
-        }
-    }
 }
 
 /// Whether a loop that makes a list keeps elements as they are (`filter`), and does not make others (`map`).
@@ -565,36 +375,9 @@ fn literal_kind(expr: &IdedExpr, literal: &LiteralValue) -> Result<Kind, Flaw> {
     })
 }
 
-fn is_member(expr: &IdedExpr) -> bool {
-    matches!(&expr.expr, Expr::Call(call) if call.target.is_some())
-}
-
-fn usage(name: &str) -> String {
-    let how = match name {
-        "size" => "size(x), of text or a list",
-        "contains" => "x.contains(\"a\"), of text",
-        "startsWith" => "x.startsWith(\"a\"), of text",
-        "endsWith" => "x.endsWith(\"a\"), of text",
-        "matches" => "x.matches(\"^a.*\"), of text",
-        "int" => "int(x), of a number or text",
-        "double" => "double(x), of a number or text",
-        "string" => "string(x), of a number, text, true or false",
-        "has" => "has(vitals.context_share)",
-        _ => "findings.exists(f, f.severity == \"high\"), of a list",
-    };
-    format!("`{name}` is used like this: {how}")
-}
-
 fn fields_of(group: &str) -> impl Iterator<Item = &'static str> {
     let group = group.to_owned();
     INPUTS
         .iter()
         .filter_map(move |input| input.name.strip_prefix(group.as_str())?.strip_prefix('.'))
-}
-
-fn flaw(at: &IdedExpr, message: impl Into<String>) -> Flaw {
-    Flaw {
-        node: at.id,
-        message: message.into(),
-    }
 }

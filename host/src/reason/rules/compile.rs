@@ -8,10 +8,12 @@ use cel::common::types::CelBool;
 use cel::{Context, Env, Program, Value};
 use std::sync::Arc;
 
-use super::check::{self, input_of, presence_of};
-use super::inputs::{INPUTS, Kind};
+use super::check;
+use super::check::known::{input_of, presence_of};
+use super::inputs::INPUTS;
+use super::kind::Kind;
 use super::pattern::{FUNCTION, Pattern};
-use super::view::Sample;
+use super::sample::Sample;
 
 /// Longest condition.
 pub const MAX_BYTES: usize = 2048;

@@ -28,71 +28,11 @@
 //! differently (`json`), or that are too big to be looked into (256 KiB, 10,000 values), are a failure of the rule, not
 //! something unknown: else a model could get round it.
 
+use super::kind::Kind;
+use super::points::Points;
+use crate::contract::types::Checkpoint;
 use crate::observe::vitals::id;
 use airlock_policy::contract::types::Checkpoint;
-
-/// A set of checkpoints.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Points(u8);
-
-impl Points {
-    /// Every checkpoint.
-    pub const ALL: Points = Points(u8::MAX);
-
-    /// The set of these.
-    pub const fn of(points: &[Checkpoint]) -> Points {
-        let (mut set, mut i) = (0, 0);
-        while i < points.len() {
-            // `get` is not const; the loop's condition bounds the index.
-            #[allow(clippy::indexing_slicing)]
-            let point = points[i];
-            set |= 1 << point as u8;
-            i += 1;
-        }
-        Points(set)
-    }
-
-    /// Whether the checkpoint is in the set.
-    pub fn has(self, point: Checkpoint) -> bool {
-        self.0 & 1 << point as u8 != 0
-    }
-
-    /// What is in both.
-    pub fn and(self, other: Points) -> Points {
-        Points(self.0 & other.0)
-    }
-
-    /// What is in either.
-    pub fn or(self, other: Points) -> Points {
-        Points(self.0 | other.0)
-    }
-
-    /// Whether nothing is in it.
-    pub fn is_empty(self) -> bool {
-        self.0 == 0
-    }
-}
-
-/// What kind of value an expression has.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Kind {
-    /// True or false.
-    Bool,
-    /// A whole number.
-    Int,
-    /// A number with a fraction.
-    Double,
-    /// Text.
-    Text,
-    /// A list.
-    List(Box<Kind>),
-    /// A finding; see [`FINDING`].
-    Finding,
-    /// JSON, of which nothing is known before it is there.
-    Json,
-    /// `null`.
-    Null,
-}
 
 /// What the value is taken from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,10 +5,7 @@
 use serde::Deserialize;
 
 use crate::reason::on_finding::Severity;
-use crate::reason::rules::reaction::{Name, Reaction, row};
-use airlock_policy::Mode;
-use airlock_policy::contract::types::Checkpoint;
-use airlock_policy::spec::OnFailure;
+use crate::reason::rules::reaction::{Name, Reaction, read, row};
 
 /// Names that begin so are given to the rules that `[profile]` becomes.
 pub const PROFILE: &str = "profile-";
@@ -89,7 +86,7 @@ impl TryFrom<Row> for RuleConfig {
     type Error = String;
 
     fn try_from(mut row: Row) -> Result<Self, String> {
-        let reaction = Reaction::read(row.r#do, row.words(), "block_mode")?;
+        let reaction = read(row.r#do, row.words(), "block_mode")?;
         if row.severity.is_some() && !matches!(reaction, Reaction::Alert { .. }) {
             return Err("`severity` means nothing without an alert: remove it".to_owned());
         }

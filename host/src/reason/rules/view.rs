@@ -1,89 +1,19 @@
 //! The values that a condition asks for, at one moment. Each is made only when it is asked for.
 
-use std::collections::HashMap;
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
-use cel::common::types::{
-    CelBool, CelDouble, CelInt, CelList, CelMap, CelMapKey, CelNull, CelString,
-};
+use cel::common::types::{CelDouble, CelInt, CelList, CelString};
 use cel::common::value::{CowVal, Val};
 use cel::context::VariableResolver;
 
-use super::inputs::{FINDING, INPUTS, Kind, Source};
+use super::inputs::{INPUTS, Source};
 use super::json;
+pub use super::moment::{Moment, Subject, Told};
 use super::pattern::Pattern;
-use crate::event::Micros;
-use crate::event::declared::Declared;
-use crate::observe::vitals::Vitals;
+use super::value::{map, number, split, text, truth, whole};
+use crate::contract::types::Failure;
 use crate::reason::order::{checkpoint_name, severity_name};
 use airlock_policy::contract::types::{Checkpoint, Facts, Failure, Finding};
-
-/// What there is to ask for, but for the event.
-#[derive(Debug)]
-pub struct Moment<'a> {
-    /// Why rules are evaluated.
-    pub checkpoint: Checkpoint,
-    /// When.
-    pub now: Micros,
-    /// What is measured.
-    pub vitals: &'a Vitals,
-    /// The session.
-    pub facts: &'a Facts,
-    /// What the request declares.
-    pub declared: &'a Declared,
-    /// Model, as it goes upstream.
-    pub model: &'a str,
-    /// Name of the upstream; empty before it is chosen.
-    pub upstream: &'a str,
-    /// Whether the client asked for a stream.
-    pub streamed: bool,
-    /// Names of the tools offered.
-    pub tools: &'a [String],
-    /// Messages in the request.
-    pub messages: usize,
-    /// Prompt tokens, estimated.
-    pub input_tokens: u32,
-    /// What policies found at this checkpoint.
-    pub findings: &'a [Told],
-}
-
-/// A finding as rules are told it.
-#[derive(Clone, Debug)]
-pub struct Told {
-    /// Policy that found it.
-    pub policy: String,
-    /// Whether that policy only observes.
-    pub observed: bool,
-    /// What it found.
-    pub finding: Finding,
-}
-
-/// The one event that a rule is about.
-#[derive(Clone, Debug)]
-pub enum Subject {
-    /// A complete tool call.
-    Call {
-        /// The vendor's id.
-        id: String,
-        /// Name of the tool.
-        name: String,
-        /// Arguments, whole; `None`: too much to have been kept, and so nothing that a rule can judge.
-        arguments: Option<Arc<str>>,
-    },
-    /// The result of a tool call.
-    Result {
-        /// The vendor's id of the call.
-        id: String,
-        /// Name of the tool.
-        name: String,
-        /// Whether it states a failure.
-        failed: bool,
-        /// From the release of the call, us.
-        duration: u64,
-    },
-    /// A failed call.
-    Failure(Failure),
-}
 
 /// A moment as one rule sees it.
 pub struct View<'a> {
@@ -203,51 +133,6 @@ impl VariableResolver for View<'_> {
     }
 }
 
-/// Values of the right kinds, to try a condition with.
-pub struct Sample<'a> {
-    /// Whether everything is known, or as little as possible.
-    pub full: bool,
-    /// Compiled patterns.
-    pub patterns: &'a [Pattern],
-}
-
-impl VariableResolver for Sample<'_> {
-    fn resolve<'b>(&'b self, name: &str) -> Option<CowVal<'b, 'b>> {
-        match split(name)? {
-            ('#', index) => {
-                let input = INPUTS.get(index)?;
-                (self.full || !input.maybe)
-                    .then(|| CowVal::Owned(sample(&(input.kind)(), self.full)))
-            }
-            ('?', index) => Some(truth(self.full || !INPUTS.get(index)?.maybe)),
-            ('~', index) => Some(CowVal::Borrowed(self.patterns.get(index)?)),
-            _ => None,
-        }
-    }
-}
-
-fn sample(kind: &Kind, full: bool) -> Box<dyn Val> {
-    match kind {
-        Kind::Bool => Box::new(CelBool::from(true)),
-        Kind::Int => Box::new(CelInt::from(1)),
-        Kind::Double => Box::new(CelDouble::from(1.0)),
-        Kind::Text => Box::new(CelString::from("sample".to_owned())),
-        Kind::List(kind) if full => Box::new(CelList::from(vec![sample(kind, full)])),
-        Kind::List(_) => Box::new(CelList::from(Vec::new())),
-        Kind::Finding => map(FINDING
-            .iter()
-            .map(|(name, kind)| (*name, sample(&kind(), full)))),
-        Kind::Json => map(std::iter::empty()),
-        Kind::Null => Box::new(CelNull),
-    }
-}
-
-/// The names that `compile` makes: a mark and an index.
-fn split(name: &str) -> Option<(char, usize)> {
-    let mark = name.chars().next().filter(char::is_ascii)?;
-    Some((mark, name.get(1..)?.parse().ok()?))
-}
-
 fn finding(told: &Told) -> Box<dyn Val> {
     let text = |text: &str| Box::new(CelString::from(text.to_owned())) as Box<dyn Val>;
     let f = &told.finding;
@@ -267,14 +152,6 @@ fn finding(told: &Told) -> Box<dyn Val> {
     ])
 }
 
-fn map<'k>(entries: impl IntoIterator<Item = (&'k str, Box<dyn Val>)>) -> Box<dyn Val> {
-    let entries: HashMap<CelMapKey<'static>, Box<dyn Val>> = entries
-        .into_iter()
-        .map(|(name, value)| (CelMapKey::from(name.to_owned()), value))
-        .collect();
-    Box::new(CelMap::from(entries))
-}
-
 fn failure_name(failure: &Failure) -> &'static str {
     use airlock_policy::contract::types::FailureKind as Kind;
     match failure.kind {
@@ -289,20 +166,4 @@ fn failure_name(failure: &Failure) -> &'static str {
         Kind::Policy => "policy",
         Kind::Other => "other",
     }
-}
-
-fn number<'b, 'v>(value: f64) -> CowVal<'b, 'v> {
-    CowVal::owned(CelDouble::from(value))
-}
-
-fn whole<'b, 'v>(value: impl Into<i64>) -> CowVal<'b, 'v> {
-    CowVal::owned(CelInt::from(value.into()))
-}
-
-fn text<'b, 'v>(value: &'v str) -> CowVal<'b, 'v> {
-    CowVal::owned(CelString::from(value))
-}
-
-fn truth<'b, 'v>(value: bool) -> CowVal<'b, 'v> {
-    CowVal::owned(CelBool::from(value))
 }

@@ -1,0 +1,55 @@
+//! What goes out to an upstream, and the beginning of what comes back.
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, StatusCode};
+use tokio::time::Instant;
+
+use super::body::Body;
+use super::gate::Charge;
+use crate::event::target::Target;
+
+/// The body of a call to one target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Draft {
+    /// What is sent.
+    pub body: Bytes,
+    /// What is sent if the upstream refuses the call because it was asked for the usage of its stream.
+    pub plain: Option<Bytes>,
+}
+
+impl From<Bytes> for Draft {
+    fn from(body: Bytes) -> Self {
+        Self { body, plain: None }
+    }
+}
+
+/// A call as it goes out, but for its body, which names the model and so may differ by target.
+#[derive(Clone, Debug)]
+pub struct Outgoing {
+    /// Method.
+    pub method: Method,
+    /// Path under the upstream's base URL, with the query, such as `/chat/completions`.
+    pub path: String,
+    /// The client's headers; what must not travel is removed here.
+    pub headers: HeaderMap,
+    /// Estimate of what it will use, input and output, for limits of tokens.
+    pub tokens: u64,
+}
+
+/// The beginning of an answer.
+pub struct Response {
+    /// Where it came from.
+    pub target: Target,
+    /// Number of the attempt that brought it, from 1.
+    pub attempt: u32,
+    /// When that attempt began.
+    pub started: Instant,
+    /// Status, which may be an error that no repetition cured.
+    pub status: StatusCode,
+    /// Headers as they came; see [`super::headers::to_client`].
+    pub headers: HeaderMap,
+    /// The body as it arrives.
+    pub body: Body,
+    /// What it counts against the upstream's tokens a minute, to be settled.
+    pub charge: Charge,
+}
