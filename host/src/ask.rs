@@ -9,6 +9,9 @@
 //! policy's quota, [`QUESTION_BYTES`] a question. Not here: whether a policy may ask a target at all (its grants), and what
 //! waits for the answer (the exchange).
 
+use airlock_policy::Ask;
+use airlock_policy::Asker;
+use airlock_policy::contract::types::AnswerValue;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 

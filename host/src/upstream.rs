@@ -25,7 +25,7 @@ pub mod webhook;
 
 pub use attempt::{Attempt, Next};
 pub use body::Body;
-pub use client::{StreamUsage, Unusable, Upstreams};
+pub use client::{Unusable, Upstreams};
 pub use error::UpstreamError;
 pub use gate::{Charge, Full, Gates, Pass, Whose};
 pub use message::{Draft, Outgoing, Response};

@@ -2,8 +2,8 @@
 
 use serde::Deserialize;
 
-use crate::contract::types;
 use crate::reason::rules::reaction::{Name, Reaction, read, row};
+use airlock_policy::contract::types;
 
 /// One row of the table: findings that match it are answered with its reaction.
 #[derive(Clone, Debug, PartialEq, Deserialize)]

@@ -46,10 +46,10 @@ use self::points::Points;
 use self::row::RuleConfig;
 use self::rule::{Fires, Rule};
 use self::view::View;
-use crate::contract::types::Checkpoint;
 use crate::event::Micros;
-use crate::policy::Mode;
-use crate::policy::spec::OnFailure;
+use airlock_policy::Mode;
+use airlock_policy::contract::types::Checkpoint;
+use airlock_policy::spec::OnFailure;
 
 /// Most rules: all of them may be evaluated at every chunk of every stream.
 pub const MAX_RULES: usize = 64;

@@ -12,7 +12,7 @@ use super::gate::Gates;
 use super::message::{Draft, Outgoing, Response};
 use super::server::Upstream;
 use super::settings::UpstreamConfig;
-use crate::event::target::Target;
+use crate::event::target::{StreamUsage, Target};
 use crate::upstream::{Attempt, Next, UpstreamError, tls};
 
 /// All configured upstreams, ready to be called. Cheap to share; replaced as a whole when the configuration changes, and
@@ -20,17 +20,6 @@ use crate::upstream::{Attempt, Next, UpstreamError, tls};
 pub struct Upstreams {
     by_name: HashMap<String, Upstream>,
     gates: Arc<Gates>,
-}
-
-/// Whether an upstream's streams are asked for their usage.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StreamUsage {
-    /// It is known to take that.
-    Ask,
-    /// It is not known: a refusal is to be cured by asking without it.
-    Try,
-    /// It refused once, or the operator says that it does.
-    Leave,
 }
 
 /// Why an upstream cannot be called as it is configured.

@@ -125,7 +125,7 @@ impl UpstreamError {
     /// Whether it says something about the upstream, and not about the request or the configuration.
     pub fn is_its_own(&self) -> bool {
         match self {
-            Self::Status { status, .. } => super::attempt::retryable(*status),
+            Self::Status { status, .. } => retryable(*status),
             Self::Unknown(_) => false,
             _ => true,
         }

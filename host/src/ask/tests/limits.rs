@@ -8,8 +8,8 @@ use axum::routing::post;
 
 use super::super::{PROCESS, QUESTION_BYTES, within};
 use super::world::{World, approve, ask, generate, serve};
-use crate::policy::{Ask, AskQuota};
 use crate::session::mailbox::UNDER_WAY;
+use airlock_policy::{Ask, AskQuota};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_asked_is_refused_at_once_and_leaves_no_trace() {

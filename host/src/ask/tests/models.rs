@@ -5,10 +5,10 @@ use axum::routing::post;
 use serde_json::{Value, json};
 
 use super::world::{World, ask, asked, chat, classify, generate, serve, simulator, stub};
-use crate::contract::asking::Question;
-use crate::contract::types::AnswerValue;
 use crate::event::Usage;
-use crate::policy::Ask;
+use airlock_policy::Ask;
+use airlock_policy::contract::asking::Question;
+use airlock_policy::contract::types::AnswerValue;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_model_is_asked_and_the_session_pays() {

@@ -4,9 +4,9 @@ use axum::Router;
 use axum::routing::post;
 
 use super::world::{PATIENCE, World, answer_of, approve, ask, asked, generate, serve};
-use crate::contract::types::AnswerValue;
 use crate::people::{Filter, Verdict};
-use crate::policy::Ask;
+use airlock_policy::Ask;
+use airlock_policy::contract::types::AnswerValue;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn people_answer() {

@@ -13,12 +13,9 @@ use tokio::sync::Notify;
 use super::super::{Asks, Means};
 use crate::config::Config;
 use crate::config::parse::parse;
-use crate::contract::asking::{Approval, Classification, Generation, Question};
-use crate::contract::types::AnswerValue;
 use crate::event::key::SessionKey;
 use crate::observe::prices::PriceTable;
 use crate::people::Desk;
-use crate::policy::{Ask, AskQuota};
 use crate::session::feed::Feed;
 use crate::session::ledger::Limits;
 use crate::session::sessions::Sessions;
@@ -29,6 +26,9 @@ use crate::store::Store;
 use crate::store::capture::Capture;
 use crate::store::sqlite::{Options, SqliteStore};
 use crate::upstream::Upstreams;
+use airlock_policy::contract::asking::{Approval, Classification, Generation, Question};
+use airlock_policy::contract::types::AnswerValue;
+use airlock_policy::{Ask, AskQuota};
 
 /// Longer than anything here takes, even on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(20);

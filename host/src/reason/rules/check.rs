@@ -15,7 +15,7 @@ use self::flaw::flaw;
 use self::known::{known, selected};
 use super::inputs::{FINDING, GROUPS, INPUTS, index_of};
 use super::kind::Kind;
-use crate::policy::advice;
+use airlock_policy::advice;
 
 /// What a sound condition asks for.
 #[derive(Debug, Default, PartialEq)]

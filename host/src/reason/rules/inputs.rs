@@ -30,7 +30,6 @@
 
 use super::kind::Kind;
 use super::points::Points;
-use crate::contract::types::Checkpoint;
 use crate::observe::vitals::id;
 use airlock_policy::contract::types::Checkpoint;
 

@@ -6,10 +6,10 @@ use super::moment::Subject;
 use super::reaction::Occasion;
 use super::rule::Rule;
 use super::view::View;
-use crate::contract::types::{Checkpoint, Item};
 use crate::event::Micros;
-use crate::policy::spec::OnFailure;
 use crate::reason::order::{By, Order};
+use airlock_policy::contract::types::{Checkpoint, Item};
+use airlock_policy::spec::OnFailure;
 
 /// Where the rules stand in one exchange.
 #[derive(Debug, Default)]

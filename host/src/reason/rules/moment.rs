@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::contract::types::{Checkpoint, Facts, Failure, Finding};
 use crate::event::Micros;
 use crate::event::declared::Declared;
 use crate::observe::vitals::Vitals;
+use airlock_policy::contract::types::{Checkpoint, Facts, Failure, Finding};
 
 /// What there is to ask for, but for the event.
 #[derive(Debug)]

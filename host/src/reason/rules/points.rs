@@ -1,6 +1,6 @@
 //! A set of checkpoints.
 
-use crate::contract::types::Checkpoint;
+use airlock_policy::contract::types::Checkpoint;
 
 /// A set of checkpoints.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -11,7 +11,7 @@ mod words;
 pub(in crate::reason) use self::read::read;
 pub use self::terms::{BlockMode, Lasting, Timeout};
 pub(in crate::reason) use self::words::{Name, Words, row};
-use crate::contract::types::{self, Action, Item, Scope, Severity};
+use airlock_policy::contract::types::{self, Action, Item, Scope, Severity};
 
 /// What a row orders.
 #[derive(Clone, Debug, PartialEq)]

@@ -2,6 +2,9 @@
 //!
 //! Here is what a row says. What its condition may ask, and whether it makes sense, is judged in `reason/rules`.
 
+use airlock_policy::Mode;
+use airlock_policy::contract::types::Checkpoint;
+use airlock_policy::spec::OnFailure;
 use serde::Deserialize;
 
 use crate::reason::on_finding::Severity;

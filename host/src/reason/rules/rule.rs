@@ -8,11 +8,11 @@ use super::moment::Subject;
 use super::points::Points;
 use super::reaction::Reaction;
 use super::row::RuleConfig;
-use crate::contract::types::{
+use airlock_policy::Mode;
+use airlock_policy::contract::types::{
     Action, Block, BlockMode, Checkpoint, ResultSubstitution, Scope, Severity, ToolDenial,
 };
-use crate::policy::Mode;
-use crate::policy::spec::OnFailure;
+use airlock_policy::spec::OnFailure;
 
 /// One compiled rule.
 pub(super) struct Rule {

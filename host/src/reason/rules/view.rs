@@ -1,5 +1,6 @@
 //! The values that a condition asks for, at one moment. Each is made only when it is asked for.
 
+use airlock_policy::contract::types::Failure;
 use std::sync::OnceLock;
 
 use cel::common::types::{CelDouble, CelInt, CelList, CelString};
@@ -11,9 +12,7 @@ use super::json;
 pub use super::moment::{Moment, Subject, Told};
 use super::pattern::Pattern;
 use super::value::{map, number, split, text, truth, whole};
-use crate::contract::types::Failure;
 use crate::reason::order::{checkpoint_name, severity_name};
-use airlock_policy::contract::types::{Checkpoint, Facts, Failure, Finding};
 
 /// A moment as one rule sees it.
 pub struct View<'a> {

@@ -4,7 +4,7 @@ use cel::common::ast::{Expr, IdedExpr, LiteralValue};
 
 use super::super::kind::Kind;
 use super::flaw::{Flaw, flaw};
-use crate::policy::advice;
+use airlock_policy::advice;
 
 /// Functions that a condition may call.
 const FUNCTIONS: [&str; 13] = [

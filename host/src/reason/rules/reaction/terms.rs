@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::contract::types::{self, OnTimeout, Scope};
+use airlock_policy::contract::types::{self, OnTimeout, Scope};
 
 /// How a client learns that it was blocked. The words of the contract.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]

@@ -3,8 +3,8 @@
 use super::super::json;
 use super::super::moment::Subject;
 use super::stage::{Stage, call, row, rules};
-use crate::contract::types::{Action, Checkpoint};
 use crate::reason::order::Order;
+use airlock_policy::contract::types::{Action, Checkpoint};
 
 #[test]
 fn a_failing_evaluation_is_told_and_closed_rules_block() {

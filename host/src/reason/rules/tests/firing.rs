@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::super::points::Points;
 use super::super::{Rules, Standing};
 use super::stage::{Stage, call, result, row, rows, rules, told};
-use crate::contract::types::{Action, Checkpoint, Severity};
+use airlock_policy::contract::types::{Action, Checkpoint, Severity};
 
 #[test]
 fn a_rule_fires_when_its_condition_begins_to_hold() {

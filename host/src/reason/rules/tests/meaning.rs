@@ -2,7 +2,7 @@
 
 use super::super::moment::Subject;
 use super::stage::{Stage, call, result, row, rules, told};
-use crate::contract::types::{Checkpoint, Failure, FailureKind, Severity};
+use airlock_policy::contract::types::{Checkpoint, Failure, FailureKind, Severity};
 
 /// The condition at the checkpoint at which what it is about is known.
 fn holds(when: &str) -> bool {

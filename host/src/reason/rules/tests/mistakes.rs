@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::super::Rules;
 use super::stage::{Stage, call, mistake, row, rows};
-use crate::contract::types::Checkpoint;
+use airlock_policy::contract::types::Checkpoint;
 
 #[test]
 fn mistakes_are_told_by_name_and_place() {

@@ -9,10 +9,10 @@ use serde::Deserialize;
 use super::super::moment::{Moment, Subject, Told};
 use super::super::row::RuleConfig;
 use super::super::{Judged, RuleError, Rules, Standing};
-use crate::contract::types::{Checkpoint, Facts, Finding, Severity};
 use crate::event::Micros;
 use crate::event::declared::{Declared, Risk};
 use crate::observe::vitals::{SessionVitals, Vitals};
+use airlock_policy::contract::types::{Checkpoint, Facts, Finding, Severity};
 
 #[derive(Deserialize)]
 struct File {
