@@ -14,8 +14,8 @@ use tokio_util::sync::CancellationToken;
 use crate::gateway::App;
 use crate::gateway::reload::Reloader;
 use crate::gateway::server;
-use crate::session::feed::Feed;
-use crate::store::Store;
+use airlock_core::session::feed::Feed;
+use airlock_core::store::Store;
 
 pub mod approvals;
 pub mod auth;

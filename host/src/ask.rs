@@ -5,7 +5,7 @@
 //! beforehand as for any call; no policy judges a question's own model call, so nothing recurses; question and answer stand on
 //! the timeline. Questions to people outlive the process, those to models are answered `failed` after a restart.
 //!
-//! Bounded: [`PROCESS`] model calls at once, [`UNDER_WAY`](crate::session::mailbox::UNDER_WAY) questions a session, the
+//! Bounded: [`PROCESS`] model calls at once, [`UNDER_WAY`](airlock_core::session::mailbox::UNDER_WAY) questions a session, the
 //! policy's quota, [`QUESTION_BYTES`] a question. Not here: whether a policy may ask a target at all (its grants), and what
 //! waits for the answer (the exchange).
 
@@ -20,10 +20,10 @@ use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
 use crate::ask::settings::AskConfig;
-use crate::event::clock::now;
-use crate::event::{Body, Micros};
-use crate::people::{ApprovalId, Desk};
-use crate::session::state::Session;
+use airlock_core::event::clock::now;
+use airlock_core::event::{Body, Micros};
+use airlock_core::people::{ApprovalId, Desk};
+use airlock_core::session::state::Session;
 
 mod answer;
 mod call;
@@ -35,7 +35,7 @@ pub mod settings;
 #[cfg(test)]
 mod tests;
 
-pub use crate::session::mailbox::{Answered, Mailbox, Question};
+pub use airlock_core::session::mailbox::{Answered, Mailbox, Question};
 pub use call::QUESTION_BYTES;
 pub use means::Means;
 

@@ -126,7 +126,7 @@ impl Cli {
             Command::Openapi => openapi::run(),
             Command::Demo(args) => demo::run(args).await,
             Command::Simulate(args) => Ok(simulate::run(args).await?),
-            Command::JudgeComponent => Ok(apart::serve(crate::reason::plan::check)?),
+            Command::JudgeComponent => Ok(apart::serve(airlock_core::reason::plan::check)?),
         }
     }
 }

@@ -15,8 +15,8 @@ use serde_json::Value;
 
 use crate::admin::Token;
 use crate::config::Config;
-use crate::dialect::sse::{Frame, Framer};
 use crate::failure::Failure;
+use airlock_core::dialect::sse::{Frame, Framer};
 
 /// The admin API that the configuration names.
 pub struct AdminClient {

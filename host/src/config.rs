@@ -8,13 +8,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::ask::settings::AskConfig;
-use crate::observe::machine::settings::MachineConfig;
-use crate::observe::prices::Price;
-use crate::reason::on_finding::OnFinding;
-use crate::reason::rules::row::RuleConfig;
 use crate::upstream::key::KeyRef;
 use crate::upstream::limits::CallLimits;
 use crate::upstream::settings::{RouteConfig, UpstreamConfig, WebhookConfig};
+use airlock_core::observe::machine::settings::MachineConfig;
+use airlock_core::observe::prices::Price;
+use airlock_core::reason::on_finding::OnFinding;
+use airlock_core::reason::rules::row::RuleConfig;
 use airlock_policy::{Limits, PolicySpec};
 
 pub mod client_key;

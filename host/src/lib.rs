@@ -3,7 +3,6 @@
 //! Every model call passes through the gateway; frames become events on a session's timeline; policies (sandboxed
 //! components) conclude and order at checkpoints; the host applies what they order and records the outcome.
 
-pub mod act;
 pub mod admin;
 pub mod ask;
 pub mod builtin;
@@ -11,19 +10,9 @@ pub mod cli;
 pub mod client;
 pub mod config;
 pub mod demo;
-pub mod dialect;
-pub mod event;
-pub mod exchange;
 pub mod failure;
 pub mod gateway;
-pub mod observe;
-pub mod people;
-pub mod prompt;
-pub mod reason;
-pub mod release;
 pub mod render;
 pub mod serve;
-pub mod session;
 pub mod simulate;
-pub mod store;
 pub mod upstream;

@@ -9,8 +9,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::event::key::SessionId;
-use crate::event::{Body, Channel, Event, Micros, Place};
+use airlock_core::event::key::SessionId;
+use airlock_core::event::{Body, Channel, Event, Micros, Place};
 
 mod asking;
 mod call;

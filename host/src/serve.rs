@@ -18,15 +18,15 @@ use crate::failure::Failure;
 use crate::gateway::App;
 use crate::gateway::reload::Reloader;
 use crate::gateway::server::Listeners;
-use crate::observe::machine;
-use crate::observe::tokens::TokenCounter;
-use crate::people::Desk;
 use crate::serve::judge::Judged;
-use crate::session::feed::Feed;
-use crate::session::sessions::Sessions;
-use crate::session::timeline::Recorder;
-use crate::store::Store;
-use crate::store::sqlite::{Options, SqliteStore};
+use airlock_core::observe::machine;
+use airlock_core::observe::tokens::TokenCounter;
+use airlock_core::people::Desk;
+use airlock_core::session::feed::Feed;
+use airlock_core::session::sessions::Sessions;
+use airlock_core::session::timeline::Recorder;
+use airlock_core::store::Store;
+use airlock_core::store::sqlite::{Options, SqliteStore};
 
 /// Everything that serves, put together. Its addresses are bound, and nothing is answered yet.
 pub struct Airlock {

@@ -17,11 +17,11 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use airlock::config::locate;
-use airlock::event::key::{SessionId, SessionKey};
-use airlock::event::{Body, Role};
-use airlock::people::{Approval, Desk, New, OnTimeout, Outcome, Subject, digest};
 use airlock::serve::Airlock;
-use airlock::session::state::Found;
+use airlock_core::event::key::{SessionId, SessionKey};
+use airlock_core::event::{Body, Role};
+use airlock_core::people::{Approval, Desk, New, OnTimeout, Outcome, Subject, digest};
+use airlock_core::session::state::Found;
 
 /// Longer than anything here takes, even on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -8,7 +8,7 @@ use serde_json::json;
 use utoipa::ToSchema;
 
 use crate::gateway::reply::json_response;
-use crate::store::StoreError;
+use airlock_core::store::StoreError;
 
 /// A status, and a message for people.
 #[derive(Debug)]

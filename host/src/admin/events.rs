@@ -18,8 +18,8 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::Admin;
 use super::error::ErrorBody;
-use crate::event::Event;
-use crate::session::feed::{Subscription, Update};
+use airlock_core::event::Event;
+use airlock_core::session::feed::{Subscription, Update};
 use airlock_policy::PolicyEvent;
 
 /// What `GET /v1/events` can be asked.

@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::event::clock::now;
-use crate::event::{Body, Usage};
-use crate::session::mailbox::Question;
-use crate::session::state::Session;
+use airlock_core::event::clock::now;
+use airlock_core::event::{Body, Usage};
+use airlock_core::session::mailbox::Question;
+use airlock_core::session::state::Session;
 use airlock_policy::contract::types::AnswerValue;
 
 /// What came of a question.

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::ask::settings::AskConfig;
-use crate::observe::prices::PriceTable;
 use crate::upstream::Upstreams;
+use airlock_core::observe::prices::PriceTable;
 
 /// What questions need of the configuration in force.
 pub struct Means {

@@ -17,11 +17,11 @@ use super::call::Call;
 use super::means::Means;
 use super::reply;
 use crate::ask::settings::AskConfig;
-use crate::event::Usage;
-use crate::event::target::Target;
-use crate::observe::tokens::{MESSAGE_TOKENS, REPLY_TOKENS, TokenCounter};
-use crate::session::ledger::{self, Ledger};
 use crate::upstream::{Body, Outgoing};
+use airlock_core::event::Usage;
+use airlock_core::event::target::Target;
+use airlock_core::observe::tokens::{MESSAGE_TOKENS, REPLY_TOKENS, TokenCounter};
+use airlock_core::session::ledger::{self, Ledger};
 use airlock_policy::contract::types::AnswerValue;
 
 /// Longest body of an answer: 64 vectors of 3,072 numbers as JSON have 4 MB.

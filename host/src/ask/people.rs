@@ -7,10 +7,10 @@ use serde_json::Value;
 use tokio::sync::Notify;
 
 use super::call;
-use crate::event::Micros;
-use crate::event::clock::now;
-use crate::event::key::SessionId;
-use crate::people::{
+use airlock_core::event::Micros;
+use airlock_core::event::clock::now;
+use airlock_core::event::key::SessionId;
+use airlock_core::people::{
     Approval, ApprovalId, Desk, New, OnTimeout, Outcome, Subject, Verdict, digest,
 };
 use airlock_policy::Ask;

@@ -8,8 +8,8 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use super::call::Call;
-use crate::dialect::usage;
-use crate::event::Usage;
+use airlock_core::dialect::usage;
+use airlock_core::event::Usage;
 use airlock_policy::contract::types::AnswerValue;
 
 /// Longest text that a policy is told; it has to fit into one call of the policy with everything else.

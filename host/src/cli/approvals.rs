@@ -11,11 +11,11 @@ use serde_json::{Value, json};
 
 use crate::cli::global::{Global, Output, configuration};
 use crate::client::AdminClient;
-use crate::event::clock::now;
 use crate::failure::Failure;
-use crate::people::Approval;
 use crate::render::style::Style;
 use crate::render::terminal;
+use airlock_core::event::clock::now;
+use airlock_core::people::Approval;
 
 mod list;
 mod show;

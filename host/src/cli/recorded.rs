@@ -10,7 +10,7 @@ use crate::config::{DataConfig, locate};
 use crate::failure::Failure;
 use crate::render::style::Style;
 use crate::render::terminal::{self, Kind, Terminal};
-use crate::store::sqlite;
+use airlock_core::store::sqlite;
 
 /// Prints to standard output what `command` reads from the configured database. Blocks, for ever if it follows; Ctrl-C ends the
 /// process.

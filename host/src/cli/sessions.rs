@@ -8,10 +8,10 @@ use std::path::Path;
 use anyhow::Result;
 use clap::Args;
 
-use crate::event::clock::now;
 use crate::render::style::{Paint, Style, count, dollars, duration, one_line, pad, shorten};
-use crate::store::reader::Reader;
-use crate::store::{SessionFilter, SessionRow};
+use airlock_core::event::clock::now;
+use airlock_core::store::reader::Reader;
+use airlock_core::store::{SessionFilter, SessionRow};
 
 /// Which sessions to print.
 #[derive(Args, Clone, Debug)]
@@ -137,9 +137,9 @@ fn line(row: &SessionRow, now: u64, style: &Style) -> String {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use super::*;
-    use crate::event::key::SessionKey;
-    use crate::store::sqlite::{Options, SqliteStore};
-    use crate::store::{SessionHead, Store};
+    use airlock_core::event::key::SessionKey;
+    use airlock_core::store::sqlite::{Options, SqliteStore};
+    use airlock_core::store::{SessionHead, Store};
 
     fn args() -> SessionsArgs {
         SessionsArgs {

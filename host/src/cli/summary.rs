@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 
 use crate::config::{Config, Source};
 use crate::render::style::indented;
-use crate::store::capture::Capture;
 use crate::upstream::settings::{Credential, UpstreamConfig};
+use airlock_core::store::capture::Capture;
 use airlock_policy::{Mode, PolicyStatus};
 
 /// The summary: where it listens, where calls go and under whose key, which policies have a say, and what it chose by itself.

@@ -10,12 +10,12 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::Args;
 
-use crate::event::Event;
-use crate::event::key::SessionId;
 use crate::render::EventRenderer;
 use crate::render::style::{Paint, Style, dollars, one_line};
-use crate::store::SessionRow;
-use crate::store::reader::Reader;
+use airlock_core::event::Event;
+use airlock_core::event::key::SessionId;
+use airlock_core::store::SessionRow;
+use airlock_core::store::reader::Reader;
 
 /// Events read at a time.
 const PAGE: usize = 1000;
@@ -147,14 +147,14 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::event::clock::now;
-    use crate::event::key::SessionKey;
-    use crate::event::{Body, Channel, Place};
-    use crate::session::feed::Feed;
-    use crate::session::timeline::{Recorder, Timeline};
-    use crate::store::capture::Capture;
-    use crate::store::sqlite::{Options, SqliteStore};
-    use crate::store::{SessionHead, Store};
+    use airlock_core::event::clock::now;
+    use airlock_core::event::key::SessionKey;
+    use airlock_core::event::{Body, Channel, Place};
+    use airlock_core::session::feed::Feed;
+    use airlock_core::session::timeline::{Recorder, Timeline};
+    use airlock_core::store::capture::Capture;
+    use airlock_core::store::sqlite::{Options, SqliteStore};
+    use airlock_core::store::{SessionHead, Store};
 
     /// A terminal that is closed after some lines.
     struct Pipe(Vec<u8>, usize);

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use crate::store::capture::Capture;
+use airlock_core::store::capture::Capture;
 
 /// What is kept on disk.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::people::Limits;
+use airlock_core::people::Limits;
 
 /// What waits for people.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use toml::{Table, Value};
 
 use super::Config;
-use crate::reason::rules::row::{PROFILE, RuleConfig};
+use airlock_core::reason::rules::row::{PROFILE, RuleConfig};
 use airlock_policy::spec::{OnFailure, is_name};
 use airlock_policy::{Mode, PolicySpec};
 
@@ -394,7 +394,7 @@ mod tests {
 
     use crate::config::Config;
     use crate::config::parse::parse;
-    use crate::reason::rules::reaction::Reaction;
+    use airlock_core::reason::rules::reaction::Reaction;
     use airlock_policy::Mode;
     use airlock_policy::spec::OnFailure;
 

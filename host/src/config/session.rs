@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::session::ledger::Limits;
+use airlock_core::session::ledger::Limits;
 
 /// Limits of one session. 0 means: no limit.
 #[derive(Clone, Debug, PartialEq, Deserialize)]

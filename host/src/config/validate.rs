@@ -5,8 +5,8 @@ mod callers;
 pub(super) mod rules;
 
 use crate::config::Config;
-use crate::reason::rules::reaction::Reaction;
 use crate::upstream::settings::Credential;
+use airlock_core::reason::rules::reaction::Reaction;
 use airlock_policy::spec::{ACTIONS, EVENT_KINDS, is_name};
 use airlock_policy::{Grants, advice};
 

@@ -12,7 +12,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
 
-use crate::dialect::sse::Framer;
+use airlock_core::dialect::sse::Framer;
 
 /// Longest answer that is not a stream: an error, in practice.
 const MAX_ERROR: usize = 1 << 20;

@@ -14,8 +14,8 @@ use super::agent::{Agent, Heard};
 use super::screen::Who;
 use super::stage::Stage;
 use super::watch::{applied, ends};
-use crate::event::{Body, Status};
 use crate::simulate::models::FORBIDDEN;
+use airlock_core::event::{Body, Status};
 
 /// What a scene came to.
 pub struct Outcome {

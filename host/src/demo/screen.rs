@@ -6,11 +6,11 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::event::clock::now;
-use crate::event::key::SessionId;
-use crate::event::{Body, Event, Micros, Role, Status};
 use crate::render::style::{Paint, Style, pad, split_line};
 use crate::render::{EventRenderer, terminal};
+use airlock_core::event::clock::now;
+use airlock_core::event::key::SessionId;
+use airlock_core::event::{Body, Event, Micros, Role, Status};
 
 /// Who a line is about that is no event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

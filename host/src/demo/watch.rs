@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::screen::{Screen, Who};
-use crate::event::{Body, Event, Outcome, Status};
-use crate::session::feed::{Subscription, Update};
+use airlock_core::event::{Body, Event, Outcome, Status};
+use airlock_core::session::feed::{Subscription, Update};
 
 /// Longest wait for what is to come: a loaded machine with two cores needs some seconds to compile a policy.
 pub const PATIENCE: Duration = Duration::from_secs(30);

@@ -12,11 +12,11 @@ use http::{Response, StatusCode};
 
 use super::identity::Caller;
 use super::reply;
-use crate::dialect::RequestView;
 use crate::gateway::settings::Settings;
-use crate::observe::tokens;
 use crate::upstream::limits::CallLimits;
 use crate::upstream::{Charge, Full, Pass, Whose};
+use airlock_core::dialect::RequestView;
+use airlock_core::observe::tokens;
 
 /// A call that was let in. Its places are given back when this is dropped.
 #[derive(Debug, Default)]

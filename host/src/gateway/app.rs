@@ -5,15 +5,15 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use tokio_util::sync::CancellationToken;
 
-use crate::act::alert::Notice;
 use crate::ask::Asks;
 use crate::gateway::settings::Settings;
-use crate::observe::health::Health;
-use crate::observe::machine::Machine;
-use crate::people::{Approval, Desk};
-use crate::reason::plans::Plans;
-use crate::session::sessions::Sessions;
 use crate::upstream::webhook::Alerts;
+use airlock_core::act::alert::Notice;
+use airlock_core::observe::health::Health;
+use airlock_core::observe::machine::Machine;
+use airlock_core::people::{Approval, Desk};
+use airlock_core::reason::plans::Plans;
+use airlock_core::session::sessions::Sessions;
 use airlock_policy::{Mode, Policies};
 
 /// Shared by all calls, for as long as the process runs.

@@ -16,13 +16,13 @@ use super::identity::{Caller, identify, unauthorized};
 use super::settings::Settings;
 use super::surroundings::surroundings;
 use super::{declared, intake, resolve, respond};
-use crate::dialect::openai_chat::OpenAiChat;
-use crate::dialect::{Dialect, RequestView};
-use crate::event::clock::now;
-use crate::event::declared::Declared;
-use crate::event::{FailureKind, Micros};
-use crate::exchange::{self, Exchange, words};
-use crate::session::ledger::Limits;
+use airlock_core::dialect::openai_chat::OpenAiChat;
+use airlock_core::dialect::{Dialect, RequestView};
+use airlock_core::event::clock::now;
+use airlock_core::event::declared::Declared;
+use airlock_core::event::{FailureKind, Micros};
+use airlock_core::exchange::{self, Exchange, words};
+use airlock_core::session::ledger::Limits;
 
 /// How long before a client's own timeout it is answered: a round trip and some scheduling.
 const MARGIN_US: u64 = 10_000_000;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::HeaderMap;
 
-pub use crate::event::declared::{Declared, Risk};
+pub use airlock_core::event::declared::{Declared, Risk};
 
 const TASK: &str = "x-airlock-task";
 const SUBTASK: &str = "x-airlock-subtask";

@@ -15,13 +15,13 @@ use tokio_util::sync::CancellationToken;
 use super::admission::{self, Permit};
 use super::handoff::{Given, Hand};
 use super::respond;
-use crate::dialect::{ClientError, Dialect, Failure};
-use crate::event::Micros;
-use crate::event::clock::now;
-use crate::event::target::Target;
-use crate::exchange::{Attempted, Ending, Exchange, Leg, Next, Reply, Take};
 use crate::gateway::settings::Settings;
 use crate::upstream::{self, Attempt, Draft, Outgoing, UpstreamError, headers};
+use airlock_core::dialect::{ClientError, Dialect, Failure};
+use airlock_core::event::Micros;
+use airlock_core::event::clock::now;
+use airlock_core::event::target::Target;
+use airlock_core::exchange::{Attempted, Ending, Exchange, Leg, Next, Reply, Take};
 
 /// Most of an upstream's error body that is read.
 const MAX_ERROR_BYTES: usize = 64 * 1024;

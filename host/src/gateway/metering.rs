@@ -22,11 +22,11 @@ use http::{HeaderMap, Response, StatusCode};
 use super::admission::Permit;
 use super::passages::{self, Passage};
 use super::reply;
-use crate::event::Usage;
 use crate::gateway::settings::Settings;
-use crate::session::ledger::{LedgerError, account_of_passage};
-use crate::session::state::Session;
 use crate::upstream;
+use airlock_core::event::Usage;
+use airlock_core::session::ledger::{LedgerError, account_of_passage};
+use airlock_core::session::state::Session;
 use answer::Answer;
 pub(super) use request::{Estimate, Spends, spends};
 

@@ -12,9 +12,9 @@ use http::{HeaderValue, Response, StatusCode, header};
 use serde_json::{Value, json};
 
 use super::reply;
-use crate::event::target::Target;
 use crate::gateway::settings::Settings;
 use crate::upstream::{Attempt, Outgoing};
+use airlock_core::event::target::Target;
 
 /// How long an upstream may take to tell its models. The others' are listed without.
 const PATIENCE: Duration = Duration::from_secs(10);

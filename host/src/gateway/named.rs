@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::Uri;
 
 use super::multipart::Form;
-use crate::event::target::Target;
+use airlock_core::event::target::Target;
 
 /// Where a call names its model.
 pub(super) enum Named {

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::resolve;
-use crate::event::{Body, Usage};
-use crate::session::sessions::Sessions;
-use crate::session::state::{Found, Session};
 use crate::upstream::Attempt;
+use airlock_core::event::{Body, Usage};
+use airlock_core::session::sessions::Sessions;
+use airlock_core::session::state::{Found, Session};
 
 /// One call that passed.
 #[derive(Debug, Default)]

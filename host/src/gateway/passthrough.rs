@@ -19,12 +19,12 @@ use super::named::{Named, under_v1};
 use super::passages::{self, Passage};
 use super::{declared, intake, models, reply};
 use crate::config::GatewayConfig;
-use crate::event::target::Target;
 use crate::gateway::app::App;
 use crate::gateway::settings::Settings;
-use crate::session::ledger::Limits;
-use crate::session::state::Found;
 use crate::upstream::{self, Outgoing, UpstreamError, headers};
+use airlock_core::event::target::Target;
+use airlock_core::session::ledger::Limits;
+use airlock_core::session::state::Found;
 
 /// What becomes of a path.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,14 +8,14 @@ use sha2::{Digest as _, Sha256};
 
 use super::identity::Caller;
 use crate::config::session::Correlator;
-use crate::dialect::{MessageView, RequestView};
-use crate::event::Role;
-use crate::event::digest::Digest;
-use crate::event::key::SessionKey;
-use crate::event::marks::{Line, mark};
-use crate::session::recognition::Evidence;
-use crate::session::sessions::Sessions;
-use crate::session::state::Found;
+use airlock_core::dialect::{MessageView, RequestView};
+use airlock_core::event::Role;
+use airlock_core::event::digest::Digest;
+use airlock_core::event::key::SessionKey;
+use airlock_core::event::marks::{Line, mark};
+use airlock_core::session::recognition::Evidence;
+use airlock_core::session::sessions::Sessions;
+use airlock_core::session::state::Found;
 
 /// Headers by which clients name a session, best first. The order is that of the gateways that agent frameworks know.
 const HEADERS: [&str; 10] = [
@@ -124,7 +124,7 @@ pub fn find_by_headers(caller: &Caller, headers: &HeaderMap) -> Option<Found> {
 /// neither its timeline nor what it has spent grows for ever.
 pub fn without_session(caller: &Caller, headers: &HeaderMap) -> Found {
     const DAY_US: u64 = 24 * 3600 * 1_000_000;
-    let day = crate::event::clock::now() / DAY_US;
+    let day = airlock_core::event::clock::now() / DAY_US;
     found(
         caller,
         headers,
@@ -201,7 +201,7 @@ fn trace(headers: &HeaderMap) -> Option<String> {
 
 fn random_id() -> String {
     // Without randomness two sessions could be taken for one: fall back to the clock, which at least moves on.
-    let n = getrandom::u64().unwrap_or_else(|_| crate::event::clock::now());
+    let n = getrandom::u64().unwrap_or_else(|_| airlock_core::event::clock::now());
     format!("{n:016x}")
 }
 

@@ -6,10 +6,10 @@ use http::header::{self, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 
 use super::reply::json_response;
-use crate::dialect::{ClientError, Dialect};
-use crate::event::FailureKind;
-use crate::exchange::words::{DEADLINE, HELD};
 use crate::upstream::headers;
+use airlock_core::dialect::{ClientError, Dialect};
+use airlock_core::event::FailureKind;
+use airlock_core::exchange::words::{DEADLINE, HELD};
 
 /// An error as an HTTP response.
 pub fn error(dialect: &dyn Dialect, error: &ClientError) -> Response<Body> {
@@ -42,7 +42,7 @@ pub fn refuse(
     message: String,
 ) -> Response<Body> {
     let status = status.as_u16();
-    let refused = crate::exchange::words::plain(status, kind, code, message);
+    let refused = airlock_core::exchange::words::plain(status, kind, code, message);
     error(dialect, &refused)
 }
 

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use crate::ask::Means;
 use crate::config::{Config, Problems};
-use crate::observe::prices::PriceTable;
-use crate::reason::on_finding::OnFinding;
-use crate::reason::rules::Rules;
 use crate::upstream::{Gates, Routes, Upstreams};
+use airlock_core::observe::prices::PriceTable;
+use airlock_core::reason::on_finding::OnFinding;
+use airlock_core::reason::rules::Rules;
 
 /// One configuration, ready for use. Replaced as a whole.
 pub struct Settings {

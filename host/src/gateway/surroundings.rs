@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use super::app::App;
 use super::settings::Settings;
-use crate::act::alert::{Alerts, Notice};
 use crate::ask;
-use crate::event::target::{StreamUsage, Target};
-use crate::exchange::Surroundings;
-use crate::exchange::around::{Asks, Destinations};
-use crate::session::state::Session;
+use airlock_core::act::alert::{Alerts, Notice};
+use airlock_core::event::target::{StreamUsage, Target};
+use airlock_core::exchange::Surroundings;
+use airlock_core::exchange::around::{Asks, Destinations};
+use airlock_core::session::state::Session;
 use airlock_policy::Asker;
 
 /// The surroundings of a call that arrived under these settings.

@@ -1,10 +1,10 @@
 //! What policies asked, and what they were told.
 
-use crate::event::key::SessionId;
-use crate::event::{Body, Event};
 use crate::render::policy::json;
 use crate::render::style::{Paint, dollars, duration, one_line};
 use crate::render::{EventRenderer, gutter_of};
+use airlock_core::event::key::SessionId;
+use airlock_core::event::{Body, Event};
 
 impl EventRenderer {
     pub(super) fn asking(&self, session: SessionId, event: &Event, out: &mut String) {

@@ -1,9 +1,9 @@
 //! A model call from request to end, and what passed beside.
 
-use crate::event::key::SessionId;
-use crate::event::{Body, Event, Status, Usage};
 use crate::render::style::{Paint, count, dollars, duration, one_line, shorten};
 use crate::render::{EventRenderer, gutter_of};
+use airlock_core::event::key::SessionId;
+use airlock_core::event::{Body, Event, Status, Usage};
 
 impl EventRenderer {
     pub(super) fn call(&self, session: SessionId, event: &Event, out: &mut String) {

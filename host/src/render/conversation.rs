@@ -1,9 +1,9 @@
 //! What was said in a session: messages, tool calls and their results.
 
-use crate::event::key::SessionId;
-use crate::event::{Body, Event, Role};
 use crate::render::style::{Paint, count, duration, one_line};
 use crate::render::{EventRenderer, gutter_of};
+use airlock_core::event::key::SessionId;
+use airlock_core::event::{Body, Event, Role};
 
 impl EventRenderer {
     pub(super) fn conversation(&self, session: SessionId, event: &Event, out: &mut String) {

@@ -1,9 +1,9 @@
 //! What waits for people, and what they decided.
 
-use crate::event::key::SessionId;
-use crate::event::{Body, Event, OnTimeout};
 use crate::render::style::{Paint, duration, one_line};
 use crate::render::{EventRenderer, gutter_of};
+use airlock_core::event::key::SessionId;
+use airlock_core::event::{Body, Event, OnTimeout};
 
 impl EventRenderer {
     pub(super) fn people(&self, session: SessionId, event: &Event, out: &mut String) {

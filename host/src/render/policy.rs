@@ -2,10 +2,10 @@
 
 use serde_json::Value;
 
-use crate::event::key::SessionId;
-use crate::event::{Body, Event, Outcome};
 use crate::render::style::{Paint, duration, one_line};
 use crate::render::{EventRenderer, Gutter, gutter_of};
+use airlock_core::event::key::SessionId;
+use airlock_core::event::{Body, Event, Outcome};
 
 impl EventRenderer {
     pub(super) fn policy(&self, session: SessionId, event: &Event, out: &mut String) {

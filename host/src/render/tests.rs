@@ -4,8 +4,8 @@
 use unicode_width::UnicodeWidthStr;
 
 use super::*;
-use crate::event::key::SessionKey;
-use crate::event::{Outcome, Role};
+use airlock_core::event::key::SessionKey;
+use airlock_core::event::{Outcome, Role};
 
 fn session(value: &str) -> SessionId {
     SessionKey {
@@ -293,7 +293,7 @@ fn what_waits_and_what_was_decided_is_told_whole() {
         name: "send_email".into(),
         title: "Send this to 300 people?".into(),
         until: 600_000_000,
-        on_timeout: crate::event::OnTimeout::Block,
+        on_timeout: airlock_core::event::OnTimeout::Block,
     };
     let decided = |verdict: &str, by: &str, note: &str| Body::Decided {
         approval: "1f2e3d4c5b6a7988".into(),

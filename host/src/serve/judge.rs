@@ -24,7 +24,7 @@ pub fn policy_settings(config: &Config) -> PolicySettings {
         specs: config.policy.clone(),
         limits: config.limits.clone(),
         cache_dir: Some(config.data.dir.join("compiled")),
-        check: crate::reason::plan::check,
+        check: airlock_core::reason::plan::check,
         builtins: crate::builtin::all(),
     }
 }

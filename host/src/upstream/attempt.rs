@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::{HeaderMap, StatusCode};
 
 use super::error::{UpstreamError, retryable};
-use crate::event::target::Target;
+use airlock_core::event::target::Target;
 
 /// Longest wait that an upstream can ask for before a repetition. The client waits meanwhile; past this it is better
 /// served by the answer itself, whose `retry-after` its SDK honours.

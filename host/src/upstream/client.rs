@@ -12,8 +12,8 @@ use super::gate::Gates;
 use super::message::{Draft, Outgoing, Response};
 use super::server::Upstream;
 use super::settings::UpstreamConfig;
-use crate::event::target::{StreamUsage, Target};
 use crate::upstream::{Attempt, Next, UpstreamError, tls};
+use airlock_core::event::target::{StreamUsage, Target};
 
 /// All configured upstreams, ready to be called. Cheap to share; replaced as a whole when the configuration changes, and
 /// calls under way then end on the old one.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::StatusCode;
 
 use super::gate::Full;
-use crate::event::FailureKind;
+use airlock_core::event::FailureKind;
 
 /// Why a call to an upstream failed. Texts are fit for the client: no keys, no headers.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

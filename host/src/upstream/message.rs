@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::body::Body;
 use super::gate::Charge;
-use crate::event::target::Target;
+use airlock_core::event::target::Target;
 
 /// The body of a call to one target.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::event::target::Target;
 use crate::upstream::settings::RouteConfig;
+use airlock_core::event::target::Target;
 
 /// The table of routes, in the order of the configuration.
 #[derive(Clone, Debug, Default)]

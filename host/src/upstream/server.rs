@@ -21,9 +21,9 @@ use super::gate::{Charge, Pass, Whose};
 use super::headers::{credential, to_upstream};
 use super::message::{Outgoing, Response};
 use super::tls::Wrong;
-use crate::event::target::Target;
 use crate::upstream::settings::{Credential, KEYS_IN_QUERIES, UpstreamConfig};
 use crate::upstream::{Body, UpstreamError};
+use airlock_core::event::target::Target;
 
 /// One upstream, ready to be called.
 pub(super) struct Upstream {

@@ -15,9 +15,9 @@ use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc};
 
 use super::*;
-use crate::event::target::Target;
 use crate::upstream::key::KeyRef;
 use crate::upstream::settings::UpstreamConfig;
+use airlock_core::event::target::Target;
 
 /// What the server does with one request.
 enum Play {

@@ -16,8 +16,8 @@ use tokio::sync::mpsc;
 
 use super::connect::{Connector, Proxies};
 use super::tls;
-use crate::act::alert::Notice;
 use crate::upstream::settings::WebhookConfig;
+use airlock_core::act::alert::Notice;
 
 /// Notices that wait for slow webhooks at most.
 const QUEUE: usize = 256;

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::guests::Guest;
 use crate::support::*;
-use airlock::event::{Body, Outcome, Status};
+use airlock_core::event::{Body, Outcome, Status};
 
 fn on_request(actions: &[Value]) -> Guest {
     ordering(wakes(json!([{"event": "request"}])), actions)
@@ -111,8 +111,8 @@ async fn a_request_that_was_blocked_costs_nothing() {
 
 /// Tokens on the ledger of session `s`.
 async fn spent(world: &World) -> u64 {
-    let found = airlock::session::state::Found {
-        key: airlock::event::key::SessionKey {
+    let found = airlock_core::session::state::Found {
+        key: airlock_core::event::key::SessionKey {
             tenant: "default".into(),
             principal: "anonymous".into(),
             source: "x-airlock-session-id".into(),

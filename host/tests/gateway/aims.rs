@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::guests::Guest;
 use crate::support::*;
-use airlock::event::Body;
+use airlock_core::event::Body;
 
 /// A conversation whose last messages are the results of three calls.
 fn three_results(streamed: bool) -> Value {
@@ -108,7 +108,7 @@ async fn rules_judge_what_a_policy_made_of_a_call() {
 }
 
 async fn spent(world: &World, session: &str) -> u64 {
-    let key = airlock::event::key::SessionKey {
+    let key = airlock_core::event::key::SessionKey {
         tenant: "default".into(),
         principal: "anonymous".into(),
         source: "x-airlock-session-id".into(),

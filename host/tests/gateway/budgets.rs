@@ -5,7 +5,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use crate::support::*;
-use airlock::event::{Body, Usage};
+use airlock_core::event::{Body, Usage};
 
 const SESSION: &str = "x-airlock-session-id";
 

@@ -5,7 +5,7 @@ use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 
 use crate::support::*;
-use airlock::event::{Body, Channel, Outcome, Place, Status};
+use airlock_core::event::{Body, Channel, Outcome, Place, Status};
 use airlock_policy::OnFailure;
 
 /// What the listener was told of a session, by place.

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use crate::support::*;
-use airlock::event::{Body, Outcome, Status};
+use airlock_core::event::{Body, Outcome, Status};
 
 fn declared(world: &World, session: &str) -> Vec<Value> {
     world

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::guests::Guest;
 use crate::support::*;
-use airlock::event::{Body, Outcome, Status};
+use airlock_core::event::{Body, Outcome, Status};
 use airlock_policy::OnFailure;
 
 /// Guests misbehave when what they are told has an exclamation mark in it.

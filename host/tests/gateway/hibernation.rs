@@ -6,9 +6,9 @@ use serde_json::json;
 
 use crate::guests::Guest;
 use crate::support::*;
-use airlock::event::key::SessionKey;
-use airlock::event::{Body, Status};
-use airlock::session::state::Found;
+use airlock_core::event::key::SessionKey;
+use airlock_core::event::{Body, Status};
+use airlock_core::session::state::Found;
 use airlock_policy::contract::types::{Batch, Checkpoint};
 
 /// Instances that the gateway of these tests has room for.

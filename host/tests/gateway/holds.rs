@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use crate::guests::Guest;
 use crate::support::*;
-use airlock::event::{Body, Outcome, Status};
-use airlock::people::{Approval, ApprovalId, Filter, Subject, Verdict};
+use airlock_core::event::{Body, Outcome, Status};
+use airlock_core::people::{Approval, ApprovalId, Filter, Subject, Verdict};
 
 fn hold(item: Value, deadline_ms: u32, on_timeout: &str) -> Value {
     json!({"hold-for-person": {"item": item, "title": "May it?", "body": "It is dangerous.",

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::*;
 use airlock::config::KeyHash;
-use airlock::event::{Body, Status};
+use airlock_core::event::{Body, Status};
 
 /// Keys of two callers of one tenant, and of one of another.
 const CI: &str = "alk-CCCCCCCCCCCCCCCCCCCCCCCCCCCCCCCCCCCCCCCCCCC";

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::support::*;
 use airlock::config::KeyHash;
-use airlock::event::{Body, Usage};
+use airlock_core::event::{Body, Usage};
 
 const SESSION: &str = "x-airlock-session-id";
 

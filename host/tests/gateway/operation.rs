@@ -150,7 +150,7 @@ async fn a_held_call_is_told_that_airlock_stops_and_is_not_cut() {
                 .eventually("the call is held", |w| {
                     w.timeline("s")
                         .iter()
-                        .any(|event| matches!(event.body, airlock::event::Body::Held { .. }))
+                        .any(|event| matches!(event.body, airlock_core::event::Body::Held { .. }))
                 })
                 .await;
             world.stop();

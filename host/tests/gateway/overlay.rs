@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::guests::Guest;
 use crate::support::*;
-use airlock::event::{Body, Outcome};
+use airlock_core::event::{Body, Outcome};
 
 /// Of [`policy`]: the first time that it is woken.
 const FIRST: &str = "i32.eq count (i32.const 1)";

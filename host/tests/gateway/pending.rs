@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use crate::guests::Guest;
 use crate::support::*;
-use airlock::event::{Body, Outcome};
-use airlock::people::{Filter, Verdict};
+use airlock_core::event::{Body, Outcome};
+use airlock_core::people::{Filter, Verdict};
 use airlock_policy::Grants;
 
 const PEOPLE: &str = "[ask.oncall]\npeople = true\n";

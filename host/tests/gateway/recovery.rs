@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use crate::support::*;
-use airlock::event::Status;
+use airlock_core::event::Status;
 
 fn chunk(delta: Value, finish: Option<&str>) -> String {
     let chunk = json!({"id": "x", "object": "chat.completion.chunk", "created": 1, "model": "m",

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::support::*;
-use airlock::event::{Body, Outcome};
+use airlock_core::event::{Body, Outcome};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn refused_orders_with_big_arguments_are_recorded_within_a_bound() {

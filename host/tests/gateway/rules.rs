@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::*;
-use airlock::event::{Body, Outcome, Status};
+use airlock_core::event::{Body, Outcome, Status};
 
 fn hello() -> Value {
     json!({"model": "sim-echo", "messages": [{"role": "user", "content": "hello there"}]})

@@ -7,10 +7,10 @@ use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 
 use crate::support::*;
-use airlock::event::key::SessionKey;
-use airlock::event::{Body, Status};
-use airlock::observe::tokens::TokenCounter;
-use airlock::session::state::Found;
+use airlock_core::event::key::SessionKey;
+use airlock_core::event::{Body, Status};
+use airlock_core::observe::tokens::TokenCounter;
+use airlock_core::session::state::Found;
 
 fn hello() -> Value {
     says(&["hello"])
@@ -34,7 +34,7 @@ fn exchange(reply: &Reply) -> (String, u32) {
     (session.to_owned(), number.parse().unwrap())
 }
 
-async fn ledger(world: &World, session: &str) -> Arc<airlock::session::ledger::Ledger> {
+async fn ledger(world: &World, session: &str) -> Arc<airlock_core::session::ledger::Ledger> {
     let key = SessionKey {
         tenant: "default".into(),
         principal: "anonymous".into(),
@@ -252,7 +252,7 @@ fn tokens(reply: &Reply) -> u64 {
 }
 
 fn inputs(world: &World, session: &str) -> u64 {
-    let began = |e: &&Arc<airlock::event::Event>| matches!(e.body, Body::ResponseEnd { .. });
+    let began = |e: &&Arc<airlock_core::event::Event>| matches!(e.body, Body::ResponseEnd { .. });
     let timeline = world.timeline(session);
     timeline
         .iter()

@@ -19,16 +19,16 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use airlock::config::Config;
-use airlock::event::key::{SessionId, SessionKey};
-use airlock::event::{Body, Event, Outcome, Status};
 use airlock::gateway::server::Listeners;
 use airlock::gateway::{App, Settings};
-use airlock::people::Desk;
-use airlock::session::feed::Feed;
-use airlock::session::sessions::Sessions;
-use airlock::session::timeline::Recorder;
 use airlock::simulate::Simulator;
-use airlock::store::capture::Capture;
+use airlock_core::event::key::{SessionId, SessionKey};
+use airlock_core::event::{Body, Event, Outcome, Status};
+use airlock_core::people::Desk;
+use airlock_core::session::feed::Feed;
+use airlock_core::session::sessions::Sessions;
+use airlock_core::session::timeline::Recorder;
+use airlock_core::store::capture::Capture;
 use airlock_policy::{Limits, Policies, PolicySettings, PolicySpec};
 
 pub use policies::{Policy, block, listener, matching, ordering, wakes};
@@ -83,7 +83,7 @@ fn read(more: &str, simulator: &str) -> Config {
 /// A gateway with more configuration. `SIM` in it stands for the simulator's base URL.
 pub async fn configured(more: &str, policies: Vec<Policy>) -> World {
     // As `airlock serve` does: loading takes up to half a second, which no test of times shall measure.
-    airlock::observe::tokens::TokenCounter::for_model("").load();
+    airlock_core::observe::tokens::TokenCounter::for_model("").load();
     let stop = CancellationToken::new();
     let simulator = Simulator::new();
     let upstream = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -113,7 +113,7 @@ pub async fn configured(more: &str, policies: Vec<Policy>) -> World {
             details: 1000,
             ..Limits::default()
         },
-        check: airlock::reason::plan::check,
+        check: airlock_core::reason::plan::check,
         ..PolicySettings::default()
     };
     let registry = tokio::task::spawn_blocking(|| Policies::start(settings).unwrap())

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::guests::Guest;
 use crate::support::*;
-use airlock::event::{Body, Outcome, Status};
+use airlock_core::event::{Body, Outcome, Status};
 
 /// A policy that orders this whenever a tool call is complete.
 fn on_call(actions: &[Value]) -> Guest {

@@ -6,7 +6,7 @@ use std::io::Write as _;
 use serde_json::{Value, json};
 
 use crate::support::*;
-use airlock::event::Body;
+use airlock_core::event::Body;
 
 /// One chunk of a stream.
 pub(crate) fn chunk(delta: Value, finish: Option<&str>) -> String {

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::support::*;
-use airlock::event::{Body, Status};
+use airlock_core::event::{Body, Status};
 
 /// With nobody who judges, with one who listens, and with one who holds.
 fn audiences() -> Vec<Vec<Policy>> {
@@ -206,7 +206,7 @@ async fn an_upstream_that_falls_silent_is_given_up() {
             matches!(
                 e.body,
                 Body::Failure {
-                    failure: airlock::event::FailureKind::Timeout,
+                    failure: airlock_core::event::FailureKind::Timeout,
                     ..
                 }
             )

@@ -4,10 +4,10 @@ use http_body_util::BodyExt as _;
 use serde_json::json;
 
 use crate::support::*;
-use airlock::event::clock::now;
-use airlock::event::{Body, Outcome};
-use airlock::observe::machine::Sample;
-use airlock::observe::vitals::id;
+use airlock_core::event::clock::now;
+use airlock_core::event::{Body, Outcome};
+use airlock_core::observe::machine::Sample;
+use airlock_core::observe::vitals::id;
 
 /// A policy that annotates whenever a vital is above a value.
 fn watching(vital: u16, above: f64) -> Policy {

@@ -10,15 +10,15 @@ use anyhow::Context as _;
 use crate::policies::{SEATS, batch, nanoseconds, start};
 use crate::report::{Stats, stats};
 use crate::servers::{fresh, rss_kib};
-use airlock::event::key::SessionKey;
-use airlock::session::feed::Feed;
-use airlock::session::ledger::Limits;
-use airlock::session::sessions::Sessions;
-use airlock::session::state::{Found, Session};
-use airlock::session::timeline::Recorder;
-use airlock::store::Store;
-use airlock::store::capture::Capture;
-use airlock::store::sqlite::{Options, SqliteStore};
+use airlock_core::event::key::SessionKey;
+use airlock_core::session::feed::Feed;
+use airlock_core::session::ledger::Limits;
+use airlock_core::session::sessions::Sessions;
+use airlock_core::session::state::{Found, Session};
+use airlock_core::session::timeline::Recorder;
+use airlock_core::store::Store;
+use airlock_core::store::capture::Capture;
+use airlock_core::store::sqlite::{Options, SqliteStore};
 use airlock_policy::{Ask, Asker, Policies};
 
 /// Numbers of idle sessions.

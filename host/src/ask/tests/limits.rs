@@ -8,7 +8,7 @@ use axum::routing::post;
 
 use super::super::{PROCESS, QUESTION_BYTES, within};
 use super::world::{World, approve, ask, generate, serve};
-use crate::session::mailbox::UNDER_WAY;
+use airlock_core::session::mailbox::UNDER_WAY;
 use airlock_policy::{Ask, AskQuota};
 
 #[tokio::test(flavor = "multi_thread")]

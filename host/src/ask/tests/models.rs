@@ -5,7 +5,7 @@ use axum::routing::post;
 use serde_json::{Value, json};
 
 use super::world::{World, ask, asked, chat, classify, generate, serve, simulator, stub};
-use crate::event::Usage;
+use airlock_core::event::Usage;
 use airlock_policy::Ask;
 use airlock_policy::contract::asking::Question;
 use airlock_policy::contract::types::AnswerValue;

@@ -4,7 +4,7 @@ use axum::Router;
 use axum::routing::post;
 
 use super::world::{PATIENCE, World, answer_of, approve, ask, asked, generate, serve};
-use crate::people::{Filter, Verdict};
+use airlock_core::people::{Filter, Verdict};
 use airlock_policy::Ask;
 use airlock_policy::contract::types::AnswerValue;
 

@@ -2,9 +2,9 @@
 
 use unicode_width::UnicodeWidthStr as _;
 
-use crate::event::Micros;
-use crate::people::{Approval, OnTimeout, Subject, Verdict};
 use crate::render::style::{Paint, Style, duration, one_line, pad, shorten};
+use airlock_core::event::Micros;
+use airlock_core::people::{Approval, OnTimeout, Subject, Verdict};
 
 /// Columns that a call's arguments may have.
 const ARGUMENTS: usize = 48;

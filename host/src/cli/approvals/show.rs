@@ -4,10 +4,10 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::list::{brief, told, waits, what};
-use crate::event::{Event, Micros};
-use crate::people::{Approval, Subject, Verdict, digest};
 use crate::render::EventRenderer;
 use crate::render::style::{Paint, Style, clean, one_line, split_line};
+use airlock_core::event::{Event, Micros};
+use airlock_core::people::{Approval, Subject, Verdict, digest};
 
 /// What the admin API shows of one.
 #[derive(Deserialize)]

@@ -7,14 +7,14 @@ use serde::Deserialize;
 
 use super::list;
 use crate::client::AdminClient;
-use crate::event::clock::now;
-use crate::event::key::SessionId;
-use crate::event::{Body, Event};
 use crate::failure::Failure;
-use crate::people::Approval;
 use crate::render::EventRenderer;
 use crate::render::style::Style;
 use crate::render::terminal::{self, Kind};
+use airlock_core::event::clock::now;
+use airlock_core::event::key::SessionId;
+use airlock_core::event::{Body, Event};
+use airlock_core::people::Approval;
 
 #[derive(Deserialize)]
 struct Told {

@@ -1,7 +1,7 @@
 //! The names and conditions of rules, judged together.
 
-use crate::reason::rules::row::{PROFILE, RuleConfig};
-use crate::reason::rules::{RuleError, Rules};
+use airlock_core::reason::rules::row::{PROFILE, RuleConfig};
+use airlock_core::reason::rules::{RuleError, Rules};
 use airlock_policy::spec::is_name;
 
 /// Judges the rows together.

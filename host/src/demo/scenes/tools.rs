@@ -7,8 +7,8 @@ use super::{Outcome, ask, user};
 use crate::demo::agent::{Agent, Call, Heard};
 use crate::demo::screen::Who;
 use crate::demo::stage::Stage;
-use crate::event::Body;
 use crate::failure::Failure;
+use airlock_core::event::Body;
 
 /// Steps after which the scripted model gives up by itself.
 const LOOP_STEPS: usize = 12;

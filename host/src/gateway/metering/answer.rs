@@ -5,9 +5,9 @@ use http::{HeaderMap, header};
 use serde_json::Value;
 
 use super::request;
-use crate::dialect::framing::{Decoded, Framing, document};
-use crate::dialect::usage;
-use crate::event::Usage;
+use airlock_core::dialect::framing::{Decoded, Framing, document};
+use airlock_core::dialect::usage;
+use airlock_core::event::Usage;
 
 /// A document that is longer is not kept for reading; its bytes are counted.
 const MOST: u64 = 16 << 20;

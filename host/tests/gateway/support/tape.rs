@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use airlock::event::Event;
-use airlock::event::key::SessionId;
-use airlock::store::{
+use airlock_core::event::Event;
+use airlock_core::event::key::SessionId;
+use airlock_core::store::{
     ApprovalFilter, ApprovalRow, Done, LedgerRow, SavedSession, Seat, SessionFilter, SessionHead,
     SessionRow, Stats, Store, StoreError,
 };

@@ -26,7 +26,10 @@ pub(super) struct Recording {
 }
 
 pub(super) fn recordings() -> Vec<Recording> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .ancestors()
+        .nth(2)
+        .unwrap();
     let mut all = Vec::new();
     for file in std::fs::read_dir(root.join("tests/fixtures/openai-chat")).unwrap() {
         let path = file.unwrap().path();

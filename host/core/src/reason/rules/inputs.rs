@@ -249,7 +249,7 @@ mod tests {
 
     /// Ids and names in the contract's own table.
     fn contract() -> Vec<(u16, String)> {
-        include_str!("../../../../wit/types.wit")
+        include_str!("../../../../../wit/types.wit")
             .lines()
             .filter_map(|line| {
                 let mut cells = line.trim().strip_prefix("/// |")?.split('|').map(str::trim);
