@@ -12,7 +12,7 @@ use toml::de::{DeTable, DeValue, ValueDeserializer};
 
 use super::inside::inside;
 use super::problem::{Problem, Problems};
-use crate::config::{Config, Source, place, validate};
+use crate::config::{Config, Source, place, profile, validate};
 use crate::policy::advice;
 use crate::reason::rules::MAX_RULES;
 
@@ -175,7 +175,7 @@ impl Reader<'_> {
                 .push(Problem::at(self.text, &at, &shown(&path), error.message));
         }
         let profile = config.profile.clone();
-        if let Err(wrong) = profile.apply(&mut config) {
+        if let Err(wrong) = profile::apply(&profile, &mut config) {
             for (path, message) in wrong {
                 let span = self.span(&path);
                 self.problems
