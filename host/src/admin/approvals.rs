@@ -10,8 +10,8 @@ use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::error::ErrorBody;
-use super::{Admin, ApiError};
+use super::error::{ApiError, ErrorBody};
+use super::state::Admin;
 use crate::event::{Body, Event};
 use crate::people::{Approval, DecideError, Filter, FindError, Verdict};
 

@@ -16,8 +16,8 @@ use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 use utoipa::{IntoParams, ToSchema};
 
-use super::Admin;
 use super::error::ErrorBody;
+use super::state::Admin;
 use crate::event::Event;
 use crate::policy::PolicyEvent;
 use crate::session::feed::{Subscription, Update};

@@ -4,8 +4,8 @@ use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
 
-use super::Admin;
 use super::error::ErrorBody;
+use super::state::Admin;
 use crate::event::clock::now;
 use crate::observe::health::Standing;
 use crate::observe::machine::Sample;

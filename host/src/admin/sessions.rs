@@ -5,8 +5,8 @@ use axum::extract::{Path, Query, State};
 use serde::{Deserialize, Serialize};
 use utoipa::IntoParams;
 
-use super::error::ErrorBody;
-use super::{Admin, ApiError};
+use super::error::{ApiError, ErrorBody};
+use super::state::Admin;
 use crate::event::key::SessionId;
 use crate::event::{Event, Micros};
 use crate::store::{SessionFilter, SessionRow};
