@@ -4,19 +4,6 @@
 //! JSON (`{"error": {"message": ...}}`) and say what to do; nothing here delays a model call. The CLI uses this API alone, so whatever
 //! it shows can be had by other programs.
 
-use std::sync::Arc;
-
-use axum::Router;
-use axum::middleware;
-use axum::routing::{get, post};
-use tokio_util::sync::CancellationToken;
-
-use crate::gateway::App;
-use crate::gateway::reload::Reloader;
-use crate::gateway::server;
-use airlock_core::session::feed::Feed;
-use airlock_core::store::Store;
-
 pub mod approvals;
 pub mod auth;
 pub mod error;
@@ -26,27 +13,17 @@ pub mod openapi;
 pub mod policies;
 pub mod reload;
 pub mod sessions;
+pub mod state;
 pub mod token;
 
-pub use error::ApiError;
-pub use token::Token;
+use axum::Router;
+use axum::middleware;
+use axum::routing::{get, post};
 
-/// What the admin API works on.
-#[derive(Clone)]
-pub struct Admin {
-    /// Settings and policies.
-    pub app: Arc<App>,
-    /// Sessions and their timelines.
-    pub store: Arc<dyn Store>,
-    /// What happens now.
-    pub feed: Feed,
-    /// Reads the configuration again.
-    pub reloader: Arc<Reloader>,
-    /// What callers must show.
-    pub token: Arc<Token>,
-    /// Ends the live feeds, which would go on for ever.
-    pub stop: CancellationToken,
-}
+pub use self::error::ApiError;
+pub use self::state::Admin;
+pub use self::token::Token;
+use crate::gateway::server;
 
 /// One line a path: what routes it, and what the test compares with the document.
 macro_rules! routes {

@@ -4,10 +4,11 @@
 //! the policies are components, one of them is rebuilt from source while a stream runs. The models are simulated, and the demo
 //! says so; with an upstream of one's own they are real too.
 
-use std::path::PathBuf;
-
 mod act;
 pub mod agent;
+mod limits;
+mod options;
+mod outcome;
 mod scenes;
 mod screen;
 mod stage;
@@ -16,29 +17,10 @@ mod workshop;
 
 use crate::failure::Failure;
 use act::Act;
-use scenes::Outcome;
+pub use options::{Options, Real};
+use outcome::Outcome;
 use screen::Screen;
 use stage::Stage;
-
-/// What `airlock demo` is asked for.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// A real server instead of the simulator.
-    pub real: Option<Real>,
-    /// Folder for configuration, database and policies; what an earlier demo left there is removed.
-    pub folder: PathBuf,
-}
-
-/// A real server.
-#[derive(Clone, Debug)]
-pub struct Real {
-    /// Its address, with `/v1`.
-    pub base_url: String,
-    /// Model that the agents ask.
-    pub model: String,
-    /// Model to which a slow session moves.
-    pub fast_model: String,
-}
 
 /// Plays all scenes. `false` if Airlock did not step in somewhere as it must.
 pub async fn play(options: Options) -> Result<bool, Failure> {
@@ -53,7 +35,7 @@ pub async fn play(options: Options) -> Result<bool, Failure> {
         "The agent's search is down, and its model calls it again and again. tool-errors lets three failures pass; at the \
          fourth it puts a message into the conversation.",
     );
-    outcomes.push(scenes::failing_tool(&stage).await?);
+    outcomes.push(scenes::search::failing_tool(&stage).await?);
     stage.report(outcomes.last());
 
     stage.scene(
@@ -62,7 +44,7 @@ pub async fn play(options: Options) -> Result<bool, Failure> {
         "The model says ACME-INTERNAL-7731 as ACME-IN, TERNAL-, 7731. blocklist's pattern runs across chunk borders, so what may \
          be its beginning is held back.",
     );
-    outcomes.push(scenes::forbidden_string(&stage).await?);
+    outcomes.push(scenes::leak::forbidden_string(&stage).await?);
     stage.report(outcomes.last());
 
     stage.scene(
@@ -71,7 +53,7 @@ pub async fn play(options: Options) -> Result<bool, Failure> {
         "codenames replaces one code name and should replace two. Its source is changed, built and dropped into the policy \
          directory; the running answer goes on under the new generation.",
     );
-    let changed = scenes::changed_rule(&stage).await?;
+    let changed = scenes::rule::changed_rule(&stage).await?;
     stage.report(changed.as_ref());
     outcomes.extend(changed);
 
@@ -84,14 +66,14 @@ pub async fn play(options: Options) -> Result<bool, Failure> {
             .plain("\n   4 to 9 are left out: they need models that misbehave on cue.");
     }
 
-    stage.turn_on(&Act::budgets(&stage)).await?;
+    stage.turn_on(&Act::budgets(stage.fast_model())).await?;
     stage.scene(
         "10",
         "A slow model",
         "latency-budget gives a session so much time to wait for models. At 80 % the session goes to the fast model for good; \
          at 100 % the answer is cut and says that it is partial.",
     );
-    outcomes.push(scenes::slow_model(&stage).await?);
+    outcomes.push(scenes::budgets::slow_model(&stage).await?);
     stage.report(outcomes.last());
 
     stage.scene(
@@ -100,7 +82,7 @@ pub async fn play(options: Options) -> Result<bool, Failure> {
         "Two calls of one session talk without end, at once. The ledger hands out tokens in small leases, so that together they \
          cannot pass the session's budget.",
     );
-    outcomes.push(scenes::runaway(&stage).await?);
+    outcomes.push(scenes::budgets::runaway(&stage).await?);
     stage.report(outcomes.last());
 
     stage.strike().await?;

@@ -9,7 +9,8 @@ use axum::response::IntoResponse as _;
 use http::header::{AUTHORIZATION, HeaderValue, WWW_AUTHENTICATE};
 use http::{Response, StatusCode};
 
-use super::{ApiError, Token};
+use super::error::ApiError;
+use super::token::Token;
 
 /// The check as middleware.
 pub async fn check(

@@ -16,11 +16,11 @@ use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 use utoipa::{IntoParams, ToSchema};
 
-use super::Admin;
 use super::error::ErrorBody;
-use airlock_core::event::Event;
-use airlock_core::session::feed::{Subscription, Update};
-use airlock_policy::PolicyEvent;
+use super::state::Admin;
+use crate::event::Event;
+use crate::policy::PolicyEvent;
+use crate::session::feed::{Subscription, Update};
 
 /// What `GET /v1/events` can be asked.
 #[derive(Debug, Deserialize, IntoParams)]

@@ -4,11 +4,11 @@ use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
 
-use super::Admin;
 use super::error::ErrorBody;
-use airlock_core::event::clock::now;
-use airlock_core::observe::health::Standing;
-use airlock_core::observe::machine::Sample;
+use super::state::Admin;
+use crate::event::clock::now;
+use crate::observe::health::Standing;
+use crate::observe::machine::Sample;
 
 /// What was measured.
 #[derive(Debug, Serialize, utoipa::ToSchema)]

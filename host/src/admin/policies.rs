@@ -6,9 +6,9 @@ use http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::error::ErrorBody;
-use super::{Admin, ApiError};
-use airlock_policy::PolicyStatus;
+use super::error::{ApiError, ErrorBody};
+use super::state::Admin;
+use crate::policy::PolicyStatus;
 
 /// `GET /v1/policies`
 #[utoipa::path(

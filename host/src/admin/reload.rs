@@ -4,8 +4,8 @@ use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
 
-use super::error::ErrorBody;
-use super::{Admin, ApiError};
+use super::error::{ApiError, ErrorBody};
+use super::state::Admin;
 use crate::gateway::reload::Reloaded;
 
 /// `POST /v1/reload`: answers when what changed is in force.

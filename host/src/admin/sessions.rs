@@ -5,11 +5,11 @@ use axum::extract::{Path, Query, State};
 use serde::{Deserialize, Serialize};
 use utoipa::IntoParams;
 
-use super::error::ErrorBody;
-use super::{Admin, ApiError};
-use airlock_core::event::key::SessionId;
-use airlock_core::event::{Event, Micros};
-use airlock_core::store::{SessionFilter, SessionRow};
+use super::error::{ApiError, ErrorBody};
+use super::state::Admin;
+use crate::event::key::SessionId;
+use crate::event::{Event, Micros};
+use crate::store::{SessionFilter, SessionRow};
 
 /// Rows in one answer, unless fewer are asked for.
 const MOST: usize = 1000;

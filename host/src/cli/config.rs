@@ -6,7 +6,8 @@ use anyhow::anyhow;
 use serde_json::json;
 
 use crate::cli::global::{Global, Output};
-use crate::config::{Config, Problems, locate};
+use crate::config::warnings::warnings;
+use crate::config::{Config, Problems, locate, profile};
 use crate::failure::Failure;
 use crate::serve::judge;
 
@@ -55,7 +56,7 @@ pub async fn run(global: &Global, command: &ConfigCommand) -> Result<(), Failure
             ));
         }
         if *expanded {
-            match config.profile.expanded() {
+            match profile::expanded(&config.profile) {
                 text if text.is_empty() => {
                     crate::render::terminal::print("# there is no [profile]\n")
                 }
@@ -73,9 +74,9 @@ async fn judge(config: Config) -> Result<(Config, Vec<String>), Problems> {
     policies.dir = policies.dir.filter(|dir| dir.is_dir());
     policies.cache_dir = policies.cache_dir.filter(|dir| dir.is_dir());
     let judged = judge::judge(&config, policies).await?;
-    let mut warnings = config.warnings();
-    warnings.extend(judge::warnings(&config, &judged.policies.status()));
-    Ok((config, warnings))
+    let mut told = warnings(&config);
+    told.extend(judge::warnings(&config, &judged.policies.status()));
+    Ok((config, told))
 }
 
 fn report(judged: &Result<(Config, Vec<String>), Problems>, expanded: bool) -> serde_json::Value {
@@ -83,7 +84,7 @@ fn report(judged: &Result<(Config, Vec<String>), Problems>, expanded: bool) -> s
         Ok((config, warnings)) => {
             let mut report = json!({"good": true, "warnings": warnings, "problems": []});
             if expanded {
-                report["expanded"] = config.profile.expanded().into();
+                report["expanded"] = profile::expanded(&config.profile).into();
             }
             report
         }

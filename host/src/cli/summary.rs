@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 
+use crate::config::warnings::warnings;
 use crate::config::{Config, Source};
 use crate::render::style::indented;
 use crate::upstream::settings::{Credential, UpstreamConfig};
@@ -64,7 +65,7 @@ pub fn render(
     for status in policies {
         line("", &policy(status));
     }
-    for warning in config.warnings() {
+    for warning in warnings(config) {
         line("warning", &warning);
     }
     out

@@ -12,9 +12,9 @@ use toml::de::{DeTable, DeValue, ValueDeserializer};
 
 use super::inside::inside;
 use super::problem::{Problem, Problems};
-use crate::config::{Config, Source, place, validate};
-use airlock_core::reason::rules::MAX_RULES;
-use airlock_policy::advice;
+use crate::config::{Config, Source, place, profile, validate};
+use crate::policy::advice;
+use crate::reason::rules::MAX_RULES;
 
 const SECTIONS: &[&str] = &[
     "gateway",
@@ -175,7 +175,7 @@ impl Reader<'_> {
                 .push(Problem::at(self.text, &at, &shown(&path), error.message));
         }
         let profile = config.profile.clone();
-        if let Err(wrong) = profile.apply(&mut config) {
+        if let Err(wrong) = profile::apply(&profile, &mut config) {
             for (path, message) in wrong {
                 let span = self.span(&path);
                 self.problems

@@ -11,9 +11,15 @@ mod tests {
     use serde::de::DeserializeOwned;
 
     use super::TEMPLATE;
+    use crate::ask::settings::AskConfig;
     use crate::config::parse::parse;
     use crate::config::*;
-    use airlock_policy::Grants;
+    use crate::observe::machine::settings::MachineConfig;
+    use crate::observe::prices::Price;
+    use crate::policy::Grants;
+    use crate::upstream::key::KeyRef;
+    use crate::upstream::limits::CallLimits;
+    use crate::upstream::settings::{RouteConfig, UpstreamConfig, WebhookConfig};
 
     /// The template with the `#` before every key and header removed; prose begins with `# `.
     fn uncommented() -> String {

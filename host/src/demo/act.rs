@@ -1,8 +1,6 @@
 //! The policies that the operator adds between the scenes, as sections of `airlock.toml`.
 
-use super::scenes::models::{SILENCE_MS, WINDOW};
-use super::scenes::{LATENCY_BUDGET_MS, TOKEN_BUDGET};
-use super::stage::Stage;
+use super::limits::{LATENCY_BUDGET_MS, SILENCE_MS, TOKEN_BUDGET, WINDOW};
 
 /// The policies of the beginning.
 pub const FIRST: &str = r#"[policy.tool-errors.settings]
@@ -63,14 +61,13 @@ context_window = {WINDOW}
         }
     }
 
-    /// Limits of time and tokens.
-    pub fn budgets(stage: &Stage) -> Self {
+    /// Limits of time and tokens; a session that is slow moves to `fast_model`.
+    pub fn budgets(fast_model: &str) -> Self {
         Self {
             policies: &["latency-budget", "token-budget"],
             sections: format!(
-                "\n[policy.latency-budget.settings]\nbudget_ms = {LATENCY_BUDGET_MS}\nfast_model = {:?}\n\n\
-                 [policy.token-budget.settings]\nmax_tokens = {TOKEN_BUDGET}\n",
-                stage.fast_model()
+                "\n[policy.latency-budget.settings]\nbudget_ms = {LATENCY_BUDGET_MS}\nfast_model = {fast_model:?}\n\n\
+                 [policy.token-budget.settings]\nmax_tokens = {TOKEN_BUDGET}\n"
             ),
         }
     }

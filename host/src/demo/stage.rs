@@ -11,11 +11,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::act::{self, Act};
 use super::agent::Agent;
-use super::scenes::Outcome;
+use super::options::{Options, Real};
+use super::outcome::Outcome;
 use super::screen::{Screen, Who};
 use super::watch::{PATIENCE, Watch};
 use super::workshop::{POLICY, Workshop};
-use super::{Options, Real};
 use crate::client::AdminClient;
 use crate::config::locate;
 use crate::failure::Failure;

@@ -3,13 +3,8 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Instant;
 
 use anyhow::{Context as _, ensure};
-
-use super::screen::Who;
-use super::stage::Stage;
-use super::watch::PATIENCE;
 
 /// Name of the policy.
 pub const POLICY: &str = "codenames";
@@ -49,68 +44,45 @@ impl Workshop {
         }))
     }
 
-    /// Writes the rule, builds the policy, drops it into the policy directory and waits until it serves. Returns its
-    /// generation.
-    pub async fn install(&self, stage: &Stage, names: &[&str]) -> anyhow::Result<u32> {
-        let rule = format!("{RULE}&{names:?};");
-        stage
-            .screen
-            .line(Who::Operator, &format!("writes   {rule}"));
+    /// The line that holds the rule, with these names.
+    pub fn rule(names: &[&str]) -> String {
+        format!("{RULE}&{names:?};")
+    }
+
+    /// Writes the rule.
+    pub fn write(&self, rule: &str) -> anyhow::Result<()> {
         let source = self.crate_dir.join("src/lib.rs");
         let text = std::fs::read_to_string(&source)
             .with_context(|| format!("cannot read {}", source.display()))?;
         let line = |line: &str| {
             if line.starts_with(RULE) {
-                rule.clone()
+                rule.to_owned()
             } else {
                 line.to_owned()
             }
         };
         let changed: Vec<String> = text.lines().map(line).collect();
         ensure!(
-            changed.contains(&rule),
+            changed.iter().any(|line| line == rule),
             "{} has no line that begins with `{RULE}`",
             source.display()
         );
         std::fs::write(&source, changed.join("\n") + "\n")
-            .with_context(|| format!("cannot write {}", source.display()))?;
-        let began = Instant::now();
-        stage
-            .screen
-            .line(Who::Operator, "runs     airlock policy build");
-        self.build().await?;
-        let before = stage.generation(POLICY);
+            .with_context(|| format!("cannot write {}", source.display()))
+    }
+
+    /// Puts what was built into the policy directory.
+    pub fn put(&self, policies: &Path) -> anyhow::Result<()> {
         // A copy beside the target and a rename: the directory never holds half a component.
-        let target = stage.policy_dir().join(format!("{POLICY}.wasm"));
+        let target = policies.join(format!("{POLICY}.wasm"));
         let draft = target.with_extension("draft");
         std::fs::copy(self.out.join(format!("{POLICY}.wasm")), &draft)
             .and_then(|_| std::fs::rename(&draft, &target))
-            .with_context(|| {
-                format!(
-                    "cannot put the component into {}",
-                    stage.policy_dir().display()
-                )
-            })?;
-        stage.screen.line(
-            Who::Operator,
-            &format!(
-                "built it in {:.1} s and dropped {POLICY}.wasm into the policy directory",
-                began.elapsed().as_secs_f64()
-            ),
-        );
-        stage
-            .wait_generation(POLICY, before)
-            .await
-            .with_context(|| {
-                format!(
-                    "{POLICY} did not load within {} s; `airlock policies` would say why",
-                    PATIENCE.as_secs()
-                )
-            })
+            .with_context(|| format!("cannot put the component into {}", policies.display()))
     }
 
     /// `airlock policy build`, its output kept for the case that it fails.
-    async fn build(&self) -> anyhow::Result<()> {
+    pub async fn build(&self) -> anyhow::Result<()> {
         let airlock = std::env::current_exe().context("the path of this program is not known")?;
         let (crate_dir, out) = (self.crate_dir.clone(), self.out.clone());
         let run = move || {

@@ -1,6 +1,6 @@
 //! Targets of questions: that there is somebody to ask, and that a grant names one of them.
 
-use super::Check;
+use super::finding::Check;
 use crate::ask::settings::AskConfig;
 use crate::upstream::settings::Credential;
 use airlock_policy::advice;

@@ -5,9 +5,12 @@ use std::time::Instant;
 
 use serde_json::json;
 
-use super::{Outcome, ask, user};
+use super::asking::{ask, user};
+use crate::demo::limits::{SILENCE_MS, WINDOW};
+use crate::demo::outcome::Outcome;
 use crate::demo::screen::Who;
 use crate::demo::stage::Stage;
+use crate::demo::watch::ends;
 
 /// Questions of the long conversation, and words in each: together twice the window.
 const QUESTIONS: usize = 10;
@@ -40,12 +43,6 @@ pub async fn silent_model(stage: &Stage) -> anyhow::Result<Outcome> {
     })
 }
 
-/// How long a model may say nothing, in milliseconds.
-pub const SILENCE_MS: u64 = 1_000;
-
-/// The window of the model of the long conversation, in tokens.
-pub const WINDOW: u64 = 800;
-
 /// A conversation outgrows the model's window; its oldest turns leave.
 pub async fn full_window(stage: &Stage) -> anyhow::Result<Outcome> {
     let agent = stage.agent("full-window")?;
@@ -69,7 +66,7 @@ pub async fn full_window(stage: &Stage) -> anyhow::Result<Outcome> {
         .await;
     let most = stage
         .watch
-        .read(|events| super::ends(events).map(|(_, input, _)| input).max());
+        .read(|events| ends(events).map(|(_, input, _)| input).max());
     let most = u64::from(most.unwrap_or(0));
     Ok(Outcome {
         problem: "a conversation longer than the window",

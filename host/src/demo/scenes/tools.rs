@@ -3,8 +3,9 @@
 
 use serde_json::{Value, json};
 
-use super::{Outcome, ask, user};
+use super::asking::{ask, user};
 use crate::demo::agent::{Agent, Call, Heard};
+use crate::demo::outcome::Outcome;
 use crate::demo::screen::Who;
 use crate::demo::stage::Stage;
 use crate::failure::Failure;

@@ -1,0 +1,84 @@
+//! Text that is replaced on its way.
+
+use serde_json::json;
+
+use super::orders::{both, replace};
+use crate::support::*;
+use airlock::event::Outcome;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_range_is_replaced_wherever_its_frames_end() {
+    let text = "the key is secret, keep it";
+    let world = world(vec![Policy::new(
+        "mask",
+        matching("secret", &[replace(11, 6, "[gone]")]),
+    )])
+    .await;
+    for at in 11..=17 {
+        for (form, request) in both(chat(&json!({"chunks": cut(text, &[at])}))) {
+            let reply = world.call(form, &request).await;
+            assert_eq!(
+                reply.said().at("0/content"),
+                "the key is [gone], keep it",
+                "cut at {at}, {form}: {}",
+                reply.text()
+            );
+            assert_eq!(reply.status, 200);
+        }
+    }
+    let reply = world
+        .call(
+            "s",
+            &streamed(chat(
+                &json!({"chunks": cut(text, &[11, 12, 13, 14, 15, 16, 17])}),
+            )),
+        )
+        .await;
+    assert_eq!(
+        reply.said().at("0/content"),
+        "the key is [gone], keep it",
+        "{}",
+        reply.text()
+    );
+    assert!(reply.is_done());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_put_in_is_judged_by_the_others_patterns() {
+    let world = world(vec![
+        Policy::new("mask", matching("secret", &[replace(11, 6, "forbidden")])),
+        Policy::new("words", matching("forbidden", &[block("hard")])),
+    ])
+    .await;
+    let reply = world
+        .call(
+            "s",
+            &streamed(chat(&json!({"chunks": ["the key is ", "sec", "ret", "."]}))),
+        )
+        .await;
+    assert!(
+        !reply.text().contains("forbidden") && !reply.text().contains("secret"),
+        "{}",
+        reply.text()
+    );
+    assert_eq!(world.outcome("s", "replace-range").0, Outcome::Failed);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replacement_of_what_left_is_too_late() {
+    let world = world(vec![Policy::new(
+        "mask",
+        matching("world", &[replace(0, 5, "HELLO")]),
+    )])
+    .await;
+    let reply = world
+        .call(
+            "s",
+            &streamed(chat(
+                &json!({"chunks": ["hello ", "world"], "delay_ms": 20}),
+            )),
+        )
+        .await;
+    assert_eq!(reply.said().at("0/content"), "hello world");
+    assert_eq!(world.outcome("s", "replace-range").0, Outcome::TooLate);
+}
