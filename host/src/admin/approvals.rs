@@ -12,8 +12,8 @@ use serde_json::Value;
 
 use super::error::{ApiError, ErrorBody};
 use super::state::Admin;
-use crate::event::{Body, Event};
-use crate::people::{Approval, DecideError, Filter, FindError, Verdict};
+use airlock_core::event::{Body, Event};
+use airlock_core::people::{Approval, DecideError, Filter, FindError, Verdict};
 
 /// Rows in one answer, unless fewer are asked for.
 const MOST: usize = 1000;

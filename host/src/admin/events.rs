@@ -18,9 +18,9 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::error::ErrorBody;
 use super::state::Admin;
-use crate::event::Event;
-use crate::policy::PolicyEvent;
-use crate::session::feed::{Subscription, Update};
+use airlock_core::event::Event;
+use airlock_core::session::feed::{Subscription, Update};
+use airlock_policy::PolicyEvent;
 
 /// What `GET /v1/events` can be asked.
 #[derive(Debug, Deserialize, IntoParams)]

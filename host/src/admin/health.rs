@@ -6,9 +6,9 @@ use serde::Serialize;
 
 use super::error::ErrorBody;
 use super::state::Admin;
-use crate::event::clock::now;
-use crate::observe::health::Standing;
-use crate::observe::machine::Sample;
+use airlock_core::event::clock::now;
+use airlock_core::observe::health::Standing;
+use airlock_core::observe::machine::Sample;
 
 /// What was measured.
 #[derive(Debug, Serialize, utoipa::ToSchema)]

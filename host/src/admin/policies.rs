@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use super::error::{ApiError, ErrorBody};
 use super::state::Admin;
-use crate::policy::PolicyStatus;
+use airlock_policy::PolicyStatus;
 
 /// `GET /v1/policies`
 #[utoipa::path(

@@ -7,9 +7,9 @@ use utoipa::IntoParams;
 
 use super::error::{ApiError, ErrorBody};
 use super::state::Admin;
-use crate::event::key::SessionId;
-use crate::event::{Event, Micros};
-use crate::store::{SessionFilter, SessionRow};
+use airlock_core::event::key::SessionId;
+use airlock_core::event::{Event, Micros};
+use airlock_core::store::{SessionFilter, SessionRow};
 
 /// Rows in one answer, unless fewer are asked for.
 const MOST: usize = 1000;

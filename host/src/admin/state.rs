@@ -7,8 +7,8 @@ use tokio_util::sync::CancellationToken;
 use super::token::Token;
 use crate::gateway::App;
 use crate::gateway::reload::Reloader;
-use crate::session::feed::Feed;
-use crate::store::Store;
+use airlock_core::session::feed::Feed;
+use airlock_core::store::Store;
 
 /// What the admin API works on.
 #[derive(Clone)]

@@ -13,8 +13,8 @@ use toml::de::{DeTable, DeValue, ValueDeserializer};
 use super::inside::inside;
 use super::problem::{Problem, Problems};
 use crate::config::{Config, Source, place, profile, validate};
-use crate::policy::advice;
-use crate::reason::rules::MAX_RULES;
+use airlock_core::reason::rules::MAX_RULES;
+use airlock_policy::advice;
 
 const SECTIONS: &[&str] = &[
     "gateway",

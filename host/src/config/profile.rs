@@ -16,9 +16,9 @@ use toml::{Table, Value};
 
 pub use self::wanted::{CircuitBreaker, ProfileConfig};
 use crate::config::Config;
-use crate::policy::spec::OnFailure;
-use crate::policy::{Mode, PolicySpec};
-use crate::reason::rules::row::RuleConfig;
+use airlock_core::reason::rules::row::RuleConfig;
+use airlock_policy::spec::OnFailure;
+use airlock_policy::{Mode, PolicySpec};
 
 /// What it becomes, as the text of a configuration; empty for an empty profile.
 pub fn expanded(profile: &ProfileConfig) -> String {

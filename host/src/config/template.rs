@@ -14,12 +14,12 @@ mod tests {
     use crate::ask::settings::AskConfig;
     use crate::config::parse::parse;
     use crate::config::*;
-    use crate::observe::machine::settings::MachineConfig;
-    use crate::observe::prices::Price;
-    use crate::policy::Grants;
     use crate::upstream::key::KeyRef;
     use crate::upstream::limits::CallLimits;
     use crate::upstream::settings::{RouteConfig, UpstreamConfig, WebhookConfig};
+    use airlock_core::observe::machine::settings::MachineConfig;
+    use airlock_core::observe::prices::Price;
+    use airlock_policy::Grants;
 
     /// The template with the `#` before every key and header removed; prose begins with `# `.
     fn uncommented() -> String {

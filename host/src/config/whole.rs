@@ -11,14 +11,14 @@ use super::policies::PoliciesConfig;
 use super::profile::ProfileConfig;
 use super::session::SessionConfig;
 use crate::ask::settings::AskConfig;
-use crate::observe::machine::settings::MachineConfig;
-use crate::observe::prices::Price;
-use crate::policy::{Limits, PolicySpec};
-use crate::reason::on_finding::OnFinding;
-use crate::reason::rules::row::RuleConfig;
 use crate::upstream::key::KeyRef;
 use crate::upstream::limits::CallLimits;
 use crate::upstream::settings::{RouteConfig, UpstreamConfig, WebhookConfig};
+use airlock_core::observe::machine::settings::MachineConfig;
+use airlock_core::observe::prices::Price;
+use airlock_core::reason::on_finding::OnFinding;
+use airlock_core::reason::rules::row::RuleConfig;
+use airlock_policy::{Limits, PolicySpec};
 
 /// One sound configuration. Replaced as a whole, never edited in place.
 #[derive(Clone, Debug, PartialEq)]

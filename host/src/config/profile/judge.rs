@@ -1,7 +1,7 @@
 //! Whether what is wanted makes sense.
 
 use super::wanted::ProfileConfig;
-use crate::policy::spec::is_name;
+use airlock_policy::spec::is_name;
 
 /// The window over which a tool's error rate is measured for rules, in seconds; a policy can have another.
 const VITAL_WINDOW: u32 = 300;

@@ -4,7 +4,7 @@ use toml::{Table, Value};
 
 use super::table::{number, table};
 use super::wanted::ProfileConfig;
-use crate::reason::rules::row::PROFILE;
+use airlock_core::reason::rules::row::PROFILE;
 
 /// Its rules, those of subtasks first: of two retries the first is carried out.
 pub(super) fn rules(profile: &ProfileConfig) -> Vec<Table> {

@@ -6,9 +6,9 @@ use std::path::Path;
 use super::expanded;
 use crate::config::parse::parse;
 use crate::config::{Config, Source};
-use crate::policy::Mode;
-use crate::policy::spec::OnFailure;
-use crate::reason::rules::reaction::Reaction;
+use airlock_core::reason::rules::reaction::Reaction;
+use airlock_policy::Mode;
+use airlock_policy::spec::OnFailure;
 
 const WHOLE: &str = r#"[profile]
 latency_budget_ms = 20000

@@ -4,10 +4,10 @@ use std::collections::HashMap;
 
 use super::finding::Check;
 use crate::config::client_key::DEFAULT_TENANT;
-use crate::policy::advice;
-use crate::policy::spec::is_name;
 use crate::upstream::limits::CallLimits;
 use crate::upstream::settings::Credential;
+use airlock_policy::advice;
+use airlock_policy::spec::is_name;
 
 /// A wait past this is longer than SDKs' patience for a connection, and a client that waits holds its request in memory.
 const MAX_QUEUE_MS: u64 = 60_000;

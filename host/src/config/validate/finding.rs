@@ -1,7 +1,7 @@
 //! What is being judged, and what was found wrong with it so far.
 
 use crate::config::Config;
-use crate::policy::advice;
+use airlock_policy::advice;
 
 /// Path to a value, and what is wrong with it.
 pub(in crate::config) type Finding = (Vec<String>, String);

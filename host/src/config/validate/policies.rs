@@ -1,8 +1,8 @@
 //! Policies, and what they are granted.
 
 use super::finding::Check;
-use crate::policy::spec::{ACTIONS, EVENT_KINDS, is_name};
-use crate::policy::{Grants, advice};
+use airlock_policy::spec::{ACTIONS, EVENT_KINDS, is_name};
+use airlock_policy::{Grants, advice};
 
 pub(super) fn check(check: &mut Check<'_>) {
     grants(

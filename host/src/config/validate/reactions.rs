@@ -1,7 +1,7 @@
 //! What the operator's rows order, and whom they tell.
 
 use super::finding::Check;
-use crate::reason::rules::reaction::Reaction;
+use airlock_core::reason::rules::reaction::Reaction;
 
 pub(super) fn rows(check: &mut Check<'_>) {
     for (n, row) in check.config.on_finding.iter().enumerate() {

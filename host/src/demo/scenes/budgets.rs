@@ -8,7 +8,7 @@ use crate::demo::outcome::Outcome;
 use crate::demo::screen::Who;
 use crate::demo::stage::Stage;
 use crate::demo::watch::{applied, ends};
-use crate::event::Status;
+use airlock_core::event::Status;
 
 /// Calls that run away at once. When the budget ends, each may have one token under way: generated, so paid for, and withheld.
 const CALLS: usize = 2;

@@ -12,7 +12,7 @@ use crate::demo::screen::Who;
 use crate::demo::stage::Stage;
 use crate::demo::watch::PATIENCE;
 use crate::demo::workshop::{POLICY, Workshop};
-use crate::event::Body;
+use airlock_core::event::Body;
 
 /// What the policy of this scene puts in a name's place.
 const REDACTED: &str = "█████";

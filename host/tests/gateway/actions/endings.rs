@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::orders::{both, hello, on_request, stop};
 use crate::support::*;
-use airlock::event::{Body, Status};
+use airlock_core::event::{Body, Status};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_blocked_request_is_judged_again_when_it_is_repeated() {
@@ -40,8 +40,8 @@ async fn a_request_that_was_blocked_costs_nothing() {
 
 /// Tokens on the ledger of session `s`.
 async fn spent(world: &World) -> u64 {
-    let found = airlock::session::state::Found {
-        key: airlock::event::key::SessionKey {
+    let found = airlock_core::session::state::Found {
+        key: airlock_core::event::key::SessionKey {
             tenant: "default".into(),
             principal: "anonymous".into(),
             source: "x-airlock-session-id".into(),

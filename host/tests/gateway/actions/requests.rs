@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::orders::{hello, inject, on_request, route};
 use crate::support::*;
-use airlock::event::Outcome;
+use airlock_core::event::Outcome;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_route_lasts_for_the_exchange_or_for_the_session() {

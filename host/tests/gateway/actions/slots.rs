@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::orders::{hello, on_request, stop};
 use crate::support::*;
-use airlock::event::{Body, Outcome, Status};
+use airlock_core::event::{Body, Outcome, Status};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn in_one_slot_the_strongest_wins_and_losers_are_recorded() {

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::orders::{both, replace};
 use crate::support::*;
-use airlock::event::Outcome;
+use airlock_core::event::Outcome;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_range_is_replaced_wherever_its_frames_end() {

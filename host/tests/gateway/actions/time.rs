@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::orders::{hello, on_request, route, stop};
 use crate::guests::Guest;
 use crate::support::*;
-use airlock::event::{Outcome, Status};
+use airlock_core::event::{Outcome, Status};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_retry_is_ordered_after_a_failure_and_bounded() {

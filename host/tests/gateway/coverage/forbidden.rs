@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use super::judged::read;
 use crate::support::*;
-use airlock::event::{Body, Status};
-use airlock::policy::OnFailure;
+use airlock_core::event::{Body, Status};
+use airlock_policy::OnFailure;
 
 /// Multi-byte, and with a beginning that repeats: "gegeheim" begins it twice.
 const SECRET: &str = "geheim-ß7";

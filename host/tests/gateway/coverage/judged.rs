@@ -4,7 +4,7 @@ use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 
 use crate::support::*;
-use airlock::event::{Body, Channel, Place, Status};
+use airlock_core::event::{Body, Channel, Place, Status};
 
 /// What the listener was told of a session, by place.
 pub fn told(world: &World, session: &str) -> Said {

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::judged::{ALL, every_byte_is_judged_first, told};
 use crate::support::*;
-use airlock::event::Outcome;
+use airlock_core::event::Outcome;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_policy_is_told_every_byte_before_the_client_has_it() {

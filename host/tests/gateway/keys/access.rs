@@ -7,7 +7,7 @@ use super::callers::{
     BOT, CI, STRANGER, UPSTREAM, bearer, forwarded, hello, key, keyed, says, session,
 };
 use crate::support::*;
-use airlock::event::Body;
+use airlock_core::event::Body;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn only_a_key_lets_in_and_it_goes_no_further() {

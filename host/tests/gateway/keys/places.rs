@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::callers::{CI, hanging, hello, keyed, refused};
 use crate::support::*;
-use airlock::event::{Body, Status};
+use airlock_core::event::{Body, Status};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_place_is_free_again_when_the_stream_ends_or_its_client_leaves() {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::calls::{assert_one_answer, both, call, calling, calls_of, deny, on_call, usage_of};
 use crate::guests::Guest;
 use crate::support::*;
-use airlock::event::{Outcome, Status};
+use airlock_core::event::{Outcome, Status};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_denied_call_never_reaches_the_client_and_the_model_goes_on() {
@@ -177,7 +177,7 @@ async fn a_closed_policy_that_fails_at_a_call_has_it_denied() {
         ..Guest::default()
     };
     let world = world(vec![
-        Policy::new("breaks", guest).on_failure(airlock::policy::OnFailure::Closed),
+        Policy::new("breaks", guest).on_failure(airlock_policy::OnFailure::Closed),
     ])
     .await;
     let reply = world

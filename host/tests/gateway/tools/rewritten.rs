@@ -5,7 +5,7 @@ use serde_json::json;
 use super::calls::{both, call, calling, calls_of, on_call, rewrite};
 use crate::guests::Guest;
 use crate::support::*;
-use airlock::event::{Body, Outcome};
+use airlock_core::event::{Body, Outcome};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rewritten_call_goes_out_rewritten_and_is_judged_again() {

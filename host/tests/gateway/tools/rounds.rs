@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::calls::{both, call, calling, calls_of, deny, on_call};
 use crate::support::*;
-use airlock::event::{Body, Status};
+use airlock_core::event::{Body, Status};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_open_circuit_answers_in_the_tools_place_until_a_probe_succeeds() {
