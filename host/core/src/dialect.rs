@@ -10,20 +10,24 @@ mod client_error;
 mod edits;
 pub mod framing;
 mod json;
+mod lines;
 pub mod media;
 pub mod openai_chat;
 mod own;
 mod piece;
+pub mod registry;
 pub mod request;
+mod roles;
 pub mod sse;
+mod tool_call;
+pub mod turn;
 pub mod usage;
-mod wire_api;
 
 pub use client_error::{ClientError, Origin};
 pub use edits::{CallEdit, Closing, EditError, Edits, Ending, Partial, TextEdit};
 pub use own::OwnTurn;
 pub use piece::{CallKind, CallPart, Failure, Identity, Piece, Slot, Undecodable};
-pub use request::{
-    MessageEdit, MessageView, RequestEdits, RequestView, ToolCallView, ToolResultView,
-};
-pub use wire_api::Dialect;
+pub use request::{MessageEdit, MessageView, RequestEdits, RequestView, ToolResultView};
+pub use roles::{Dialect, Inbound, Outbound, Reader, Received, Writer};
+pub use tool_call::ToolCallView;
+pub use turn::Turn;

@@ -33,6 +33,7 @@ mod usage;
 mod waiting;
 pub mod words;
 
+use crate::dialect::ClientError;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -83,6 +84,11 @@ impl Exchange {
     /// What is settled of it.
     pub fn facts(&self) -> &Arc<Facts> {
         &self.facts
+    }
+
+    /// An error as a client reads it in a stream that has begun.
+    pub fn error_bytes(&mut self, error: &ClientError) -> Bytes {
+        self.call.release.writer.error(error)
     }
 
     /// Rung when an answer to something is there.

@@ -4,7 +4,6 @@ pub mod changes;
 pub mod compose;
 pub mod outgoing;
 pub mod shape;
-pub mod step;
 mod tell;
 
 use crate::event::Micros;
@@ -14,7 +13,6 @@ use crate::session::conversation::Conversation;
 use crate::session::facts::Facts;
 use crate::session::record::Record;
 pub use changes::{Changes, Ordered};
-pub use step::Step;
 
 /// The request of one exchange as it goes upstream.
 pub struct Prompt {

@@ -10,7 +10,7 @@ mod parts;
 pub mod stretch;
 mod write;
 
-use crate::dialect::{Identity, OwnTurn};
+use crate::dialect::{Reader, Writer};
 use crate::event::{Channel, Usage};
 pub use hold::Hold;
 
@@ -30,14 +30,13 @@ pub enum Progress {
 }
 
 /// The generation of one exchange on its way to the client.
-#[derive(Default)]
 pub struct Release {
     /// What arrived, what has left, what is held between the two.
     pub hold: Hold,
-    /// Ids that the client reads.
-    pub identity: Identity,
-    /// The turn of the present leg as its upstream writes it.
-    pub own: OwnTurn,
+    /// Reads the present leg.
+    pub reader: Box<dyn Reader>,
+    /// Writes to the client.
+    pub writer: Box<dyn Writer>,
     /// Why the first choice ended, in the dialect's word.
     pub finish: Option<String>,
     /// Tokens of the present leg, as far as its upstream stated them.
@@ -57,11 +56,20 @@ pub struct Release {
 }
 
 impl Release {
-    /// Nothing was said; the client will read these ids.
-    pub fn new(identity: Identity) -> Self {
+    /// Nothing was said.
+    pub fn new(reader: Box<dyn Reader>, writer: Box<dyn Writer>) -> Self {
         Self {
-            identity,
-            ..Self::default()
+            hold: Hold::default(),
+            reader,
+            writer,
+            finish: None,
+            usage: None,
+            progress: Progress::Coming,
+            error_status: None,
+            told_unjudged: false,
+            said_from: 0,
+            epilogue: String::new(),
+            given: None,
         }
     }
 
@@ -123,22 +131,22 @@ impl Release {
     }
 
     /// The answer goes on with another leg: what would end it is taken out.
-    pub fn next_leg(&mut self) {
-        self.hold.next_round(&self.identity);
+    pub fn next_leg(&mut self, reader: Box<dyn Reader>) {
+        self.hold.next_round(self.writer.identity());
         self.said_from = self.output().map_or(0, |s| s.text.len() as u32);
-        self.forget_leg();
+        self.forget_leg(reader);
     }
 
     /// Another attempt at the present leg: nothing that was said in it has reached the client.
-    pub fn start_over(&mut self) {
-        self.hold.start_over(&self.identity);
-        self.forget_leg();
+    pub fn start_over(&mut self, reader: Box<dyn Reader>) {
+        self.hold.start_over(self.writer.identity());
+        self.forget_leg(reader);
     }
 
-    fn forget_leg(&mut self) {
+    fn forget_leg(&mut self, reader: Box<dyn Reader>) {
         (self.usage, self.finish, self.error_status) = (None, None, None);
         self.progress = Progress::Coming;
-        self.own = OwnTurn::default();
+        self.reader = reader;
     }
 
     fn output(&self) -> Option<&stretch::Stretch> {

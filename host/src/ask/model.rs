@@ -99,11 +99,12 @@ impl Bill<'_> {
         };
         let outgoing = Outgoing {
             method: Method::POST,
-            path: call.path().to_owned(),
+            path: call.path(&self.model),
+            query: None,
             headers: headers(),
             tokens: u64::from(self.input) + self.leased,
         };
-        let body = Bytes::from(call.body(&self.model, self.leased).to_string());
+        let body = Bytes::from(call.body(&self.model, self.leased));
         self.sent = true;
         let targets = [upstream];
         let answer = means

@@ -7,9 +7,9 @@ use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use super::call::Call;
-use airlock_core::dialect::usage;
-use airlock_core::event::Usage;
+use super::call::{Call, DIALECT};
+use airlock_core::dialect::{Piece, usage};
+use airlock_core::event::{Channel, Usage};
 use airlock_policy::contract::types::AnswerValue;
 
 /// Longest text that a policy is told; it has to fit into one call of the policy with everything else.
@@ -32,29 +32,91 @@ pub(super) struct Reply {
 
 /// Takes the body of a successful answer apart.
 pub(super) fn read(body: &[u8], call: &Call) -> Reply {
-    let body: Value = match serde_json::from_slice(body) {
-        Ok(body) => body,
-        Err(error) => {
-            return Reply {
-                value: Err(format!("its answer is not JSON: {error}")),
-                model: String::new(),
-                usage: None,
-                text: String::new(),
-            };
-        }
-    };
-    let text = body["choices"][0]["message"]["content"].as_str();
+    match call {
+        Call::Chat { labels, .. } => answered(body, labels.as_deref()),
+        Call::Embed(texts) => embedded(body, texts.len()),
+    }
+}
+
+fn answered(body: &[u8], labels: Option<&[String]>) -> Reply {
+    let (mut reader, mut pieces) = (DIALECT.reader(), Vec::new());
+    let read = reader.body(body, &mut pieces);
+    let said = Said::of(pieces);
+    let text = read
+        .map_err(|error| format!("its answer cannot be read: {error}"))
+        .and_then(|()| said.text());
     Reply {
-        value: match call {
-            Call::Chat { labels, .. } => said(&body).and_then(|text| match labels {
-                None => Ok(AnswerValue::Text(text.to_owned())),
-                Some(labels) => scores(text, labels).map(AnswerValue::Labels),
-            }),
-            Call::Embed(texts) => vectors(&body, texts.len()).map(AnswerValue::Vectors),
+        value: text.and_then(|text| match labels {
+            None => Ok(AnswerValue::Text(text.to_owned())),
+            Some(labels) => scores(text, labels).map(AnswerValue::Labels),
+        }),
+        model: reader.identity().model.clone(),
+        usage: said.usage,
+        text: said.text.clone(),
+    }
+}
+
+fn embedded(body: &[u8], texts: usize) -> Reply {
+    let read = serde_json::from_slice(body);
+    let body: Value = read.as_ref().cloned().unwrap_or_default();
+    Reply {
+        value: match read {
+            Ok(_) => vectors(&body, texts).map(AnswerValue::Vectors),
+            Err(error) => Err(format!("its answer is not JSON: {error}")),
         },
         model: body["model"].as_str().unwrap_or_default().to_owned(),
         usage: usage::read(&body["usage"]),
-        text: text.unwrap_or_default().to_owned(),
+        text: String::new(),
+    }
+}
+
+/// What the first choice of an answer says.
+#[derive(Default)]
+struct Said {
+    text: String,
+    refusal: String,
+    finish: String,
+    usage: Option<Usage>,
+}
+
+impl Said {
+    fn of(pieces: Vec<Piece>) -> Self {
+        let mut said = Self::default();
+        for piece in pieces {
+            match piece {
+                Piece::Text { place, text, .. } if place.choice == 0 => match place.channel {
+                    Channel::Output => said.text.push_str(&text),
+                    Channel::Refusal => said.refusal.push_str(&text),
+                    _ => {}
+                },
+                Piece::Finish { choice: 0, reason } => said.finish = reason,
+                Piece::Usage(usage) => said.usage = Some(usage),
+                _ => {}
+            }
+        }
+        said
+    }
+
+    /// The text, if it is an answer.
+    fn text(&self) -> Result<&str, String> {
+        if !self.refusal.is_empty() {
+            let end = self.refusal.floor_char_boundary(200);
+            return Err(format!("the model refused: {}", &self.refusal[..end]));
+        }
+        if self.finish == "content_filter" {
+            return Err("the upstream's content filter kept the answer back".to_owned());
+        }
+        match self.text.trim() {
+            "" if self.finish == "length" => {
+                Err("no text within the target's `max_tokens`".to_owned())
+            }
+            "" => Err("its answer has no text".to_owned()),
+            text if text.len() > TEXT_BYTES => Err(format!(
+                "its answer has {} bytes: at most {TEXT_BYTES} are passed on",
+                text.len()
+            )),
+            text => Ok(text),
+        }
     }
 }
 
@@ -67,31 +129,6 @@ pub(super) fn error(body: &[u8]) -> String {
         .find_map(Value::as_str)
         .unwrap_or_default();
     message[..message.floor_char_boundary(200)].to_owned()
-}
-
-fn said(body: &Value) -> Result<&str, String> {
-    let choice = &body["choices"][0];
-    if let Some(refusal) = choice["message"]["refusal"]
-        .as_str()
-        .filter(|r| !r.is_empty())
-    {
-        let end = refusal.floor_char_boundary(200);
-        return Err(format!("the model refused: {}", &refusal[..end]));
-    }
-    if choice["finish_reason"] == "content_filter" {
-        return Err("the upstream's content filter kept the answer back".to_owned());
-    }
-    match choice["message"]["content"].as_str().map(str::trim) {
-        None | Some("") => Err(match choice["finish_reason"].as_str() {
-            Some("length") => "no text within the target's `max_tokens`".to_owned(),
-            _ => "its answer has no text".to_owned(),
-        }),
-        Some(text) if text.len() > TEXT_BYTES => Err(format!(
-            "its answer has {} bytes: at most {TEXT_BYTES} are passed on",
-            text.len()
-        )),
-        Some(text) => Ok(text),
-    }
 }
 
 /// Scores for every label, best first; equal ones in the order in which they were asked for.
@@ -204,7 +241,7 @@ mod tests {
         }
     }
 
-    fn answered(message: Value, finish: &str) -> Vec<u8> {
+    fn spoken(message: Value, finish: &str) -> Vec<u8> {
         json!({"model": "m-1", "choices": [{"message": message, "finish_reason": finish}],
                "usage": {"prompt_tokens": 7, "completion_tokens": 3, "completion_tokens_details": {"reasoning_tokens": 2}}})
         .to_string()
@@ -212,13 +249,13 @@ mod tests {
     }
 
     fn judged(text: &str) -> Result<AnswerValue, String> {
-        let body = answered(json!({"content": text}), "stop");
+        let body = spoken(json!({"content": text}), "stop");
         read(&body, &chat(Some(&["good", "bad"]))).value
     }
 
     #[test]
     fn a_text_comes_with_its_bill() {
-        let reply = read(&answered(json!({"content": " done "}), "stop"), &chat(None));
+        let reply = read(&spoken(json!({"content": " done "}), "stop"), &chat(None));
         assert_eq!(reply.value, Ok(AnswerValue::Text("done".into())));
         assert_eq!(reply.model, "m-1");
         let usage = reply.usage.unwrap();
@@ -249,7 +286,7 @@ mod tests {
                 "65537 bytes",
             ),
         ] {
-            let reply = read(&answered(message, finish), &chat(None));
+            let reply = read(&spoken(message, finish), &chat(None));
             let why = reply.value.unwrap_err();
             assert!(why.contains(words), "{why}");
             assert_eq!(reply.usage.unwrap().input, 7);

@@ -11,11 +11,12 @@ use http::header::{HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
 
 use super::identity::Caller;
-use super::reply;
+use super::respond;
 use crate::gateway::settings::Settings;
 use crate::upstream::limits::CallLimits;
 use crate::upstream::{Charge, Full, Pass, Whose};
-use airlock_core::dialect::RequestView;
+use airlock_core::dialect::{Inbound, RequestView};
+use airlock_core::event::FailureKind;
 use airlock_core::observe::tokens;
 
 /// A call that was let in. Its places are given back when this is dropped.
@@ -89,13 +90,14 @@ pub fn estimate(view: &RequestView) -> u64 {
 }
 
 /// The answer when there is no room.
-pub fn refused(full: &Full) -> Response<Body> {
+pub fn refused(speaker: &dyn Inbound, full: &Full) -> Response<Body> {
     tracing::info!(%full, "refused a call for want of room");
-    let response = reply::error(
+    let response = respond::refuse(
+        speaker,
         StatusCode::TOO_MANY_REQUESTS,
-        "rate_limit_error",
+        FailureKind::RateLimit,
         "airlock_rate_limit",
-        &full.to_string(),
+        full.to_string(),
     );
     come_back(response, full.after)
 }

@@ -1,23 +1,21 @@
-//! A model call arrives: `POST /v1/chat/completions`. Who calls, what the request declares, whether there is room for it, which
+//! A model call arrives at a path of the registry. Who calls, what the request declares, whether there is room for it, which
 //! session it belongs to; then its exchange begins.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::State;
 use http::{HeaderMap, Request, Response, StatusCode};
 
 use super::admission::{self, Permit};
 use super::app::App;
 use super::drive::{Driver, moment};
-use super::handoff::{self, Hand};
+use super::handoff::{self, Client, Hand};
 use super::identity::{Caller, identify, unauthorized};
 use super::settings::Settings;
 use super::surroundings::surroundings;
 use super::{declared, intake, resolve, respond};
-use airlock_core::dialect::openai_chat::OpenAiChat;
-use airlock_core::dialect::{Dialect, RequestView};
+use airlock_core::dialect::{Dialect, Inbound, Received, RequestView};
 use airlock_core::event::clock::now;
 use airlock_core::event::declared::Declared;
 use airlock_core::event::{FailureKind, Micros};
@@ -30,15 +28,24 @@ const MARGIN_US: u64 = 10_000_000;
 /// The timeout of the vendors' SDKs, if the client does not state its own.
 const CLIENT_TIMEOUT_US: u64 = 600_000_000;
 
-static DIALECT: OpenAiChat = OpenAiChat;
-
-/// Serves `POST /v1/chat/completions`.
-pub async fn handle(State(app): State<Arc<App>>, request: Request<Body>) -> Response<Body> {
-    match take(app, request).await {
+/// Serves a model call in this wire API.
+pub async fn handle(
+    app: Arc<App>,
+    dialect: &'static dyn Dialect,
+    request: Request<Body>,
+) -> Response<Body> {
+    match take(app, dialect, request).await {
         Ok((driver, every)) => {
             let (hand, label) = (driver.hand.clone(), driver.exchange.label());
             let streamed = driver.exchange.facts().view.streamed;
-            handoff::response(driver.run(), hand, (streamed, every), &label).await
+            let speaker = dialect.inbound();
+            let client = Client {
+                streamed,
+                every,
+                speaker,
+                label,
+            };
+            handoff::response(driver.run(), hand, client).await
         }
         Err(refused) => *refused,
     }
@@ -47,15 +54,16 @@ pub async fn handle(State(app): State<Arc<App>>, request: Request<Body>) -> Resp
 /// Takes a call in, up to the beginning of its exchange.
 async fn take(
     app: Arc<App>,
+    dialect: &'static dyn Dialect,
     request: Request<Body>,
 ) -> Result<(Driver, Duration), Box<Response<Body>>> {
     let settings = app.settings.load_full();
-    let dialect: &'static dyn Dialect = &DIALECT;
+    let speaker = dialect.inbound();
     let refuse = |status, kind, code: &str, message| {
-        Box::new(respond::refuse(dialect, status, kind, code, message))
+        Box::new(respond::refuse(speaker, status, kind, code, message))
     };
     let (mut head, body) = request.into_parts();
-    let arrival = Arrival::read(&settings, dialect, &mut head.headers)?;
+    let arrival = Arrival::read(&settings, speaker, &mut head.headers)?;
     if let Err(missing) = app.policies.ready() {
         let missing = missing.join(", ");
         return Err(refuse(
@@ -66,8 +74,13 @@ async fn take(
         ));
     }
     let limit = settings.config.gateway.max_body_bytes;
-    let body = intake::read(&mut head.headers, body, limit).await?;
-    let view = dialect.read_request(&body).map_err(|error| {
+    let body = intake::read(speaker, &mut head.headers, body, limit).await?;
+    let received = Received {
+        path: head.uri.path(),
+        query: head.uri.query(),
+        body: &body,
+    };
+    let view = speaker.read_request(received).map_err(|error| {
         refuse(
             StatusCode::BAD_REQUEST,
             FailureKind::Other,
@@ -85,7 +98,7 @@ async fn take(
             message.to_owned(),
         ));
     }
-    let permit = arrival.admit(&settings, dialect, &view).await?;
+    let permit = arrival.admit(&settings, speaker, &view).await?;
     let headers = &head.headers;
     let mut found = resolve::find(
         &arrival.caller,
@@ -151,14 +164,14 @@ impl Arrival {
     /// The answer to a caller without a key, or to a declaration that makes no sense.
     fn read(
         settings: &Settings,
-        dialect: &dyn Dialect,
+        speaker: &dyn Inbound,
         headers: &mut HeaderMap,
     ) -> Result<Self, Box<Response<Body>>> {
         let at = now();
-        let caller = identify(&settings.config.keys, headers).map_err(|_| unauthorized())?;
+        let caller = identify(&settings.config.keys, headers).map_err(|_| unauthorized(speaker))?;
         let declared = declared::read(headers).map_err(|malformed| {
             respond::refuse(
-                dialect,
+                speaker,
                 StatusCode::BAD_REQUEST,
                 FailureKind::Other,
                 "airlock_declared",
@@ -179,15 +192,15 @@ impl Arrival {
     async fn admit(
         &self,
         settings: &Settings,
-        dialect: &dyn Dialect,
+        speaker: &dyn Inbound,
         view: &RequestView,
     ) -> Result<Permit, Box<Response<Body>>> {
         tokio::select! {
             biased;
             admitted = admission::admit(settings, &self.caller, admission::estimate(view)) => {
-                admitted.map_err(|full| Box::new(admission::refused(&full)))
+                admitted.map_err(|full| Box::new(admission::refused(speaker, &full)))
             }
-            () = moment(self.deadline) => Err(Box::new(respond::error(dialect, &words::expired()))),
+            () = moment(self.deadline) => Err(Box::new(respond::error(speaker, &words::expired()))),
         }
     }
 

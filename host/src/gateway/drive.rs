@@ -142,10 +142,8 @@ impl Driver {
     fn send(&self, leg: Leg) -> Sending {
         let request = Outgoing {
             method: Method::POST,
-            path: match &self.query {
-                Some(query) => format!("/chat/completions?{query}"),
-                None => "/chat/completions".to_owned(),
-            },
+            path: String::new(),
+            query: self.query.clone(),
             headers: self.head.clone(),
             tokens: self.tokens,
         };
@@ -158,6 +156,7 @@ impl Driver {
                 body.map_or_else(
                     || Bytes::new().into(),
                     |(_, body)| Draft {
+                        path: Some(body.path.clone()),
                         body: body.bytes.clone(),
                         plain: body.plain.clone(),
                     },
@@ -241,10 +240,11 @@ impl Driver {
                 let mut head = Response::new(());
                 *head.status_mut() = *status;
                 *head.headers_mut() = headers::to_client(upstream, &label);
-                headers::mark_stream(head.headers_mut());
+                let kind = self.exchange.facts().client.inbound().stream_type();
+                headers::mark_stream(head.headers_mut(), kind);
                 head
             }
-            _ => respond::stream_head(&label),
+            _ => respond::stream_head(self.exchange.facts().client.inbound(), &label),
         };
         self.hand.give(Given::Head(head)).await;
     }
@@ -295,45 +295,47 @@ impl Driver {
     }
 
     /// An error, in the form that the client can still read.
-    fn error(&self, dialect: &dyn Dialect, error: &ClientError) -> Given {
+    fn error(&mut self, dialect: &dyn Dialect, error: &ClientError) -> Given {
         match self.hand.has_begun() {
-            true => Given::Bytes(dialect.error_frame(error)),
-            false => Given::Response(self.over_upstreams(respond::error(dialect, error))),
+            true => Given::Bytes(self.exchange.error_bytes(error)),
+            false => {
+                let response = respond::error(dialect.inbound(), error);
+                Given::Response(self.over_upstreams(response))
+            }
         }
     }
 
     /// Why no upstream gave an answer.
-    fn unreached(&self, dialect: &dyn Dialect, body: Option<Bytes>) -> Given {
-        match (&self.unreached, &self.answer, body) {
-            (_, Some((status, upstream)), Some(body)) => {
-                if self.hand.has_begun() {
-                    return Given::Bytes(dialect.error_frame(&stated(dialect, *status, &body)));
-                }
-                let mut response = Response::new(Body::from(body));
-                *response.status_mut() = *status;
-                *response.headers_mut() = headers::to_client(upstream, &self.exchange.label());
-                Given::Response(response)
+    fn unreached(&mut self, dialect: &dyn Dialect, body: Option<Bytes>) -> Given {
+        if let (Some((status, upstream)), Some(body)) = (&self.answer, body) {
+            if self.hand.has_begun() {
+                let error = stated(dialect, *status, &body);
+                return Given::Bytes(self.exchange.error_bytes(&error));
             }
-            (Some(UpstreamError::Full(full)), ..) if !self.hand.has_begun() => {
-                Given::Response(admission::refused(full))
-            }
-            (Some(error), ..) => {
-                let code = match error {
-                    UpstreamError::Full(_) => "airlock_rate_limit",
-                    _ => "airlock_upstream",
-                };
-                let failure = failure_of(error);
-                let told = ClientError {
-                    status: failure.status,
-                    kind: failure.kind,
-                    message: failure.message,
-                    code: code.to_owned(),
-                    origin: None,
-                };
-                self.error(dialect, &told)
-            }
-            (None, ..) => Given::Cut,
+            let mut response = Response::new(Body::from(body));
+            *response.status_mut() = *status;
+            *response.headers_mut() = headers::to_client(upstream, &self.exchange.label());
+            return Given::Response(response);
         }
+        let Some(error) = self.unreached.take() else {
+            return Given::Cut;
+        };
+        let code = match &error {
+            UpstreamError::Full(full) if !self.hand.has_begun() => {
+                return Given::Response(admission::refused(dialect.inbound(), full));
+            }
+            UpstreamError::Full(_) => "airlock_rate_limit",
+            _ => "airlock_upstream",
+        };
+        let failure = failure_of(&error);
+        let told = ClientError {
+            status: failure.status,
+            kind: failure.kind,
+            message: failure.message,
+            code: code.to_owned(),
+            origin: None,
+        };
+        self.error(dialect, &told)
     }
 }
 
@@ -383,7 +385,7 @@ async fn collect(mut body: upstream::Body) -> Bytes {
 
 /// An upstream's error as it is stated in a stream that Airlock has begun.
 fn stated(dialect: &dyn Dialect, status: StatusCode, body: &[u8]) -> ClientError {
-    let failure = dialect.read_error(status.as_u16(), body);
+    let failure = dialect.outbound().read_error(status.as_u16(), body);
     let code = serde_json::from_slice::<serde_json::Value>(body)
         .ok()
         .and_then(|v| v["error"]["code"].as_str().map(str::to_owned))

@@ -23,9 +23,7 @@ use http::Response;
 use tokio::time::{Instant, Sleep};
 
 use super::respond;
-
-/// What a client reads while it waits.
-const COMMENT: Bytes = Bytes::from_static(b": airlock keeps the connection\n\n");
+use airlock_core::dialect::Inbound;
 
 /// What the driver gives.
 pub enum Given {
@@ -86,11 +84,25 @@ impl Hand {
     }
 }
 
+/// The client of a call.
+pub struct Client {
+    /// It asked for a stream.
+    pub streamed: bool,
+    /// How long it reads nothing at most.
+    pub every: Duration,
+    /// Its wire API.
+    pub speaker: &'static dyn Inbound,
+    /// Session and exchange of its call.
+    pub label: String,
+}
+
 /// The client's end: a call that is driven by being read.
 struct Driven {
     driving: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     hand: Hand,
     every: Duration,
+    /// What the client reads while it waits.
+    comment: Bytes,
     quiet_since: Instant,
     timer: Pin<Box<Sleep>>,
 }
@@ -99,13 +111,19 @@ struct Driven {
 pub async fn response(
     driving: impl Future<Output = ()> + Send + 'static,
     hand: Hand,
-    (streamed, every): (bool, Duration),
-    label: &str,
+    client: Client,
 ) -> Response<Body> {
+    let Client {
+        streamed,
+        every,
+        speaker,
+        label,
+    } = client;
     let mut driven = Driven {
         driving: Some(Box::pin(driving)),
         hand,
         every,
+        comment: speaker.keep_alive(),
         quiet_since: Instant::now(),
         timer: Box::pin(tokio::time::sleep(every)),
     };
@@ -120,8 +138,8 @@ pub async fn response(
         Some(Given::Cut) | Some(Given::Bytes(_)) => respond::cut(),
         None => {
             driven.begin();
-            driven.hand.slot().given = Some(Given::Bytes(COMMENT));
-            respond::stream_head(label).map(|()| Body::from_stream(driven))
+            driven.hand.slot().given = Some(Given::Bytes(driven.comment.clone()));
+            respond::stream_head(speaker, &label).map(|()| Body::from_stream(driven))
         }
     }
 }
@@ -203,7 +221,7 @@ impl Stream for Driven {
             }
             driven.quiet_since = now;
             driven.timer.as_mut().reset(now + driven.every);
-            return Poll::Ready(Some(Ok(COMMENT)));
+            return Poll::Ready(Some(Ok(driven.comment.clone())));
         }
     }
 }

@@ -9,10 +9,12 @@ use http::header::{AUTHORIZATION, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
 use http::{Response, StatusCode};
 use sha2::{Digest as _, Sha256};
 
-use super::reply;
+use super::respond;
 use crate::config::client_key::{DEFAULT_TENANT, PREFIX};
 use crate::config::{ClientKey, KeyHash};
 use crate::upstream::limits::CallLimits;
+use airlock_core::dialect::Inbound;
+use airlock_core::event::FailureKind;
 
 /// Where Airlock's key stands when the client's usual header holds its vendor's credential.
 const OWN_HEADER: &str = "x-airlock-key";
@@ -71,15 +73,16 @@ pub fn identify(keys: &[ClientKey], headers: &mut HeaderMap) -> Result<Caller, U
 }
 
 /// The answer to a caller that has no key. The same for none as for a wrong one.
-pub fn unauthorized() -> Response<Body> {
+pub fn unauthorized(speaker: &dyn Inbound) -> Response<Body> {
     tracing::warn!("refused a call without one of Airlock's keys");
     let message = "this Airlock answers to its own keys only: send one as your API key (Authorization: Bearer alk-...), or as \
                    x-airlock-key beside your vendor's";
-    let mut response = reply::error(
+    let mut response = respond::refuse(
+        speaker,
         StatusCode::UNAUTHORIZED,
-        "authentication_error",
+        FailureKind::Other,
         "airlock_unauthorized",
-        message,
+        message.to_owned(),
     );
     response
         .headers_mut()

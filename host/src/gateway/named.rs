@@ -50,8 +50,7 @@ impl Named {
     pub(super) fn path(&self, uri: &Uri, target: &Target) -> String {
         match self {
             Self::Path(model) if *model != *target.model => {
-                let query = uri.query().map(|query| format!("?{query}"));
-                format!("/models/{}{}", target.model, query.unwrap_or_default())
+                format!("/models/{}", target.model)
             }
             _ => under_v1(uri),
         }
@@ -101,9 +100,7 @@ fn renamed(body: &Bytes, model: &str) -> Bytes {
 
 /// The path as the upstream has it: its base URL ends with `/v1`.
 pub(super) fn under_v1(uri: &Uri) -> String {
-    let path = uri
-        .path_and_query()
-        .map_or("/", http::uri::PathAndQuery::as_str);
+    let path = uri.path();
     path.strip_prefix("/v1").unwrap_or(path).to_owned()
 }
 

@@ -21,7 +21,8 @@ use super::{declared, intake, models, reply};
 use crate::config::GatewayConfig;
 use crate::gateway::app::App;
 use crate::gateway::settings::Settings;
-use crate::upstream::{self, Outgoing, UpstreamError, headers};
+use crate::upstream::{self, Draft, Outgoing, UpstreamError, headers};
+use airlock_core::dialect::registry;
 use airlock_core::event::target::Target;
 use airlock_core::session::ledger::Limits;
 use airlock_core::session::state::Found;
@@ -95,8 +96,9 @@ pub async fn handle(State(app): State<Arc<App>>, request: Request<Body>) -> Resp
     let settings = app.settings.load_full();
     let enforcing = app.enforcing(&settings);
     let (mut head, body) = request.into_parts();
+    let speaker = registry::speaker(head.uri.path());
     let Ok(caller) = identify(&settings.config.keys, &mut head.headers) else {
-        return unauthorized();
+        return unauthorized(speaker);
     };
     let ruling = rule(
         &settings.config.gateway,
@@ -117,7 +119,7 @@ pub async fn handle(State(app): State<Arc<App>>, request: Request<Body>) -> Resp
         Ruling::Unjudged(reason) => Some(reason),
     };
     let limit = settings.config.gateway.max_body_bytes;
-    let body = match intake::read(&mut head.headers, body, limit).await {
+    let body = match intake::read(speaker, &mut head.headers, body, limit).await {
         Ok(body) => body,
         Err(refused) => return *refused,
     };
@@ -129,7 +131,7 @@ pub async fn handle(State(app): State<Arc<App>>, request: Request<Body>) -> Resp
     };
     let permit = match admission::admit(&settings, &caller, estimate.input).await {
         Ok(permit) => permit,
-        Err(full) => return admission::refused(&full),
+        Err(full) => return admission::refused(speaker, &full),
     };
     let passage = Passage {
         path: format!("{} {path}", head.method),
@@ -221,6 +223,7 @@ async fn list(
     let request = Outgoing {
         method: head.method.clone(),
         path: under_v1(&head.uri),
+        query: head.uri.query().map(str::to_owned),
         headers: head.headers.clone(),
         tokens: 0,
     };
@@ -298,6 +301,7 @@ async fn pass(
     let request = Outgoing {
         method: head.method.clone(),
         path: named.path(&head.uri, first),
+        query: head.uri.query().map(str::to_owned),
         headers: head.headers.clone(),
         tokens,
     };
@@ -306,7 +310,11 @@ async fn pass(
         .send(
             &targets,
             &request,
-            &|target| named.body(&body, target).into(),
+            &|target| Draft {
+                path: Some(named.path(&head.uri, target)),
+                body: named.body(&body, target),
+                plain: None,
+            },
             &mut |attempt| passage.failures.push(attempt),
         )
         .await;
@@ -320,7 +328,10 @@ async fn pass(
             let last = passage.failures.last();
             passage.upstream = last.map_or_else(String::new, |f| f.target.upstream.to_string());
             Err(match &error {
-                UpstreamError::Full(full) => admission::refused(full),
+                UpstreamError::Full(full) => {
+                    let speaker = registry::speaker(head.uri.path());
+                    admission::refused(speaker, full)
+                }
                 error => reply::error(
                     error.status(),
                     "api_error",

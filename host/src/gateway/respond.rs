@@ -7,14 +7,14 @@ use http::{Response, StatusCode};
 
 use super::reply::json_response;
 use crate::upstream::headers;
-use airlock_core::dialect::{ClientError, Dialect};
+use airlock_core::dialect::{ClientError, Inbound};
 use airlock_core::event::FailureKind;
 use airlock_core::exchange::words::{DEADLINE, HELD};
 
 /// An error as an HTTP response.
-pub fn error(dialect: &dyn Dialect, error: &ClientError) -> Response<Body> {
+pub fn error(speaker: &dyn Inbound, error: &ClientError) -> Response<Body> {
     let status = StatusCode::from_u16(error.status).unwrap_or(StatusCode::BAD_GATEWAY);
-    let body = Bytes::from(dialect.error_body(error));
+    let body = Bytes::from(speaker.error_body(error));
     let mut response = json_response(status, body);
     let headers = response.headers_mut();
     let again = match &*error.code {
@@ -35,7 +35,7 @@ pub fn error(dialect: &dyn Dialect, error: &ClientError) -> Response<Body> {
 
 /// An error that nobody's order is behind.
 pub fn refuse(
-    dialect: &dyn Dialect,
+    speaker: &dyn Inbound,
     status: StatusCode,
     kind: FailureKind,
     code: &str,
@@ -43,7 +43,7 @@ pub fn refuse(
 ) -> Response<Body> {
     let status = status.as_u16();
     let refused = airlock_core::exchange::words::plain(status, kind, code, message);
-    error(dialect, &refused)
+    error(speaker, &refused)
 }
 
 /// A JSON body.
@@ -52,12 +52,12 @@ pub fn body(status: StatusCode, body: Bytes) -> Response<Body> {
 }
 
 /// The head of a stream that Airlock begins itself.
-pub fn stream_head(label: &str) -> Response<()> {
+pub fn stream_head(speaker: &dyn Inbound, label: &str) -> Response<()> {
     let mut head = Response::new(());
     let headers = head.headers_mut();
     headers.insert(
         header::CONTENT_TYPE,
-        HeaderValue::from_static("text/event-stream; charset=utf-8"),
+        HeaderValue::from_static(speaker.stream_type()),
     );
     headers.insert(
         HeaderName::from_static("x-accel-buffering"),

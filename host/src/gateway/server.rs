@@ -4,9 +4,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use airlock_core::dialect::registry;
 use anyhow::Context as _;
 use axum::body::Body;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::routing::{any, get, post};
 use axum::serve::ListenerExt as _;
 use axum::{Router, middleware};
@@ -133,8 +134,14 @@ pub fn probes(app: Arc<App>) -> Router {
 
 /// What the gateway answers. Bodies are bounded by each handler, with an error in the dialect.
 fn routes(app: Arc<App>) -> Router {
-    Router::new()
-        .route("/v1/chat/completions", post(arrival::handle))
+    let mut router = Router::new();
+    for route in &registry::ROUTES {
+        let answer = |State(app): State<Arc<App>>, request: Request| {
+            arrival::handle(app, route.dialect, request)
+        };
+        router = router.route(route.path, post(answer));
+    }
+    router
         .route("/v1/{*path}", any(passthrough::handle))
         .fallback(unknown)
         .layer(DefaultBodyLimit::disable())
@@ -166,7 +173,7 @@ async fn ready(State(app): State<Arc<App>>) -> Response<Body> {
     }
 }
 
-async fn unknown(request: axum::extract::Request) -> Response<Body> {
+async fn unknown(request: Request) -> Response<Body> {
     let message = format!(
         "there is no {}: Airlock serves /v1/chat/completions, /v1/embeddings and /v1/models (set the client's base URL \
          with /v1)",

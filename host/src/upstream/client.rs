@@ -123,9 +123,11 @@ impl Upstreams {
                 continue;
             };
             let Draft {
+                path,
                 body: mut bytes,
                 mut plain,
             } = body(target);
+            let path = path.as_deref().unwrap_or(&request.path);
             let mut repetition = 0;
             loop {
                 number += 1;
@@ -148,7 +150,7 @@ impl Upstreams {
                     }
                 };
                 let mut charge = pass.charge();
-                let mut result = upstream.attempt(request, bytes.clone()).await;
+                let mut result = upstream.attempt(request, path, bytes.clone()).await;
                 if let (Ok(answer), Some(without)) = (&mut result, &plain)
                     && upstream.refuses_usage(answer).await
                 {

@@ -112,20 +112,17 @@ pub fn of_passage(upstream: &HeaderMap) -> HeaderMap {
     out
 }
 
-/// Gives a stream of events its type. The upstream's own stays if it is that, and in an encoding that Airlock read.
-pub fn mark_stream(headers: &mut HeaderMap) {
+/// Gives a stream its media type, `kind`. The upstream's own stays if it is that, and in an encoding that Airlock read.
+pub fn mark_stream(headers: &mut HeaderMap, kind: &'static str) {
+    let wanted = kind.split(';').next().map(str::trim);
     let mut stated = headers.get_all(header::CONTENT_TYPE).iter();
     let own = stated.next().is_some_and(|value| {
         let value = String::from_utf8_lossy(value.as_bytes());
         let mut parts = value.split(';').map(str::trim);
-        parts.next() == Some("text/event-stream")
-            && parts.all(|part| part.eq_ignore_ascii_case("charset=utf-8"))
+        parts.next() == wanted && parts.all(|part| part.eq_ignore_ascii_case("charset=utf-8"))
     }) && stated.next().is_none();
     if !own {
-        headers.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("text/event-stream; charset=utf-8"),
-        );
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     }
 }
 
@@ -255,17 +252,17 @@ mod tests {
             ("application/json", "text/event-stream; charset=utf-8"),
         ] {
             let mut map = headers(&[("content-type", own)]);
-            mark_stream(&mut map);
+            mark_stream(&mut map, "text/event-stream; charset=utf-8");
             assert_eq!(map["content-type"], expected);
         }
         let mut map = headers(&[
             ("content-type", "text/event-stream"),
             ("content-type", "text/event-stream; charset=utf-7"),
         ]);
-        mark_stream(&mut map);
+        mark_stream(&mut map, "text/event-stream; charset=utf-8");
         assert_eq!(map.get_all("content-type").iter().count(), 1);
         let mut map = HeaderMap::new();
-        mark_stream(&mut map);
+        mark_stream(&mut map, "text/event-stream; charset=utf-8");
         assert_eq!(map["content-type"], "text/event-stream; charset=utf-8");
     }
 

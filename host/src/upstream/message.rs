@@ -11,6 +11,8 @@ use airlock_core::event::target::Target;
 /// The body of a call to one target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Draft {
+    /// Path under the upstream's base URL, if it differs by target; else the call's.
+    pub path: Option<String>,
     /// What is sent.
     pub body: Bytes,
     /// What is sent if the upstream refuses the call because it was asked for the usage of its stream.
@@ -19,7 +21,11 @@ pub struct Draft {
 
 impl From<Bytes> for Draft {
     fn from(body: Bytes) -> Self {
-        Self { body, plain: None }
+        Self {
+            path: None,
+            body,
+            plain: None,
+        }
     }
 }
 
@@ -28,8 +34,10 @@ impl From<Bytes> for Draft {
 pub struct Outgoing {
     /// Method.
     pub method: Method,
-    /// Path under the upstream's base URL, with the query, such as `/chat/completions`.
+    /// Path under the upstream's base URL, such as `/chat/completions`, unless the target's draft has its own.
     pub path: String,
+    /// The client's query, which goes along.
+    pub query: Option<String>,
     /// The client's headers; what must not travel is removed here.
     pub headers: HeaderMap,
     /// Estimate of what it will use, input and output, for limits of tokens.

@@ -102,13 +102,14 @@ impl Upstream {
     pub(super) async fn attempt(
         &self,
         request: &Outgoing,
+        path: &str,
         body: Bytes,
     ) -> Result<Answer, UpstreamError> {
         let upstream = || self.name.to_string();
         let started = Instant::now();
         let mut out = Request::new(Full::new(body));
         *out.method_mut() = request.method.clone();
-        *out.uri_mut() = self.uri(&request.path)?;
+        *out.uri_mut() = self.uri(path, request.query.as_deref())?;
         *out.headers_mut() = to_upstream(
             &request.headers,
             self.config.credential(),
@@ -225,13 +226,12 @@ impl Upstream {
 
     /// Where a call goes. The query of the configured address goes along, and before the client's: what the operator
     /// names counts. A key in the client's query is its credential, and travels only as that.
-    fn uri(&self, path: &str) -> Result<Uri, UpstreamError> {
+    fn uri(&self, path: &str, asked: Option<&str>) -> Result<Uri, UpstreamError> {
         let base = &self.config.base_url;
-        let (path, asked) = path.split_once('?').unwrap_or((path, ""));
         let name = |pair: &str| pair.split('=').next().unwrap_or_default().to_owned();
         let own: Vec<&str> = parameters(base.query().unwrap_or_default()).collect();
         let forwards = self.config.credential() == Credential::Forward;
-        let clients = parameters(asked).filter(|pair| {
+        let clients = parameters(asked.unwrap_or_default()).filter(|pair| {
             let name_of = name(pair);
             let secret = KEYS_IN_QUERIES.contains(&name_of.to_ascii_lowercase().as_str());
             !own.iter().any(|own| name(own) == name_of) && (forwards || !secret)

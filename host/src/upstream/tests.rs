@@ -148,7 +148,8 @@ async fn send(upstreams: Vec<UpstreamConfig>) -> Outcome {
     let client = Upstreams::new(&configured, Arc::default()).unwrap();
     let request = Outgoing {
         method: Method::POST,
-        path: "/chat/completions?x=1".into(),
+        path: "/chat/completions".into(),
+        query: Some("x=1".into()),
         headers: [
             ("authorization", "Bearer client"),
             ("x-stainless-lang", "rust"),

@@ -9,6 +9,7 @@
 
 use bytes::{Bytes, BytesMut};
 
+use crate::dialect::lines::Lines;
 use crate::dialect::sse::{Frame, FrameTooLarge, Framer, MAX_FRAME_BYTES};
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
@@ -25,10 +26,32 @@ pub enum Decoded {
     Document(Bytes),
 }
 
+/// How a stream is cut.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Wire {
+    /// Server-Sent Events.
+    #[default]
+    Events,
+    /// Lines, each one JSON document.
+    Lines,
+}
+
+#[derive(Debug)]
+enum Cutter {
+    Events(Framer),
+    Lines(Lines),
+}
+
+impl Default for Cutter {
+    fn default() -> Self {
+        Self::Events(Framer::default())
+    }
+}
+
 /// The place in one answer. One for each call to an upstream.
 #[derive(Debug, Default)]
 pub struct Framing {
-    framer: Framer,
+    cutter: Cutter,
     /// What came before the first event, if it begins like a JSON document: it may be one.
     prelude: Vec<Frame>,
     prelude_bytes: usize,
@@ -37,13 +60,31 @@ pub struct Framing {
 }
 
 impl Framing {
+    /// Nothing has come.
+    pub fn new(wire: Wire) -> Self {
+        let cutter = match wire {
+            Wire::Events => Cutter::default(),
+            Wire::Lines => Cutter::Lines(Lines::default()),
+        };
+        // A line is a document of its own; a stream of lines is never one.
+        let begun = wire == Wire::Lines;
+        Self {
+            cutter,
+            begun,
+            ..Self::default()
+        }
+    }
+
     /// Takes the next bytes and appends what they complete to `out`.
     ///
     /// # Errors
     /// [`FrameTooLarge`]; what was complete before is in `out`, and nothing more may be pushed.
     pub fn push(&mut self, chunk: Bytes, out: &mut Vec<Decoded>) -> Result<(), FrameTooLarge> {
         let mut frames = Vec::new();
-        let framed = self.framer.push(chunk, &mut frames);
+        let framed = match &mut self.cutter {
+            Cutter::Events(framer) => framer.push(chunk, &mut frames),
+            Cutter::Lines(lines) => lines.push(&chunk, &mut frames),
+        };
         for frame in frames {
             self.decode(frame, out)?;
         }
@@ -52,7 +93,11 @@ impl Framing {
 
     /// The end of the answer: what was not complete.
     pub fn finish(&mut self, out: &mut Vec<Decoded>) {
-        if let Some(rest) = self.framer.finish()
+        let rest = match &mut self.cutter {
+            Cutter::Events(framer) => framer.finish(),
+            Cutter::Lines(lines) => lines.finish(),
+        };
+        if let Some(rest) = rest
             && self.decode(rest, out).is_err()
         {
             return;
@@ -103,11 +148,15 @@ pub enum Whole {
 }
 
 /// Decodes an answer that was read to its end.
-pub fn whole(answer: Bytes) -> Whole {
-    if opens_document(&answer) {
+pub fn whole(answer: Bytes, wire: Wire) -> Whole {
+    let is_document = match wire {
+        Wire::Events => opens_document(&answer),
+        Wire::Lines => serde_json::from_slice::<serde::de::IgnoredAny>(&answer).is_ok(),
+    };
+    if is_document {
         return Whole::Document(answer);
     }
-    let (mut framing, mut out) = (Framing::default(), Vec::new());
+    let (mut framing, mut out) = (Framing::new(wire), Vec::new());
     if framing.push(answer.clone(), &mut out).is_err() {
         return Whole::Document(answer);
     }

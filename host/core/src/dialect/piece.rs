@@ -102,6 +102,21 @@ pub struct Identity {
     pub reasoning_field: Option<&'static str>,
 }
 
+impl Identity {
+    /// Takes what another one states, and keeps the rest. Nearly always it is the same again: that costs no allocation.
+    pub fn meet(&mut self, stated: &Identity) {
+        for (known, stated) in [(&mut self.id, &stated.id), (&mut self.model, &stated.model)] {
+            if !stated.is_empty() && known != stated {
+                known.clone_from(stated);
+            }
+        }
+        if stated.created > 0 {
+            self.created = stated.created;
+        }
+        self.reasoning_field = stated.reasoning_field.or(self.reasoning_field);
+    }
+}
+
 /// Bytes that are not what the dialect says they should be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{dialect}: cannot read {place}: {what}")]

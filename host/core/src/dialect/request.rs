@@ -4,6 +4,8 @@ use std::ops::Range;
 
 use sha2::{Digest as _, Sha256};
 
+use super::tool_call::ToolCallView;
+use super::turn::Turn;
 use crate::event::Role;
 
 /// What a request body says.
@@ -52,22 +54,6 @@ pub struct MessageView {
     pub span: Range<usize>,
     /// Of the parts that are not text; zero if there are none.
     pub media_digest: Digest,
-}
-
-/// A tool call in the conversation.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ToolCallView {
-    /// The vendor's id.
-    pub id: String,
-    /// Name of the tool.
-    pub name: String,
-    /// Arguments as the model wrote them.
-    pub arguments: String,
-    /// The whole call as its server wrote it, as JSON, where Airlock puts back one of the model's own: what else stands in
-    /// it (the signature of a thought) goes back with it. `None` in a conversation that was read.
-    pub own: Option<String>,
-    /// Its place among the calls of its turn, for a call that is put back; `None`: after the others.
-    pub at: Option<u32>,
 }
 
 /// The answer to a tool call.
@@ -141,14 +127,10 @@ pub enum MessageEdit {
     /// A turn of the model before the message with index `at`, and the results of its calls. Stands as
     /// [`MessageEdit::Insert`] does.
     InsertStep {
-        /// Where.
+        /// Index before which it stands.
         at: usize,
-        /// What the model said before it called; may be empty.
-        said: String,
-        /// The message without its calls as its server wrote it, as JSON, if that is known.
-        own: Option<String>,
-        /// The calls and their results; none: it is a message of the model like any other.
-        calls: Vec<(ToolCallView, String)>,
+        /// The turn, with the results of its calls.
+        turn: Turn,
     },
 }
 

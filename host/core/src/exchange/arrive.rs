@@ -10,10 +10,10 @@ use super::unread::{undecodable, unread};
 use super::{bounds, calls, measure, usage};
 use crate::dialect::framing::{self, Decoded, Framing, Whole};
 use crate::dialect::sse::Frame;
-use crate::dialect::{Failure, Identity, Piece, Undecodable};
+use crate::dialect::{Failure, Piece, Undecodable};
 use crate::event::{Micros, Usage};
 use crate::release::frame::{Duty, Payload, Said};
-use crate::release::may_pass;
+use crate::release::{Release, may_pass};
 use airlock_policy::contract::types::Checkpoint;
 
 /// Parts of a stream arrived.
@@ -40,10 +40,10 @@ pub fn whole(
     answer: Bytes,
     now: Micros,
 ) -> Result<(), Undecodable> {
-    let answer = match framing::whole(answer) {
+    let answer = match framing::whole(answer, call.legs.dialect.outbound().wire()) {
         Whole::Document(answer) if hearing.panel.guards() => framing::document(&answer),
         Whole::Document(answer) => answer,
-        Whole::Stream(frames) => hearing.facts.client.body_of_stream(&frames)?.into(),
+        Whole::Stream(frames) => call.release.writer.body_of_stream(&frames)?.into(),
     };
     body(hearing, call, answer, now);
     Ok(())
@@ -76,10 +76,16 @@ fn noise(hearing: &mut Hearing, call: &mut ModelCall, noise: Frame, now: Micros)
 
 /// A whole body, where the client asked for a stream.
 fn document(hearing: &mut Hearing, call: &mut ModelCall, document: Bytes, now: Micros) {
-    let client = hearing.facts.client;
-    match client.stream_of_body(&framing::document(&document)) {
+    match call
+        .release
+        .writer
+        .stream_of_body(&framing::document(&document))
+    {
         Ok(bytes) => {
-            let (mut framing, mut frames) = (Framing::default(), Vec::new());
+            let (mut framing, mut frames) = (
+                Framing::new(call.legs.dialect.outbound().wire()),
+                Vec::new(),
+            );
             // As long as the document at least, which was not too long.
             if framing.push(bytes, &mut frames).is_ok() {
                 stream(hearing, call, frames, now);
@@ -106,34 +112,29 @@ fn frame(hearing: &mut Hearing, call: &mut ModelCall, frame: Frame, now: Micros)
     if call.release.is_said() && hearing.panel.guards() {
         return;
     }
-    let client = hearing.facts.client;
     let mut read = Read::default();
-    let mut others = Identity::default();
-    let identity = identity_of(call, &mut others);
-    let result = client.read_frame(&frame, identity, &mut read.pieces);
-    read.fault = result.err();
+    let release = &mut call.release;
+    read.fault = release.reader.frame(&frame, &mut read.pieces).err();
+    meet(release);
     read.usage_only = read.pieces.iter().any(|p| matches!(p, Piece::Usage(_)))
         && !hearing.facts.view.include_usage
-        && client.is_usage_only(&frame);
+        && call.release.reader.is_usage_only(&frame);
     arrived(hearing, call, Payload::Frame(frame), read, now);
 }
 
 /// A whole body: everything that a stream would have said, at once.
 pub fn body(hearing: &mut Hearing, call: &mut ModelCall, body: Bytes, now: Micros) {
-    let client = hearing.facts.client;
     let mut read = Read::default();
-    let mut others = Identity::default();
-    let identity = identity_of(call, &mut others);
-    read.fault = client.read_body(&body, identity, &mut read.pieces).err();
+    let release = &mut call.release;
+    read.fault = release.reader.body(&body, &mut read.pieces).err();
+    meet(release);
     arrived(hearing, call, Payload::Body(body), read, now);
 }
 
 /// The client reads the ids of the first leg; those of later ones are nobody's concern.
-fn identity_of<'a>(call: &'a mut ModelCall, others: &'a mut Identity) -> &'a mut Identity {
-    if call.release.hold.speaks_for_others() {
-        others
-    } else {
-        &mut call.release.identity
+fn meet(release: &mut Release) {
+    if !release.hold.speaks_for_others() {
+        release.writer.meet(release.reader.identity());
     }
 }
 
@@ -250,14 +251,14 @@ fn heard(hearing: &mut Hearing, call: &mut ModelCall, piece: Piece, said: &mut S
 /// Keeps what arrives as the model's own turn, where a call of it could be denied.
 fn gather(hearing: &Hearing, call: &mut ModelCall, payload: &Payload) {
     if !call.holds_tool_calls(hearing) {
-        return call.release.own.give_up();
+        return call.release.reader.give_up();
     }
     let said = match payload {
         Payload::Frame(frame) => frame.data.as_ref(),
         Payload::Body(body) => Some(body),
     };
     if let Some(said) = said {
-        hearing.facts.client.gather(said, &mut call.release.own);
+        call.release.reader.gather(said);
     }
 }
 

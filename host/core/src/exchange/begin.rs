@@ -78,7 +78,7 @@ impl Exchange {
             view,
             session,
         });
-        let model = &facts.view.model;
+        let (client, model) = (facts.client, &facts.view.model);
         let identity = Identity {
             id: format!("airlock-{}-{number}", facts.session.id.short()),
             model: model.clone(),
@@ -90,8 +90,8 @@ impl Exchange {
         vitals.around.tool = facts.session.state().newest_tool.clone();
         let call = ModelCall {
             prompt: Prompt::new(model, around.prices.context_window(model), draft),
-            release: Release::new(identity),
-            legs: Legs::new(body, model),
+            release: Release::new(client.reader(), client.writer(identity)),
+            legs: Legs::new(client, body, model),
             account: Account::default(),
             clock: Clock {
                 deadline: arrived.deadline,

@@ -2,9 +2,9 @@
 
 use super::legs::Stage;
 use super::{Exchange, Over, usage};
+use crate::dialect::Turn;
 use crate::event::marks::{Given, Words};
 use crate::event::{Body, Micros, Status, Usage};
-use crate::prompt::Step;
 use crate::session::ledger::Settlement;
 use crate::session::overlay::{DeniedCall, Place, Restored};
 
@@ -38,9 +38,9 @@ impl Exchange {
         };
         call.legs.stage = Stage::Over;
         let elapsed = now.saturating_sub(self.facts.started);
-        let model = match call.release.identity.model.is_empty() {
+        let model = match call.release.writer.identity().model.is_empty() {
             true => call.legs.model.clone(),
-            false => call.release.identity.model.clone(),
+            false => call.release.writer.identity().model.clone(),
         };
         hearing.record.note(Body::ResponseEnd {
             finish: call.release.finish.clone().unwrap_or_default(),
@@ -98,11 +98,8 @@ impl Exchange {
     /// Denied calls of this turn, which the client does not know, are put back into its later requests: the model must
     /// see what it tried and why it could not.
     fn restore_denied(&mut self, message: u64) {
-        let within = Step {
-            said: String::new(),
-            own: None,
-            calls: self.call.release.denied(self.call.legs.number()),
-        };
+        let denied = self.call.release.denied(self.call.legs.number());
+        let within = Turn::of_step(String::new(), None, denied);
         let before = std::mem::take(&mut self.call.legs.steps);
         let steps = before
             .into_iter()
@@ -111,8 +108,8 @@ impl Exchange {
         let mut ids = self.facts.ids.clone();
         ids.push(message);
         let session = &self.facts.session;
-        for (place, step) in steps.filter(|(_, step)| !step.calls.is_empty()) {
-            let calls = step.calls.into_iter().map(|(call, result)| DeniedCall {
+        for (place, step) in steps.filter(|(_, step)| !step.calls().is_empty()) {
+            let calls = step.calls().into_iter().map(|(call, result)| DeniedCall {
                 id: call.id,
                 name: call.name,
                 arguments: call.arguments,
@@ -123,8 +120,8 @@ impl Exchange {
             let restored = Restored {
                 message,
                 place,
-                said: step.said,
-                own: step.own,
+                said: step.said(),
+                own: step.own().map(str::to_owned),
                 calls: calls.collect(),
             };
             if let Err(full) = session.state().overlay.restore(restored, &ids) {

@@ -96,7 +96,7 @@ impl Exchange {
                     confidence,
                     policy: by,
                 });
-                let body = self.facts.client.end_body(&out, &ending);
+                let body = self.call.release.writer.end_body(&out, &ending);
                 self.end(Status::Partial, now);
                 self.ending = Some(Ending::Reply(match body {
                     Ok(body) => Reply::Whole(body.into(), None),
@@ -214,7 +214,6 @@ impl Exchange {
 
     /// Tells it: in the stream that the client reads, or in a response to one that has nothing.
     fn tell(&mut self, told: Told, status: Status, usage: Usage, now: Micros) {
-        let client = self.facts.client;
         let begun = self.call.legs.begun;
         let ending = match told {
             Told::Cut => {
@@ -222,7 +221,7 @@ impl Exchange {
                 Ending::Cut
             }
             Told::Error(error) if begun => {
-                self.out.push_back(client.error_frame(&error));
+                self.out.push_back(self.call.release.writer.error(&error));
                 Ending::Done
             }
             Told::Error(error) => Ending::Reply(Reply::Error(error)),
@@ -231,8 +230,8 @@ impl Exchange {
                 refusal,
                 ending,
             } if !self.facts.view.streamed => {
-                let identity = &self.call.release.identity;
-                let body = client.answer_body(identity, &text, refusal, &ending, usage);
+                let writer = &mut self.call.release.writer;
+                let body = writer.answer(&text, refusal, &ending, usage);
                 self.call.release.given = Some(text);
                 Ending::Reply(Reply::Whole(body.into(), None))
             }
@@ -254,7 +253,7 @@ impl Exchange {
                     ending: &ending,
                     usage: self.facts.view.include_usage.then_some(usage),
                 };
-                let bytes = client.close_stream(&release.identity, &closing);
+                let bytes = release.writer.close(&closing);
                 match begun {
                     true => {
                         release.epilogue = text;

@@ -9,7 +9,7 @@ use super::legs::{Refusal, Stage};
 use super::model_call::ModelCall;
 use super::unread::undecodable;
 use super::words::plain;
-use crate::dialect::{Dialect, Failure, Identity, Piece, Undecodable, framing};
+use crate::dialect::{Dialect, Failure, Piece, Undecodable, framing};
 use crate::event::{Micros, Place};
 use crate::release::frame::Payload;
 use airlock_policy::contract::types::Checkpoint;
@@ -22,16 +22,16 @@ pub fn judge(
     bytes: &Bytes,
     now: Micros,
 ) {
-    let client = hearing.facts.client;
+    let dialect = call.legs.dialect;
     let withheld = "the upstream failed, and a policy withheld its message".to_owned();
-    let withheld = state(client, &failure, withheld);
+    let withheld = state(dialect, &failure, withheld);
     let mut body = framing::document(bytes);
-    let (mut identity, mut pieces) = (Identity::default(), Vec::new());
-    let read = client.read_body(&body, &mut identity, &mut pieces);
+    let mut pieces = Vec::new();
+    let read = dialect.reader().body(&body, &mut pieces);
     if read.is_err() || !pieces.iter().any(|p| matches!(p, Piece::Error(_))) {
-        body = state(client, &failure, failure.message.clone());
+        body = state(dialect, &failure, failure.message.clone());
         pieces.clear();
-        if let Err(error) = client.read_body(&body, &mut identity, &mut pieces) {
+        if let Err(error) = dialect.reader().body(&body, &mut pieces) {
             undecodable(hearing, call, &error);
         }
     }
@@ -45,7 +45,7 @@ pub fn judge(
         .collect();
     if places.len() < pieces.len() {
         let error = Undecodable {
-            dialect: client.name(),
+            dialect: dialect.name(),
             place: "the error".to_owned(),
             what: "it makes tool calls".to_owned(),
         };
@@ -83,7 +83,7 @@ pub fn judged(hearing: &Hearing, call: &ModelCall, refusal: &Refusal) -> Bytes {
     }
 }
 
-fn state(client: &dyn Dialect, failure: &Failure, message: String) -> Bytes {
+fn state(dialect: &dyn Dialect, failure: &Failure, message: String) -> Bytes {
     let error = plain(failure.status, failure.kind, "airlock_upstream", message);
-    client.error_body(&error).into()
+    dialect.inbound().error_body(&error).into()
 }

@@ -2,7 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 
-use crate::dialect::framing::{Decoded, Framing};
+use crate::dialect::framing::{Decoded, Framing, Wire};
 
 /// The longest whole (not streamed) answer, bytes.
 const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
@@ -18,9 +18,9 @@ pub enum Incoming {
 
 impl Incoming {
     /// Nothing has come.
-    pub fn new(streamed: bool) -> Self {
+    pub fn new(streamed: bool, wire: Wire) -> Self {
         match streamed {
-            true => Self::Stream(Framing::default()),
+            true => Self::Stream(Framing::new(wire)),
             false => Self::Whole(BytesMut::new()),
         }
     }

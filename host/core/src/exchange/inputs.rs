@@ -33,7 +33,7 @@ impl Exchange {
         let legs = &mut self.call.legs;
         legs.asked = Some(began);
         legs.begun |= streamed;
-        legs.stage = Stage::Reading(Incoming::new(streamed));
+        legs.stage = Stage::Reading(Incoming::new(streamed, legs.dialect.outbound().wire()));
     }
 
     /// The target answered with an error.
@@ -46,7 +46,7 @@ impl Exchange {
     ) {
         self.at(now);
         self.went_to(target, attempt, now);
-        let failure = self.facts.client.read_error(status, &body);
+        let failure = self.call.legs.dialect.outbound().read_error(status, &body);
         let retryable = status == 429 || status >= 500;
         self.failed(&failure, retryable, now);
         if self.hearing.fate.is_some() {
@@ -82,7 +82,14 @@ impl Exchange {
         let ending = match self.call.legs.begun {
             true => {
                 let message = match &body {
-                    Some(body) => self.facts.client.read_error(failure.status, body).message,
+                    Some(body) => {
+                        self.call
+                            .legs
+                            .dialect
+                            .outbound()
+                            .read_error(failure.status, body)
+                            .message
+                    }
                     None => failure.message.clone(),
                 };
                 let code = match failure.kind {
@@ -90,7 +97,7 @@ impl Exchange {
                     _ => "airlock_upstream",
                 };
                 let error = words::plain(failure.status, failure.kind, code, message);
-                self.out.push_back(self.facts.client.error_frame(&error));
+                self.out.push_back(self.call.release.writer.error(&error));
                 Ending::Done
             }
             false => Ending::Unreached(body),

@@ -177,14 +177,16 @@ impl Exchange {
                 asks_usage,
             };
             let prompt = &self.call.prompt;
-            prompt.outgoing(&self.facts, &legs.steps, &legs.body, bounds)
+            let upstream = legs.dialect.outbound();
+            prompt.outgoing(&self.facts, upstream, &legs.steps, &legs.body, bounds)
         };
         let bytes = with(usage != StreamUsage::Leave)?;
         let plain = match usage {
             StreamUsage::Try => Some(with(false)?).filter(|plain| *plain != bytes),
             _ => None,
         };
-        Ok(Body { bytes, plain })
+        let path = legs.dialect.outbound().path(&target.model, view.streamed);
+        Ok(Body { path, bytes, plain })
     }
 
     /// Where the call goes: what was ordered for it or its session, else by the routes.

@@ -10,11 +10,11 @@ use bytes::Bytes;
 
 use super::incoming::Incoming;
 use super::next::{Body, Leg};
-use crate::dialect::Failure;
+use crate::dialect::Turn;
+use crate::dialect::{Dialect, Failure};
 use crate::event::phase::Phase;
 use crate::event::target::Target;
 use crate::event::{Micros, Place};
-use crate::prompt::Step;
 
 /// Retries that policies can order in one exchange, besides those of the upstream's configuration.
 pub const MAX_ORDERED_RETRIES: u32 = 2;
@@ -23,8 +23,9 @@ pub const MAX_ORDERED_RETRIES: u32 = 2;
 pub const MAX_STEPS: usize = 4;
 
 /// The legs of an exchange.
-#[derive(Debug)]
 pub struct Legs {
+    /// The wire API of the present leg's upstream. Today the client's own: a request is not translated yet.
+    pub dialect: &'static dyn Dialect,
     /// The request's bytes, as the client sent them.
     pub body: Bytes,
     /// How far the present leg has come.
@@ -40,7 +41,7 @@ pub struct Legs {
     /// Since when the first token of the present attempt is waited for, until the outcome is measured.
     pub asked: Option<Micros>,
     /// Legs that ended in calls which the client never sees.
-    pub steps: Vec<Step>,
+    pub steps: Vec<Turn>,
     /// Retries that policies ordered so far.
     pub ordered_retries: u32,
     /// Targets that failed after their answer had begun, once for each time.
@@ -91,8 +92,9 @@ pub struct Refusal {
 
 impl Legs {
     /// Nobody was asked yet. `body` is the request as the client sent it.
-    pub fn new(body: Bytes, model: &str) -> Self {
+    pub fn new(dialect: &'static dyn Dialect, body: Bytes, model: &str) -> Self {
         Self {
+            dialect,
             body,
             stage: Stage::Opening(0, None),
             moved: false,

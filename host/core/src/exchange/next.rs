@@ -51,6 +51,8 @@ pub struct Leg {
 /// The body of a leg for one target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Body {
+    /// Path under the upstream's base URL.
+    pub path: String,
     /// What is sent.
     pub bytes: Bytes,
     /// What is sent if the upstream refuses the call because it was asked for the usage of its stream.

@@ -187,7 +187,7 @@ fn ready(hearing: &mut Hearing, call: &mut ModelCall) -> Vec<Ready> {
     };
     let mut out = Vec::new();
     let hold = &mut call.release.hold;
-    if let Err(error) = hold.release(hearing.facts.client, limit, finished, &mut out) {
+    if let Err(error) = hold.release(&mut *call.release.writer, limit, finished, &mut out) {
         tracing::error!(%error, session = %hearing.facts.session.id, "a replacement could not be written: the exchange ends");
         let why = "a policy's replacement could not be written into the response";
         hearing.fate = Some(Fate::refusal(why));

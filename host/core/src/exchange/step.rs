@@ -161,8 +161,6 @@ impl Exchange {
             exact: true,
             ..Usage::default()
         });
-        let client = self.facts.client;
-        let identity = self.call.release.identity.clone();
         let ending = crate::dialect::Ending::Complete;
         let streamed = self.facts.view.streamed;
         self.call.legs.begun |= streamed;
@@ -178,13 +176,18 @@ impl Exchange {
                     ending: &ending,
                     usage: self.facts.view.include_usage.then_some(usage),
                 };
-                client.close_stream(&identity, &closing)
+                self.call.release.writer.close(&closing)
             }
-            false => client
-                .answer_body(&identity, text, false, &ending, Usage::default())
-                .into(),
+            false => {
+                let writer = &mut self.call.release.writer;
+                let body = writer.answer(text, false, &ending, Usage::default());
+                body.into()
+            }
         };
-        self.call.legs.stage = Stage::Reading(Incoming::new(streamed));
+        self.call.legs.stage = Stage::Reading(Incoming::new(
+            streamed,
+            self.call.legs.dialect.outbound().wire(),
+        ));
         self.chunk(bytes, now);
         self.ended(now);
     }

@@ -74,7 +74,7 @@ pub fn finished(hearing: &mut Hearing, call: &mut ModelCall, now: Micros) {
     let cost = usage::cost(call, &hearing.vitals, &hearing.around.prices);
     let response = wit::Response {
         finish: call.release.finish.clone().unwrap_or_default(),
-        model: call.release.identity.model.clone(),
+        model: call.release.writer.identity().model.clone(),
         input_tokens: usage.input,
         output_tokens: usage.output,
         cached_tokens: usage.cached,
@@ -113,7 +113,7 @@ pub fn next_leg(hearing: &mut Hearing, call: &mut ModelCall) {
     let step = call.release.step(call.legs.number());
     let stated = call.release.usage.is_some();
     usage::close_leg(call, &hearing.vitals, &hearing.around.prices, stated);
-    call.release.next_leg();
+    call.release.next_leg(call.legs.dialect.reader());
     call.legs.steps.push(step);
     call.legs.stage = Stage::Opening(0, None);
 }
@@ -122,6 +122,6 @@ pub fn next_leg(hearing: &mut Hearing, call: &mut ModelCall) {
 pub fn start_over(hearing: &mut Hearing, call: &mut ModelCall) {
     hearing.record.flush();
     usage::close_leg(call, &hearing.vitals, &hearing.around.prices, false);
-    call.release.start_over();
+    call.release.start_over(call.legs.dialect.reader());
     hearing.panel.start_over();
 }

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::shape::Shape;
-use crate::dialect::{MessageEdit, RequestView, ToolCallView};
+use crate::dialect::{MessageEdit, RequestView, ToolCallView, Turn};
 use crate::session::overlay::{Added, Edit, Place, Restored};
 
 /// What becomes of a request's messages.
@@ -224,16 +224,16 @@ impl Said {
             .collect();
         match restored.place {
             Place::Within => MessageEdit::AddCalls { index, calls },
-            Place::Before => MessageEdit::InsertStep {
-                at: index,
-                said: if self.rest.contains_key(&index) {
-                    restored.said.clone()
-                } else {
-                    String::new()
-                },
-                own: restored.own.clone(),
-                calls,
-            },
+            Place::Before => {
+                let said = match self.rest.contains_key(&index) {
+                    true => restored.said.clone(),
+                    false => String::new(),
+                };
+                MessageEdit::InsertStep {
+                    at: index,
+                    turn: Turn::of_step(said, restored.own.clone(), calls),
+                }
+            }
         }
     }
 }

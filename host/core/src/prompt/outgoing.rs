@@ -6,8 +6,7 @@ use bytes::Bytes;
 
 use super::Prompt;
 use super::changes::edits;
-use super::step::Step;
-use crate::dialect::{EditError, MessageEdit, MessageView, RequestEdits};
+use crate::dialect::{EditError, MessageEdit, MessageView, Outbound, ToolCallView, Turn};
 use crate::observe::vitals::Vitals;
 use crate::session::facts::Facts;
 
@@ -63,7 +62,8 @@ impl Prompt {
     pub fn outgoing(
         &self,
         facts: &Facts,
-        steps: &[Step],
+        upstream: &dyn Outbound,
+        steps: &[Turn],
         body: &[u8],
         bounds: Bounds<'_>,
     ) -> Result<Bytes, EditError> {
@@ -91,30 +91,24 @@ impl Prompt {
                     .max(1),
             );
         }
-        let mut body = facts.client.edit_request(body, &edits)?;
+        let mut body = upstream.edit_request(body, &edits)?;
         for step in steps {
-            body = facts.client.continue_request(
-                &body,
-                &RequestEdits::default(),
-                &step.said,
-                step.own.as_deref(),
-                &step.calls,
-            )?;
+            body = upstream.continue_request(&body, step)?;
         }
         Ok(body.into())
     }
 
     /// Tokens of the prompt of the present leg, estimated.
-    pub fn tokens(&self, steps: &[Step]) -> u32 {
+    pub fn tokens(&self, steps: &[Turn]) -> u32 {
         let steps = steps.iter().map(|step| {
-            let calls = step.calls.iter().map(|(call, result)| {
+            let calls = step.calls().into_iter().map(|(call, result)| {
                 self.counter.count_text(&call.name)
                     + self.counter.count_text(&call.arguments)
-                    + self.counter.count_text(result)
+                    + self.counter.count_text(&result)
                     + 2 * MESSAGE_TOKENS
             });
-            let said = step.own.as_ref().unwrap_or(&step.said);
-            self.counter.count_text(said) + MESSAGE_TOKENS + calls.sum::<u32>()
+            let said = step.own().map_or_else(|| step.said(), str::to_owned);
+            self.counter.count_text(&said) + MESSAGE_TOKENS + calls.sum::<u32>()
         });
         self.input_tokens.saturating_add(steps.sum())
     }
@@ -126,6 +120,12 @@ impl Prompt {
         let mut texts = vec![None; facts.view.messages.len()];
         let mut tokens = PROMPT_TOKENS;
         let count = |text: &str| self.counter.count_text(text) + MESSAGE_TOKENS;
+        let add = |calls: &[(ToolCallView, String)], tokens: &mut u32| {
+            for (call, result) in calls {
+                *tokens += count(&format!("{}\n{}", call.name, call.arguments));
+                *tokens += count(result);
+            }
+        };
         for edit in &composed.edits {
             match edit {
                 MessageEdit::Insert { text, .. } => tokens += count(text),
@@ -134,21 +134,14 @@ impl Prompt {
                         *slot = Some(text);
                     }
                 }
-                MessageEdit::AddCalls { calls, .. } | MessageEdit::InsertStep { calls, .. } => {
+                MessageEdit::AddCalls { calls, .. } => add(calls, &mut tokens),
+                MessageEdit::InsertStep { turn, .. } => {
                     // What was said is counted where the client has it.
-                    if let MessageEdit::InsertStep {
-                        said,
-                        own: Some(own),
-                        ..
-                    } = edit
-                    {
-                        let said = self.counter.count_text(said);
+                    if let Some(own) = turn.own() {
+                        let said = self.counter.count_text(&turn.said());
                         tokens += self.counter.count_text(own).saturating_sub(said);
                     }
-                    for (call, result) in calls {
-                        tokens += count(&format!("{}\n{}", call.name, call.arguments));
-                        tokens += count(result);
-                    }
+                    add(&turn.calls(), &mut tokens);
                 }
                 MessageEdit::Evict { .. } => {}
             }

@@ -2,9 +2,8 @@
 
 use super::Release;
 use super::stretch::Stretch;
-use crate::dialect::ToolCallView;
+use crate::dialect::{ToolCallView, Turn};
 use crate::event::Channel;
-use crate::prompt::Step;
 
 impl Release {
     /// The denied calls of a leg, with the results that the model is given.
@@ -26,7 +25,10 @@ impl Release {
                     id: call.id.clone(),
                     name: call.name.clone(),
                     arguments: s.seen(),
-                    own: self.own.call(&call.id).filter(|_| s.place.choice == 0),
+                    own: self
+                        .reader
+                        .own_call(&call.id)
+                        .filter(|_| s.place.choice == 0),
                     at: Some(before.count() as u32),
                 };
                 Some((view, reason.to_owned()))
@@ -43,13 +45,10 @@ impl Release {
     }
 
     /// The present leg as a step of the answer, which the client never sees.
-    pub fn step(&self, leg: u32) -> Step {
+    pub fn step(&self, leg: u32) -> Turn {
         let said = self.output().map(|s| s.seen_from(self.said_from));
-        Step {
-            said: said.unwrap_or_default(),
-            own: self.own_message(),
-            calls: self.denied(leg),
-        }
+        let said = said.unwrap_or_default();
+        Turn::of_step(said, self.own_message(), self.denied(leg))
     }
 
     /// The model's own message in this leg. Not known where a policy changed more than what is said to the user: a thought
@@ -60,6 +59,6 @@ impl Release {
             !replaceable && s.is_edited()
         };
         let changed = self.hold.stretches.iter().any(changed);
-        self.own.message().filter(|_| !changed)
+        self.reader.own_message().filter(|_| !changed)
     }
 }

@@ -5,7 +5,7 @@ use super::frame::{Duty, Held, Payload, Ready, Span};
 use super::hold::Hold;
 use super::stretch::Stretch;
 use super::write::written;
-use crate::dialect::{Dialect, EditError, Edits};
+use crate::dialect::{EditError, Edits, Writer};
 
 impl Hold {
     /// Everything that may leave now. `limit` says how far a stretch may go; `end` whether terminal frames may.
@@ -14,7 +14,7 @@ impl Hold {
     /// A replacement could not be written into its frame: that frame and what follows must not leave.
     pub fn release(
         &mut self,
-        dialect: &dyn Dialect,
+        writer: &mut dyn Writer,
         limit: impl Fn(&Stretch) -> u32,
         end: bool,
         out: &mut Vec<Ready>,
@@ -71,7 +71,7 @@ impl Hold {
                 usage: held.said.usage,
                 goes_on: held.goes_on,
             };
-            let bytes = written(dialect, held.payload, &edits)?;
+            let bytes = written(writer, held.payload, &edits)?;
             out.push(Ready {
                 begins: !bytes.is_empty()
                     && (!held.said.spans.is_empty()

@@ -48,9 +48,7 @@ fn fed(chunks: &[&str], patterns: &[Option<Arc<PatternSet>>; 5]) -> (Hold, Vec<M
             .unwrap();
         let frame = frames.remove(0);
         let mut pieces = Vec::new();
-        OpenAiChat
-            .read_frame(&frame, &mut Identity::default(), &mut pieces)
-            .unwrap();
+        OpenAiChat.reader().frame(&frame, &mut pieces).unwrap();
         let mut spans = Vec::new();
         for piece in pieces {
             if let Piece::Text { place, text, .. } = piece {
@@ -72,8 +70,13 @@ fn fed(chunks: &[&str], patterns: &[Option<Arc<PatternSet>>; 5]) -> (Hold, Vec<M
 
 fn release(hold: &mut Hold) -> String {
     let mut ready = Vec::new();
-    hold.release(&OpenAiChat, Stretch::safe, true, &mut ready)
-        .unwrap();
+    hold.release(
+        &mut *OpenAiChat.writer(Identity::default()),
+        Stretch::safe,
+        true,
+        &mut ready,
+    )
+    .unwrap();
     for frame in &ready {
         hold.delivered(frame);
     }

@@ -7,7 +7,7 @@ use super::call::{Call, Part};
 use super::frame::{Held, Payload, Span};
 use super::hold::Hold;
 use super::stretch::Stretch;
-use crate::dialect::{CallEdit, Dialect, EditError, Edits, Slot, TextEdit};
+use crate::dialect::{CallEdit, EditError, Edits, Slot, TextEdit, Writer};
 
 impl Hold {
     /// The new text of each place of a frame that a replacement touches.
@@ -126,7 +126,7 @@ impl Hold {
 
 /// The bytes of a frame or body as the client gets them: its own, unless something concerns it.
 pub(super) fn written(
-    dialect: &dyn Dialect,
+    writer: &mut dyn Writer,
     payload: Payload,
     edits: &Edits<'_>,
 ) -> Result<Bytes, EditError> {
@@ -134,7 +134,7 @@ pub(super) fn written(
     Ok(match payload {
         Payload::Frame(frame) if untouched => frame.raw,
         Payload::Body(body) if untouched => body,
-        Payload::Frame(frame) => dialect.edit_frame(&frame, edits)?.unwrap_or_default(),
-        Payload::Body(body) => dialect.edit_body(&body, edits)?.into(),
+        Payload::Frame(frame) => writer.frame(&frame, edits)?.unwrap_or_default(),
+        Payload::Body(body) => writer.body(&body, edits)?.into(),
     })
 }

@@ -152,13 +152,13 @@ fn one_json_document_is_an_answer_and_json_lines_in_a_stream_are_none() {
 #[test]
 fn an_answer_read_to_its_end_is_told_apart_by_its_bytes() {
     let stream = Bytes::from_static(b": x\n\ndata: a\n\ndata: [DONE]");
-    let Whole::Stream(frames) = whole(stream) else {
+    let Whole::Stream(frames) = whole(stream, Wire::Events) else {
         panic!("no stream")
     };
     assert_eq!(frames.len(), 2);
     for bytes in ["{\"a\":1}", "", "<html>data: x</html>", "\u{feff} {}"] {
         let bytes = Bytes::from(bytes);
-        assert_eq!(whole(bytes.clone()), Whole::Document(bytes));
+        assert_eq!(whole(bytes.clone(), Wire::Events), Whole::Document(bytes));
     }
 }
 

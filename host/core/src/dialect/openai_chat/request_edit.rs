@@ -13,7 +13,7 @@ use crate::dialect::openai_chat::request::{
     OUTPUT_LIMITS, messages, object, optional, output_limits, part_text, utf8,
 };
 use crate::dialect::openai_chat::undecodable::undecodable;
-use crate::dialect::{EditError, MessageEdit, RequestEdits, ToolCallView};
+use crate::dialect::{EditError, MessageEdit, RequestEdits, ToolCallView, Turn};
 use crate::event::Role;
 
 /// Parameters that have edits of their own.
@@ -78,21 +78,16 @@ fn cap_output(
 }
 
 /// The request that goes on after what the model said and called.
-pub(super) fn go_on(
-    body: &[u8],
-    edits: &RequestEdits,
-    said: &str,
-    own: Option<&str>,
-    calls: &[(ToolCallView, String)],
-) -> Result<Vec<u8>, EditError> {
-    let end = messages(&object("the request", utf8(body)?)?)?.len();
-    let mut edits = edits.clone();
-    edits.messages.push(MessageEdit::InsertStep {
-        at: end,
-        said: said.to_owned(),
-        own: own.map(str::to_owned),
-        calls: calls.to_vec(),
-    });
+pub(super) fn go_on(body: &[u8], turn: &Turn) -> Result<Vec<u8>, EditError> {
+    let at = messages(&object("the request", utf8(body)?)?)?.len();
+    let step = MessageEdit::InsertStep {
+        at,
+        turn: turn.clone(),
+    };
+    let edits = RequestEdits {
+        messages: vec![step],
+        ..RequestEdits::default()
+    };
     edit(body, &edits)
 }
 
@@ -136,11 +131,10 @@ fn edit_messages(
         for edit in edits {
             match edit {
                 MessageEdit::Insert { role, text, .. } => list.add(&new_message(*role, text)?),
-                MessageEdit::InsertStep {
-                    said, own, calls, ..
-                } => {
-                    list.add(&own::turn(said, own.as_deref(), calls));
-                    list.results(calls);
+                MessageEdit::InsertStep { turn, .. } => {
+                    let calls = turn.calls();
+                    list.add(&own::turn(&turn.said(), turn.own(), &calls));
+                    list.results(&calls);
                 }
                 _ => {}
             }

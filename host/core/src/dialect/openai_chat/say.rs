@@ -162,9 +162,20 @@ pub(super) fn usage(usage: Usage) -> Value {
     })
 }
 
+/// A request of Airlock's own.
+pub(super) fn question(model: &str, system: &str, user: &str, max_tokens: u64) -> Vec<u8> {
+    let body = json!({
+        "model": model,
+        "messages": [{"role": "system", "content": system}, {"role": "user", "content": user}],
+        "max_completion_tokens": max_tokens,
+    });
+    body.to_string().into_bytes()
+}
+
 fn error_object(error: &ClientError) -> Value {
     let kind = match error.kind {
         FailureKind::RateLimit => "rate_limit_error",
+        _ if error.status == 401 => "authentication_error",
         _ if error.status >= 500 => "server_error",
         _ => "invalid_request_error",
     };

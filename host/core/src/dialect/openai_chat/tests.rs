@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod corpus;
+mod direct;
 mod requests;
 mod reshape;
 mod responses;
@@ -10,7 +11,7 @@ use bytes::Bytes;
 
 use crate::dialect::openai_chat::OpenAiChat;
 use crate::dialect::sse::{Frame, Framer};
-use crate::dialect::{Dialect as _, Edits, Identity, Piece, TextEdit, Undecodable};
+use crate::dialect::{Edits, Identity, Piece, TextEdit, Undecodable};
 use crate::event::{Channel, Place};
 
 fn place(channel: Channel) -> Place {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::dialect::openai_chat::OpenAiChat;
-use crate::dialect::{Dialect as _, RequestEdits};
+use crate::dialect::{Outbound as _, RequestEdits, Turn};
 use crate::event::Role;
 use crate::session::overlay::DeniedCall;
 
@@ -236,14 +236,10 @@ fn a_restored_step_is_spelled_as_the_request_that_went_on_after_it() {
     };
     let own = r#"{"role":"assistant","content":"let me see","reasoning":"hm"}"#;
     for (said, own) in [("", None), ("let me see", None), ("let me see", Some(own))] {
+        let calls = vec![(call.clone(), "no".to_owned())];
+        let turn = Turn::of_step(said.to_owned(), own.map(str::to_owned), calls);
         let went_on = OpenAiChat
-            .continue_request(
-                first.as_bytes(),
-                &RequestEdits::default(),
-                said,
-                own,
-                &[(call.clone(), "no".to_owned())],
-            )
+            .continue_request(first.as_bytes(), &turn)
             .unwrap();
         let went_on = String::from_utf8(went_on).unwrap();
         let mut messages = history();

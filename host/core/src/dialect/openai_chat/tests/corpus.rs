@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 use crate::dialect::openai_chat::OpenAiChat;
 use crate::dialect::openai_chat::tests::{frames, place, read, read_all, replacing, said};
 use crate::dialect::sse::{Frame, Framer};
-use crate::dialect::{Dialect as _, Piece, Slot, TextEdit};
+use crate::dialect::{Piece, Slot, TextEdit};
 use crate::event::{Channel, Place};
 
 /// Streams up to this size are cut in two at every byte; all are cut at every byte at once.

@@ -4,8 +4,7 @@ use serde_json::{Value, json};
 
 use crate::dialect::openai_chat::OpenAiChat;
 use crate::dialect::{
-    Dialect as _, EditError, MessageEdit, MessageView, RequestEdits, RequestView, ToolCallView,
-    ToolResultView,
+    EditError, MessageEdit, MessageView, RequestEdits, RequestView, ToolCallView, ToolResultView,
 };
 use crate::event::Role;
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::dialect::openai_chat::OpenAiChat;
 use crate::dialect::openai_chat::tests::corpus::{Recording, recordings};
 use crate::dialect::openai_chat::tests::{frames, read_all};
-use crate::dialect::{Dialect as _, Identity, Piece, Slot};
+use crate::dialect::{Identity, Piece, Slot};
 use crate::event::{Channel, Usage};
 
 /// What a client makes of pieces: text by place, calls by place, finish reasons, the last usage.

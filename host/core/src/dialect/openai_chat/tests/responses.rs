@@ -8,7 +8,7 @@ mod frames;
 
 use crate::dialect::openai_chat::OpenAiChat;
 use crate::dialect::openai_chat::tests::{frame, place, read, replacing};
-use crate::dialect::{Dialect as _, Piece, TextEdit};
+use crate::dialect::{Piece, TextEdit};
 use crate::event::Channel;
 
 fn chunk(delta: &str) -> String {

@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::dialect::openai_chat::OpenAiChat;
 use crate::dialect::openai_chat::tests::{frames, place, read_all, said, text};
 use crate::dialect::{
-    CallKind, CallPart, ClientError, Closing, Dialect as _, Ending, Identity, Partial, Piece, Slot,
+    CallKind, CallPart, ClientError, Closing, Ending, Identity, Partial, Piece, Slot,
 };
 use crate::event::{Channel, FailureKind, Place, Usage};
 

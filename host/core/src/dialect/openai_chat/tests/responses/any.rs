@@ -2,7 +2,6 @@
 
 use proptest::prelude::*;
 
-use crate::dialect::Dialect as _;
 use crate::dialect::openai_chat::OpenAiChat;
 use crate::dialect::openai_chat::tests::responses::{chunk, edit};
 use crate::dialect::openai_chat::tests::{frame, frames, place, read, replacing, said};

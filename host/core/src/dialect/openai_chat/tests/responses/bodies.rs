@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::dialect::openai_chat::OpenAiChat;
 use crate::dialect::openai_chat::tests::responses::edit;
 use crate::dialect::openai_chat::tests::{replacing, text};
-use crate::dialect::{CallKind, CallPart, Dialect as _, Ending, Identity, Partial, Piece, Slot};
+use crate::dialect::{CallKind, CallPart, Ending, Identity, Partial, Piece, Slot};
 use crate::event::{Channel, Usage};
 
 const BODY: &str = r#"{

@@ -3,7 +3,7 @@
 use crate::dialect::openai_chat::OpenAiChat;
 use crate::dialect::openai_chat::tests::responses::{chunk, edit, edited};
 use crate::dialect::openai_chat::tests::{frame, frames, read, replacing, text};
-use crate::dialect::{Dialect as _, EditError, Edits};
+use crate::dialect::{EditError, Edits};
 use crate::event::Channel;
 
 #[test]

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::dialect::openai_chat::OpenAiChat;
 use crate::dialect::openai_chat::tests::responses::pieces;
 use crate::dialect::openai_chat::tests::{beside, frame, frames, place, read, said, text};
-use crate::dialect::{CallKind, CallPart, Dialect as _, Edits, Identity, Piece, Slot};
+use crate::dialect::{CallKind, CallPart, Edits, Identity, Piece, Slot};
 use crate::event::{Channel, Place};
 
 #[test]

@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::dialect::openai_chat::OpenAiChat;
 use crate::dialect::openai_chat::tests::responses::{chunk, pieces};
 use crate::dialect::openai_chat::tests::{beside, frame, frames, read, text};
-use crate::dialect::{Dialect as _, Identity, Piece};
+use crate::dialect::{Identity, Piece};
 use crate::event::{Channel, FailureKind, Usage};
 
 #[test]

@@ -1,0 +1,78 @@
+//! Chat Completions in its roles.
+
+use bytes::Bytes;
+
+use super::reader::ChatReader;
+use super::writer::ChatWriter;
+use super::{NAME, OpenAiChat, read, request, request_edit, say};
+use crate::dialect::framing::Wire;
+use crate::dialect::{
+    ClientError, Dialect, EditError, Failure, Identity, Inbound, Outbound, Reader, Received,
+    RequestEdits, RequestView, Turn, Undecodable, Writer,
+};
+
+impl Dialect for OpenAiChat {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn inbound(&self) -> &dyn Inbound {
+        self
+    }
+
+    fn outbound(&self) -> &dyn Outbound {
+        self
+    }
+
+    fn reader(&self) -> Box<dyn Reader> {
+        Box::new(ChatReader::default())
+    }
+
+    fn writer(&self, identity: Identity) -> Box<dyn Writer> {
+        Box::new(ChatWriter::new(identity))
+    }
+}
+
+impl Inbound for OpenAiChat {
+    fn read_request(&self, received: Received<'_>) -> Result<RequestView, Undecodable> {
+        request::read(received.body)
+    }
+
+    fn error_body(&self, error: &ClientError) -> Vec<u8> {
+        say::error_body(error)
+    }
+
+    fn stream_type(&self) -> &'static str {
+        "text/event-stream; charset=utf-8"
+    }
+
+    fn keep_alive(&self) -> Bytes {
+        Bytes::from_static(b": airlock keeps the connection\n\n")
+    }
+}
+
+impl Outbound for OpenAiChat {
+    fn path(&self, _: &str, _: bool) -> String {
+        "/chat/completions".to_owned()
+    }
+
+    fn edit_request(&self, body: &[u8], edits: &RequestEdits) -> Result<Vec<u8>, EditError> {
+        request_edit::edit(body, edits)
+    }
+
+    fn continue_request(&self, body: &[u8], turn: &Turn) -> Result<Vec<u8>, EditError> {
+        request_edit::go_on(body, turn)
+    }
+
+    fn ask(&self, model: &str, system: &str, user: &str, max_tokens: u64) -> Vec<u8> {
+        say::question(model, system, user, max_tokens)
+    }
+
+    fn wire(&self) -> Wire {
+        Wire::Events
+    }
+
+    fn read_error(&self, status: u16, body: &[u8]) -> Failure {
+        read::error_body(status, body)
+    }
+}

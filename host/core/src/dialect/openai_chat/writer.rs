@@ -1,0 +1,69 @@
+//! Writes Chat Completions to one client.
+
+use bytes::Bytes;
+
+use super::{edit, reshape, say};
+use crate::dialect::sse::Frame;
+use crate::dialect::{
+    ClientError, Closing, EditError, Edits, Ending, Identity, Undecodable, Writer,
+};
+use crate::event::{Place, Usage};
+
+/// What one client reads.
+#[derive(Debug, Default)]
+pub struct ChatWriter {
+    identity: Identity,
+}
+
+impl ChatWriter {
+    /// For a client that reads these ids.
+    pub fn new(identity: Identity) -> Self {
+        Self { identity }
+    }
+}
+
+impl Writer for ChatWriter {
+    fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    fn meet(&mut self, stated: &Identity) {
+        self.identity.meet(stated);
+    }
+
+    fn frame(&mut self, frame: &Frame, edits: &Edits<'_>) -> Result<Option<Bytes>, EditError> {
+        edit::frame(frame, edits)
+    }
+
+    fn body(&mut self, body: &[u8], edits: &Edits<'_>) -> Result<Vec<u8>, EditError> {
+        edit::body(body, edits)
+    }
+
+    fn stream_of_body(&self, body: &[u8]) -> Result<Bytes, Undecodable> {
+        reshape::stream(body)
+    }
+
+    fn body_of_stream(&self, frames: &[Frame]) -> Result<Vec<u8>, Undecodable> {
+        reshape::body(frames)
+    }
+
+    fn text(&mut self, place: Place, text: &str) -> Result<Bytes, EditError> {
+        say::text_frame(&self.identity, place, text)
+    }
+
+    fn close(&mut self, closing: &Closing<'_>) -> Bytes {
+        say::close_stream(&self.identity, closing)
+    }
+
+    fn answer(&mut self, text: &str, refusal: bool, ending: &Ending, usage: Usage) -> Vec<u8> {
+        say::answer_body(&self.identity, text, refusal, ending, usage)
+    }
+
+    fn end_body(&mut self, body: &[u8], ending: &Ending) -> Result<Vec<u8>, EditError> {
+        edit::end_body(body, ending)
+    }
+
+    fn error(&mut self, error: &ClientError) -> Bytes {
+        say::error_frame(error)
+    }
+}

@@ -1,0 +1,17 @@
+//! A tool call as Airlock sees it in any dialect.
+
+/// A tool call in the conversation.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ToolCallView {
+    /// The vendor's id.
+    pub id: String,
+    /// Name of the tool.
+    pub name: String,
+    /// Arguments as the model wrote them.
+    pub arguments: String,
+    /// The whole call as its server wrote it, as JSON, where Airlock puts back one of the model's own: what else stands in
+    /// it (the signature of a thought) goes back with it. `None` in a conversation that was read.
+    pub own: Option<String>,
+    /// Its place among the calls of its turn, for a call that is put back; `None`: after the others.
+    pub at: Option<u32>,
+}
