@@ -132,7 +132,8 @@ pub trait Writer: Send {
     /// An upstream states its own ids. Those that it leaves empty stay.
     fn meet(&mut self, stated: &Identity);
 
-    /// A frame of the client's own API with `edits` made. `None` if nothing remains of it. What was written is read again.
+    /// A frame of the client's own API with `edits` made: as it came where none concerns it, unless what went out before
+    /// demands otherwise. `None` if nothing remains of it. What was written is read again.
     ///
     /// # Errors
     /// The frame cannot be decoded, has no text at a place, or would not read as it should: what must not leave may still
@@ -143,7 +144,7 @@ pub trait Writer: Send {
     ///
     /// # Errors
     /// As there.
-    fn body(&mut self, body: &[u8], edits: &Edits<'_>) -> Result<Vec<u8>, EditError>;
+    fn body(&mut self, body: &Bytes, edits: &Edits<'_>) -> Result<Bytes, EditError>;
 
     /// A stream that says what a whole body says, for a client that asked for one.
     ///

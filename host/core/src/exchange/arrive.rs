@@ -8,7 +8,7 @@ use super::hearing::{Hearing, Matter as _};
 use super::model_call::ModelCall;
 use super::unread::{undecodable, unread};
 use super::{bounds, calls, measure, usage};
-use crate::dialect::framing::{self, Decoded, Framing, Whole};
+use crate::dialect::framing::{self, Decoded, Framing, Whole, Wire};
 use crate::dialect::sse::Frame;
 use crate::dialect::{Failure, Piece, Undecodable};
 use crate::event::{Micros, Usage};
@@ -50,10 +50,13 @@ pub fn whole(
 }
 
 fn unit(hearing: &mut Hearing, call: &mut ModelCall, unit: Frame, now: Micros) {
+    let events = call.legs.dialect.outbound().wire() == Wire::Events;
     if hearing.panel.guards() {
-        return frame(hearing, call, unit.bare(), now);
+        // An event has room for more than its data, a line has not.
+        let unit = if events { unit.bare() } else { unit };
+        return frame(hearing, call, unit, now);
     }
-    if unit.says_more() {
+    if events && unit.says_more() {
         unread(hearing, call, "fields beside an event's data passed unread");
     }
     frame(hearing, call, unit, now);

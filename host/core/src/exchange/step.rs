@@ -162,6 +162,9 @@ impl Exchange {
             ..Usage::default()
         });
         let ending = crate::dialect::Ending::Complete;
+        // It is said as an upstream would, and then written to the client like anything that arrives.
+        let identity = self.call.release.writer.identity().clone();
+        let mut voice = self.call.legs.dialect.writer(identity);
         let streamed = self.facts.view.streamed;
         self.call.legs.begun |= streamed;
         let bytes: Bytes = match streamed {
@@ -176,11 +179,10 @@ impl Exchange {
                     ending: &ending,
                     usage: self.facts.view.include_usage.then_some(usage),
                 };
-                self.call.release.writer.close(&closing)
+                voice.close(&closing)
             }
             false => {
-                let writer = &mut self.call.release.writer;
-                let body = writer.answer(text, false, &ending, Usage::default());
+                let body = voice.answer(text, false, &ending, Usage::default());
                 body.into()
             }
         };

@@ -71,7 +71,7 @@ impl Hold {
                 usage: held.said.usage,
                 goes_on: held.goes_on,
             };
-            let bytes = written(writer, held.payload, &edits)?;
+            let bytes = written(writer, &held.payload, &edits)?;
             out.push(Ready {
                 begins: !bytes.is_empty()
                     && (!held.said.spans.is_empty()

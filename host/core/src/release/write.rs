@@ -124,17 +124,14 @@ impl Hold {
     }
 }
 
-/// The bytes of a frame or body as the client gets them: its own, unless something concerns it.
+/// The bytes of a frame or body as the client gets them.
 pub(super) fn written(
     writer: &mut dyn Writer,
-    payload: Payload,
+    payload: &Payload,
     edits: &Edits<'_>,
 ) -> Result<Bytes, EditError> {
-    let untouched = *edits == Edits::default();
     Ok(match payload {
-        Payload::Frame(frame) if untouched => frame.raw,
-        Payload::Body(body) if untouched => body,
-        Payload::Frame(frame) => writer.frame(&frame, edits)?.unwrap_or_default(),
-        Payload::Body(body) => writer.body(&body, edits)?.into(),
+        Payload::Frame(frame) => writer.frame(frame, edits)?.unwrap_or_default(),
+        Payload::Body(body) => writer.body(body, edits)?,
     })
 }

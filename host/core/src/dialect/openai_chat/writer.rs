@@ -32,11 +32,17 @@ impl Writer for ChatWriter {
     }
 
     fn frame(&mut self, frame: &Frame, edits: &Edits<'_>) -> Result<Option<Bytes>, EditError> {
-        edit::frame(frame, edits)
+        match *edits == Edits::default() {
+            true => Ok(Some(frame.raw.clone())),
+            false => edit::frame(frame, edits),
+        }
     }
 
-    fn body(&mut self, body: &[u8], edits: &Edits<'_>) -> Result<Vec<u8>, EditError> {
-        edit::body(body, edits)
+    fn body(&mut self, body: &Bytes, edits: &Edits<'_>) -> Result<Bytes, EditError> {
+        match *edits == Edits::default() {
+            true => Ok(body.clone()),
+            false => edit::body(body, edits).map(Bytes::from),
+        }
     }
 
     fn stream_of_body(&self, body: &[u8]) -> Result<Bytes, Undecodable> {
