@@ -187,6 +187,3 @@ impl Drop for Exchange {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

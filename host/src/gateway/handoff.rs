@@ -225,3 +225,119 @@ impl Stream for Driven {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use airlock_core::dialect::Dialect as _;
+    use airlock_core::dialect::openai_chat::OpenAiChat;
+    use futures_util::StreamExt as _;
+    use http_body_util::BodyExt as _;
+    use tokio::sync::Notify;
+
+    use super::*;
+
+    const EVERY: Duration = Duration::from_secs(15);
+
+    fn client(streamed: bool) -> Client {
+        Client {
+            streamed,
+            every: EVERY,
+            speaker: OpenAiChat.inbound(),
+            label: "s/1".to_owned(),
+        }
+    }
+
+    fn comment() -> Bytes {
+        OpenAiChat.inbound().keep_alive()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_reads_nothing_for_long_is_given_a_comment_between_two_frames() {
+        let (hand, go) = (Hand::default(), Arc::new(Notify::new()));
+        let (giving, goes) = (hand.clone(), Arc::clone(&go));
+        let driving = async move {
+            let head = Response::new(());
+            giving.give(Given::Head(head)).await;
+            giving.give(Given::Bytes(Bytes::from_static(b"one"))).await;
+            goes.notified().await;
+            giving.give(Given::Bytes(Bytes::from_static(b"two"))).await;
+        };
+        let mut body = response(driving, hand, client(true))
+            .await
+            .into_body()
+            .into_data_stream();
+        let began = Instant::now();
+        assert_eq!(body.next().await.unwrap().unwrap(), "one");
+        assert_eq!(began.elapsed(), Duration::ZERO);
+        for n in 1..=2 {
+            assert_eq!(body.next().await.unwrap().unwrap(), comment());
+            assert_eq!(began.elapsed(), EVERY * n);
+        }
+        go.notify_one();
+        assert_eq!(body.next().await.unwrap().unwrap(), "two");
+        assert!(body.next().await.is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_held_request_is_told_that_its_answer_has_begun_and_then_its_error_in_the_stream() {
+        let (hand, go) = (Hand::default(), Arc::new(Notify::new()));
+        let (giving, goes) = (hand.clone(), Arc::clone(&go));
+        let driving = async move {
+            giving.hold();
+            goes.notified().await;
+            assert!(giving.has_begun(), "the driver can tell");
+            giving
+                .give(Given::Bytes(Bytes::from_static(b"error")))
+                .await;
+        };
+        let began = Instant::now();
+        let told = response(driving, hand, client(true)).await;
+        assert_eq!(began.elapsed(), EVERY);
+        assert_eq!(told.headers()["x-airlock-exchange"], "s/1");
+        let mut body = told.into_body().into_data_stream();
+        assert_eq!(body.next().await.unwrap().unwrap(), comment());
+        go.notify_one();
+        assert_eq!(body.next().await.unwrap().unwrap(), "error");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_asked_for_a_whole_answer_is_told_nothing_before_it() {
+        let hand = Hand::default();
+        let giving = hand.clone();
+        let driving = async move {
+            giving.hold();
+            tokio::time::sleep(EVERY * 9).await;
+            giving
+                .give(Given::Response(Response::new(Body::from("whole"))))
+                .await;
+        };
+        let began = Instant::now();
+        let told = response(driving, hand, client(false)).await;
+        assert_eq!(began.elapsed(), EVERY * 9);
+        let bytes = told.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(bytes, "whole");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_leaves_ends_the_call_at_once() {
+        struct Dropped(Arc<Mutex<bool>>);
+        impl Drop for Dropped {
+            fn drop(&mut self) {
+                *self.0.lock().unwrap() = true;
+            }
+        }
+        let dropped = Arc::new(Mutex::new(false));
+        let (hand, mark) = (Hand::default(), Dropped(Arc::clone(&dropped)));
+        let giving = hand.clone();
+        let driving = async move {
+            let _mark = mark;
+            giving.give(Given::Head(Response::new(()))).await;
+            std::future::pending::<()>().await;
+        };
+        let told = response(driving, hand, client(true)).await;
+        assert!(!*dropped.lock().unwrap());
+        drop(told);
+        assert!(*dropped.lock().unwrap());
+    }
+}

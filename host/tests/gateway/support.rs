@@ -1,6 +1,7 @@
 //! What the tests of the gateway share: a server with a simulated upstream, and a client that sees bytes.
 
 mod policies;
+pub mod readings;
 mod reply;
 mod tape;
 mod upstream;

@@ -1,7 +1,7 @@
 //! The first byte says how the rest is cut.
 #![no_main]
 
-use airlock::gateway::framing::{Decoded, Framing, document};
+use airlock_core::dialect::framing::{Decoded, Framing, document};
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
 

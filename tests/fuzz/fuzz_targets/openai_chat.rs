@@ -1,10 +1,10 @@
 //! The input is a stream, a request body and a response body at once.
 #![no_main]
 
-use airlock::gateway::dialect::openai_chat::OpenAiChat;
-use airlock::gateway::dialect::{Dialect, Edits, Identity, Piece, TextEdit};
-use airlock::gateway::sse::{Frame, Framer};
-use airlock::session::event::Place;
+use airlock_core::dialect::openai_chat::OpenAiChat;
+use airlock_core::dialect::{Dialect, Edits, Identity, Piece, Received, TextEdit};
+use airlock_core::dialect::sse::{Frame, Framer};
+use airlock_core::event::Place;
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
 
@@ -20,9 +20,7 @@ fn frames(stream: &[u8]) -> Vec<Frame> {
 
 fn texts(frame: &Frame) -> Option<Vec<(Place, String)>> {
     let mut pieces = Vec::new();
-    OpenAiChat
-        .read_frame(frame, &mut Identity::default(), &mut pieces)
-        .ok()?;
+    OpenAiChat.reader().frame(frame, &mut pieces).ok()?;
     let texts = pieces.into_iter().filter_map(|piece| match piece {
         Piece::Text { place, text, .. } => Some((place, text)),
         _ => None,
@@ -39,11 +37,17 @@ fn at(texts: &[(Place, String)], place: Place) -> String {
 }
 
 fuzz_target!(|input: &[u8]| {
-    let _ = OpenAiChat.read_request(input);
-    let _ = OpenAiChat.read_body(input, &mut Identity::default(), &mut Vec::new());
-    OpenAiChat.read_error(500, input);
-    let _ = OpenAiChat.stream_of_body(input);
-    let _ = OpenAiChat.body_of_stream(&frames(input));
+    let received = Received {
+        path: "/v1/chat/completions",
+        query: None,
+        body: input,
+    };
+    let _ = OpenAiChat.inbound().read_request(received);
+    let _ = OpenAiChat.reader().body(input, &mut Vec::new());
+    OpenAiChat.outbound().read_error(500, input);
+    let mut writer = OpenAiChat.writer(Identity::default());
+    let _ = writer.stream_of_body(input);
+    let _ = writer.body_of_stream(&frames(input));
     for frame in frames(input) {
         let Some(before) = texts(&frame) else {
             continue;
@@ -60,7 +64,7 @@ fuzz_target!(|input: &[u8]| {
             ..Edits::default()
         };
         // Text that is not the value of a field cannot be replaced: then nothing leaves.
-        let Ok(Some(edited)) = OpenAiChat.edit_frame(&frame, &edits) else {
+        let Ok(Some(edited)) = writer.frame(&frame, &edits) else {
             continue;
         };
         let after = texts(&frames(&edited)[0]).expect("an edited frame can be read");

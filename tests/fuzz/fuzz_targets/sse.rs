@@ -1,7 +1,7 @@
 //! The first byte says how the rest is cut.
 #![no_main]
 
-use airlock::gateway::sse::{Frame, Framer};
+use airlock_core::dialect::sse::{Frame, Framer};
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
 

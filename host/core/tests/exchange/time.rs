@@ -2,9 +2,9 @@
 
 use std::collections::VecDeque;
 
-use super::world::{Asked, Outcome, Play, SECOND, World, drive};
-use crate::dialect::openai_chat::OpenAiChat;
-use crate::exchange::Ending;
+use crate::world::{Asked, Outcome, Play, SECOND, World, drive};
+use airlock_core::dialect::openai_chat::OpenAiChat;
+use airlock_core::exchange::Ending;
 
 const STREAM: &str = r#"{"model":"m","stream":true,"messages":[{"role":"user","content":"hi"}]}"#;
 const WHOLE: &str = r#"{"model":"m","messages":[{"role":"user","content":"hi"}]}"#;

@@ -5,9 +5,9 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use serde_json::Value;
 
-use super::parley::Parley;
-use super::world::{Asked, Outcome, Play, World, drive};
-use crate::exchange::{Ending, Reply};
+use crate::parley::Parley;
+use crate::world::{Asked, Outcome, Play, World, drive};
+use airlock_core::exchange::{Ending, Reply};
 
 const ASKS: &str = r#"{"charter":"Be brief.","entries":[{"by":"human","say":"tidy up"}]}"#;
 const NO_RM: &str =

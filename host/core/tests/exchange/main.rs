@@ -2,6 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod awkward;
+mod differential;
 mod parley;
+#[path = "../../../tests/gateway/support/readings.rs"]
+mod readings;
 mod time;
 mod world;

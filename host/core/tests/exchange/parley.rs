@@ -9,15 +9,15 @@
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use crate::dialect::framing::Wire;
-use crate::dialect::sse::Frame;
-use crate::dialect::{
+use airlock_core::dialect::framing::Wire;
+use airlock_core::dialect::sse::Frame;
+use airlock_core::dialect::{
     CallEdit, CallKind, CallPart, ClientError, Closing, Dialect, EditError, Edits, Ending, Failure,
     Identity, Inbound, MessageEdit, MessageView, Outbound, Piece, Reader, Received, RequestEdits,
     RequestView, Slot, ToolCallView, ToolResultView, Turn, Undecodable, Writer,
 };
-use crate::event::digest::Digest;
-use crate::event::{Channel, FailureKind, Place, Role, Usage};
+use airlock_core::event::digest::Digest;
+use airlock_core::event::{Channel, FailureKind, Place, Role, Usage};
 
 pub struct Parley;
 

@@ -7,27 +7,31 @@ use airlock_policy::{Asker, Policies, PolicySettings};
 use bytes::Bytes;
 use serde::Deserialize;
 
-use crate::act::alert::{Alerts, Notice};
-use crate::dialect::{Dialect, Failure, Received};
-use crate::event::clock::now;
-use crate::event::declared::Declared;
-use crate::event::key::SessionKey;
-use crate::event::target::{StreamUsage, Target};
-use crate::event::{FailureKind, Micros};
-use crate::exchange::around::{Asks, Destinations};
-use crate::exchange::{Arrived, Ending, Exchange, Leg, Next, Reply, Surroundings, Take};
-use crate::observe::prices::PriceTable;
-use crate::people::{Desk, Limits};
-use crate::reason::plan;
-use crate::reason::rules::Rules;
-use crate::reason::rules::row::RuleConfig;
-use crate::session::feed::Feed;
-use crate::session::ledger;
-use crate::session::sessions::Sessions;
-use crate::session::state::{Found, Session};
-use crate::session::timeline::Recorder;
-use crate::store::capture::Capture;
-use crate::store::sqlite::{Options, SqliteStore};
+use airlock_core::act::alert::{Alerts, Notice};
+use airlock_core::dialect::{Dialect, Failure, Received};
+use airlock_core::event::clock::now;
+use airlock_core::event::declared::Declared;
+use airlock_core::event::key::SessionKey;
+use airlock_core::event::target::{StreamUsage, Target};
+use airlock_core::event::{FailureKind, Micros};
+use airlock_core::exchange::around::{Asks, Destinations};
+use airlock_core::exchange::{Arrived, Ending, Exchange, Leg, Next, Reply, Surroundings, Take};
+use airlock_core::observe::prices::PriceTable;
+use airlock_core::people::{Desk, Limits};
+use airlock_core::reason::plan;
+use airlock_core::reason::rules::Rules;
+use airlock_core::reason::rules::row::RuleConfig;
+use airlock_core::session::feed::Feed;
+use airlock_core::session::ledger;
+use airlock_core::session::sessions::Sessions;
+use airlock_core::session::state::{Found, Session};
+use airlock_core::session::timeline::Recorder;
+use airlock_core::store::capture::Capture;
+use airlock_core::store::sqlite::{Options, SqliteStore};
+
+/// A rule that denies one tool.
+pub const NO_DELETE: &str =
+    "[[rule]]\nwhen = \"tool.name == 'delete_file'\"\ndo = \"deny-tool-call\"\nmessage = \"no\"\n";
 
 /// A second, us.
 pub const SECOND: Micros = 1_000_000;
