@@ -55,12 +55,19 @@ pub struct Exchange {
     facts: Arc<Facts>,
     hearing: Hearing,
     call: ModelCall,
-    /// What the client is given next, and how it ends.
+    leaving: Leaving,
+    over: Over,
+}
+
+/// What goes out.
+#[derive(Default)]
+struct Leaving {
+    /// What the client is given next.
     out: VecDeque<Bytes>,
+    /// How it ends, once that is known.
     ending: Option<Ending>,
     /// What may leave, for which so many tokens are asked of the ledger.
     taking: Option<(Vec<Ready>, u64)>,
-    over: Over,
 }
 
 /// How far it has gone.

@@ -1,6 +1,5 @@
 //! How an exchange begins: what is new in its request is told, and its first checkpoints run.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -11,7 +10,7 @@ use super::clock::Clock;
 use super::hearing::Hearing;
 use super::legs::Legs;
 use super::model_call::{AtHand, ModelCall};
-use super::{Exchange, Over, Surroundings, measure, waiting};
+use super::{Exchange, Leaving, Over, Surroundings, measure, waiting};
 use crate::act::fate::Fate;
 use crate::dialect::{Dialect, Identity, RequestView};
 use crate::event::Micros;
@@ -104,9 +103,7 @@ impl Exchange {
             hearing: Hearing::new(Arc::clone(&facts), around, vitals),
             facts,
             call,
-            out: VecDeque::new(),
-            ending: None,
-            taking: None,
+            leaving: Leaving::default(),
             over: Over::No { last: now },
         };
         exchange.open(&told, now);

@@ -80,7 +80,7 @@ impl Exchange {
                     _ => 502,
                 });
                 self.end(self.own_status(), now);
-                self.ending = Some(Ending::Reply(Reply::Whole(out.into(), stated)));
+                self.leaving.ending = Some(Ending::Reply(Reply::Whole(out.into(), stated)));
             }
             // What may be given of it, marked as a part.
             Some(Fate::Stop {
@@ -98,7 +98,7 @@ impl Exchange {
                 });
                 let body = self.call.release.writer.end_body(&out, &ending);
                 self.end(Status::Partial, now);
-                self.ending = Some(Ending::Reply(match body {
+                self.leaving.ending = Some(Ending::Reply(match body {
                     Ok(body) => Reply::Whole(body.into(), None),
                     Err(error) => {
                         Reply::Error(upstream_failed(FailureKind::Upstream, error.to_string()))
@@ -221,7 +221,9 @@ impl Exchange {
                 Ending::Cut
             }
             Told::Error(error) if begun => {
-                self.out.push_back(self.call.release.writer.error(&error));
+                self.leaving
+                    .out
+                    .push_back(self.call.release.writer.error(&error));
                 Ending::Done
             }
             Told::Error(error) => Ending::Reply(Reply::Error(error)),
@@ -257,7 +259,9 @@ impl Exchange {
                 match begun {
                     true => {
                         release.epilogue = text;
-                        self.out.extend(Some(bytes).filter(|b| !b.is_empty()));
+                        self.leaving
+                            .out
+                            .extend(Some(bytes).filter(|b| !b.is_empty()));
                         Ending::Done
                     }
                     false => {
@@ -267,7 +271,7 @@ impl Exchange {
                 }
             }
         };
-        self.ending = Some(ending);
+        self.leaving.ending = Some(ending);
         self.end(status, now);
     }
 

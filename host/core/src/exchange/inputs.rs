@@ -97,12 +97,14 @@ impl Exchange {
                     _ => "airlock_upstream",
                 };
                 let error = words::plain(failure.status, failure.kind, code, message);
-                self.out.push_back(self.call.release.writer.error(&error));
+                self.leaving
+                    .out
+                    .push_back(self.call.release.writer.error(&error));
                 Ending::Done
             }
             false => Ending::Unreached(body),
         };
-        self.ending = Some(ending);
+        self.leaving.ending = Some(ending);
         self.end(Status::Failed, now);
     }
 
@@ -164,7 +166,7 @@ impl Exchange {
         if broken && call.release.told_error() && !call.release.failed_unheard() {
             // The upstream said itself what went wrong, and the client has it.
             turn::finished(hearing, call, now);
-            self.ending = Some(Ending::Done);
+            self.leaving.ending = Some(Ending::Done);
             return self.end(Status::Failed, now);
         }
         if broken && !call.release.failed_unheard() {

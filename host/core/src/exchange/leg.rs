@@ -123,7 +123,7 @@ impl Exchange {
 
     /// Nothing was taken: what is ready does not leave.
     fn after_failed_take(&mut self, now: Micros) {
-        match self.taking.is_some() {
+        match self.leaving.taking.is_some() {
             true => self.taken(0, now),
             false => self.decided(now),
         }

@@ -63,7 +63,7 @@ impl Exchange {
             let account = &self.call.account;
             wanted = (wanted + u64::from(account.prior.output)).saturating_sub(account.leased);
         }
-        self.taking = Some((ready, wanted));
+        self.leaving.taking = Some((ready, wanted));
         Some(Next::Take(Take::Output(wanted)))
     }
 
@@ -75,7 +75,7 @@ impl Exchange {
 
     /// The ledger gave so many of the tokens that were wanted.
     pub(super) fn taken(&mut self, granted: u64, now: Micros) {
-        let Some((ready, wanted)) = self.taking.take() else {
+        let Some((ready, wanted)) = self.leaving.taking.take() else {
             return;
         };
         let enough = granted >= wanted;
@@ -90,11 +90,13 @@ impl Exchange {
         self.deliver(leaving);
         match leaving {
             [single] => self
+                .leaving
                 .out
                 .extend(Some(single.bytes.clone()).filter(|b| !b.is_empty())),
             several => {
                 let joined: Vec<u8> = several.iter().flat_map(|r| r.bytes.to_vec()).collect();
-                self.out
+                self.leaving
+                    .out
                     .extend(Some(joined.into()).filter(|b: &bytes::Bytes| !b.is_empty()));
             }
         }
@@ -111,7 +113,7 @@ impl Exchange {
         }
         let drained = matches!(self.call.legs.stage, Stage::Drained);
         if drained && self.call.release.is_judged() && self.hearing.waiting.is_empty() {
-            self.ending = Some(super::Ending::Done);
+            self.leaving.ending = Some(super::Ending::Done);
             self.end(self.own_status(), now);
         }
     }

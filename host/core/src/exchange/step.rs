@@ -20,10 +20,10 @@ impl Exchange {
     pub fn next(&mut self, now: Micros) -> Next {
         self.at(now);
         loop {
-            if let Some(bytes) = self.out.pop_front() {
+            if let Some(bytes) = self.leaving.out.pop_front() {
                 return Next::Give(bytes);
             }
-            if let Some(ending) = self.ending.take() {
+            if let Some(ending) = self.leaving.ending.take() {
                 return Next::End(ending);
             }
             if self.is_over() {
@@ -90,7 +90,7 @@ impl Exchange {
                 self.call.legs.moved = true;
             }
             Stage::Failed | Stage::Over => {
-                self.ending = Some(Ending::Done);
+                self.leaving.ending = Some(Ending::Done);
                 self.end(Status::Failed, now);
             }
         }
