@@ -177,16 +177,18 @@ pub fn whole(answer: Bytes, wire: Wire) -> Whole {
 
 /// The document alone, without what clients skip around it: a byte order mark, white space.
 pub fn document(bytes: &Bytes) -> Bytes {
-    let bare = bytes
-        .strip_prefix(BYTE_ORDER_MARK)
-        .unwrap_or(bytes)
-        .trim_ascii();
-    bytes.slice_ref(bare)
+    bytes.slice_ref(unmarked(bytes).trim_ascii_end())
 }
 
 fn opens_document(bytes: &[u8]) -> bool {
-    let bare = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
-    bare.trim_ascii_start().starts_with(b"{")
+    unmarked(bytes).starts_with(b"{")
+}
+
+/// Without white space and a byte order mark at its beginning, in either order: a chunk may end within the line before.
+fn unmarked(bytes: &[u8]) -> &[u8] {
+    let bare = bytes.trim_ascii_start();
+    let bare = bare.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bare);
+    bare.trim_ascii_start()
 }
 
 #[cfg(test)]

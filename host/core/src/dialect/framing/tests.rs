@@ -214,6 +214,15 @@ fn stream() -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec(token, 0..24).prop_map(|tokens| tokens.concat().into_bytes())
 }
 
+#[test]
+fn a_document_is_one_wherever_a_chunk_ends_before_its_byte_order_mark() {
+    let stream = "\r\n\u{feff}{\"a\":1}".as_bytes();
+    for cut in 0..=stream.len() {
+        let decoded = decode(&[&stream[..cut], &stream[cut..]]);
+        assert_eq!(units(&decoded), ["{\"a\":1}"], "cut at {cut}");
+    }
+}
+
 proptest! {
     #[test]
     fn units_and_noise_are_the_whole_input_and_no_cut_changes_the_units(stream in stream()) {
