@@ -4,7 +4,7 @@
 //! Guarantees for each [`Dialect`]: every field of a response that bears text becomes [`Piece::Text`] or
 //! [`Piece::Call`] or is on the dialect's written list of inert fields; what can be read at a place can be replaced at
 //! that place; an edit changes the bytes of what it edits and no others; what cannot be decoded is an error that says what
-//! and where, never silently passed. Pure: no I/O, no clock, no state.
+//! and where, never silently passed. No I/O and no clock; state in readers and writers alone.
 
 mod client_error;
 mod edits;

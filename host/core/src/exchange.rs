@@ -3,7 +3,7 @@
 //! Whoever drives it asks for [`Exchange::next`], does that, and tells what came of it. Inputs are `chunk`, `ended`, `broke`
 //! (what an upstream sends), `answered`, `refused`, `unreached`, `attempts` (what came of asking one), `took` (what the ledger
 //! gave), `woke`, `stopping`, `lost` (time, and ends from outside). Each is told the moment; no clock is read here, and nothing
-//! is awaited.
+//! is awaited. After a `Take` nothing else is told it before `took`.
 
 pub mod account;
 mod adopt;
@@ -91,6 +91,12 @@ impl Exchange {
     /// What is settled of it.
     pub fn facts(&self) -> &Arc<Facts> {
         &self.facts
+    }
+
+    /// What an upstream's error says, for a stream that has begun.
+    pub fn stated_error(&self, status: u16, body: &[u8]) -> ClientError {
+        let failure = self.call.legs.dialect.outbound().read_error(status, body);
+        words::plain(status, failure.kind, "airlock_upstream", failure.message)
     }
 
     /// An error as a client reads it in a stream that has begun.

@@ -132,7 +132,7 @@ impl Release {
 
     /// The answer goes on with another leg: what would end it is taken out.
     pub fn next_leg(&mut self, reader: Box<dyn Reader>) {
-        self.hold.next_round(self.writer.identity());
+        self.hold.next_leg(self.writer.identity());
         self.said_from = self.output().map_or(0, |s| s.text.len() as u32);
         self.forget_leg(reader);
     }

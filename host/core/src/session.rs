@@ -1,5 +1,4 @@
 //! One agent's run: its timeline, its conversation as the client tells it, its policies' seats, its ledger.
-//! Knows no HTTP.
 
 pub mod circuits;
 pub mod content;

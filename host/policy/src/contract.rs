@@ -1,6 +1,6 @@
 //! The policy contract (`wit/`) as Rust types, generated for the host.
 //!
-//! The types of `airlock:policy/types` are used as they are throughout `policy`, `reason` and `act`: there is no second
+//! The types of `airlock:policy/types` are used as they are throughout the host: there is no second
 //! set of the same records. They are owned; the host passes them to guests by reference.
 
 #[allow(missing_docs, reason = "documented in wit/")]

@@ -309,7 +309,7 @@ impl Driver {
     fn unreached(&mut self, dialect: &dyn Dialect, body: Option<Bytes>) -> Given {
         if let (Some((status, upstream)), Some(body)) = (&self.answer, body) {
             if self.hand.has_begun() {
-                let error = stated(dialect, *status, &body);
+                let error = self.exchange.stated_error(status.as_u16(), &body);
                 return Given::Bytes(self.exchange.error_bytes(&error));
             }
             let mut response = Response::new(Body::from(body));
@@ -374,29 +374,16 @@ pub async fn moment(due: Option<Micros>) {
 /// The body of an error, as far as it is read.
 async fn collect(mut body: upstream::Body) -> Bytes {
     let mut bytes = BytesMut::new();
-    while let Some(Ok(chunk)) = body.next().await {
-        if bytes.len() + chunk.len() > MAX_ERROR_BYTES {
-            return Bytes::new();
+    while let Some(chunk) = body.next().await {
+        match chunk {
+            Ok(chunk) if bytes.len() + chunk.len() <= MAX_ERROR_BYTES => {
+                bytes.extend_from_slice(&chunk);
+            }
+            // A part of an error reads like another one.
+            _ => return Bytes::new(),
         }
-        bytes.extend_from_slice(&chunk);
     }
     bytes.freeze()
-}
-
-/// An upstream's error as it is stated in a stream that Airlock has begun.
-fn stated(dialect: &dyn Dialect, status: StatusCode, body: &[u8]) -> ClientError {
-    let failure = dialect.outbound().read_error(status.as_u16(), body);
-    let code = serde_json::from_slice::<serde_json::Value>(body)
-        .ok()
-        .and_then(|v| v["error"]["code"].as_str().map(str::to_owned))
-        .unwrap_or_else(|| "airlock_upstream".to_owned());
-    ClientError {
-        status: status.as_u16(),
-        kind: failure.kind,
-        message: failure.message,
-        code,
-        origin: None,
-    }
 }
 
 fn failure_of(error: &UpstreamError) -> Failure {

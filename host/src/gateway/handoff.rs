@@ -135,7 +135,7 @@ pub async fn response(
             head.map(|()| Body::from_stream(driven))
         }
         Some(Given::Response(response)) => response,
-        Some(Given::Cut) | Some(Given::Bytes(_)) => respond::cut(),
+        Some(Given::Cut) | Some(Given::Bytes(_)) => respond::labelled(respond::cut(), &label),
         None => {
             driven.begin();
             driven.hand.slot().given = Some(Given::Bytes(driven.comment.clone()));

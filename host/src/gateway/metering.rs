@@ -30,7 +30,7 @@ use airlock_core::session::state::Session;
 use answer::Answer;
 pub(super) use request::{Estimate, Spends, spends};
 
-/// Tokens of an answer that are taken beforehand where the request states no limit, at most; see `exchange/conclude.rs`.
+/// Tokens of an answer that are taken beforehand where the request states no limit, at most; see `exchange/leg.rs`.
 const UNSTATED_ANSWER: u64 = 4096;
 
 /// One call that spends. It is settled, and recorded, when this is dropped.
@@ -172,7 +172,7 @@ impl Drop for Meter {
     }
 }
 
-/// The answer to a call for which the budget does not reach: as an exchange has it (`exchange/ending.rs`).
+/// The answer to a call for which the budget does not reach: as an exchange has it (`exchange/words.rs`).
 pub(super) fn refused(error: &LedgerError) -> Response<Body> {
     let (status, kind, code) = match error {
         LedgerError::Exhausted { .. } | LedgerError::Ended => (

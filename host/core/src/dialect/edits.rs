@@ -12,7 +12,7 @@ pub struct TextEdit {
     pub text: String,
 }
 
-/// What makes a frame or body of one round a part of what the client sees.
+/// What makes a frame or body of one leg a part of what the client sees.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Edits<'a> {
     /// New text of places.
@@ -24,9 +24,9 @@ pub struct Edits<'a> {
     /// Ids of the stream that the client reads, if the frame comes from another call than the one that began it. Who
     /// speaks was said then, and is not said again.
     pub identity: Option<&'a Identity>,
-    /// Text of earlier rounds, to stand before the body's own. Bodies only.
+    /// Text of earlier legs, to stand before the body's own. Bodies only.
     pub before: Vec<TextEdit>,
-    /// Usage of all rounds, in place of the round's own.
+    /// Usage of all legs, in place of the leg's own.
     pub usage: Option<Usage>,
     /// Whether the answer goes on after this frame: its finish reason is taken out.
     pub goes_on: bool,

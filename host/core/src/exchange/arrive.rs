@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::adopt::adopt;
-use super::heard::{Arrived, told};
+use super::heard::{Heard, told};
 use super::hearing::{Hearing, Matter as _};
 use super::model_call::ModelCall;
 use super::unread::{undecodable, unread};
@@ -211,7 +211,7 @@ fn heard(hearing: &mut Hearing, call: &mut ModelCall, piece: Piece, said: &mut S
             let (patterns, counter) = (&hearing.panel.plan.patterns, &call.prompt.counter);
             let hold = &mut call.release.hold;
             let (span, tokens) = hold.say(place, &text, generated, patterns, counter, &mut found);
-            let arrived = Arrived {
+            let arrived = Heard {
                 place,
                 text: &text,
                 generated,

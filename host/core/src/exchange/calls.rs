@@ -4,7 +4,7 @@
 //! does; the model is given the reason as its result.
 
 use super::bounds;
-use super::heard::{Arrived, told};
+use super::heard::{Heard, told};
 use super::hearing::{Hearing, Matter as _};
 use super::model_call::ModelCall;
 use super::unread::unreadable;
@@ -36,7 +36,7 @@ pub fn part(
             said.calls.push(borne);
             let place = hold.stretches.get(borne.stretch).map(|s| s.place);
             if let Some(place) = place.filter(|_| !part.arguments.is_empty()) {
-                let arrived = Arrived {
+                let arrived = Heard {
                     place,
                     text: &part.arguments,
                     generated: true,

@@ -17,6 +17,7 @@
 //! Airlock, the policy and the exchange, and repeats nothing that is held back.
 
 use super::account::LEDGER;
+use super::legs::Stage;
 use super::next::{Ending, Reply};
 use super::words::{self, Voice, upstream_failed};
 use super::{Exchange, usage};
@@ -64,8 +65,9 @@ impl Exchange {
     /// Gives what the client gets of an answer that is not streamed, and was judged whole. `ready` is what may leave of it.
     pub(super) fn conclude_whole(&mut self, ready: &[Ready], now: Micros) {
         let usage = usage::usage(&self.call, &self.hearing.vitals);
-        // The account holds the lease: without the provider's numbers, what arrived counts and not all of that.
-        if self.call.legs.stage.is_spent() {
+        // The account holds the lease: of an answer that arrived without the provider's numbers, what arrived counts and not all
+        // of that. One that was decided before it arrived may be generated to its end: there the lease counts.
+        if matches!(self.call.legs.stage, Stage::Drained) {
             let of_leg = usage::usage_of_leg(&self.call, &self.hearing.vitals);
             self.call.release.usage = Some(of_leg);
             self.call.account.stated_at = self.hearing.vitals.output_tokens;

@@ -24,12 +24,12 @@ pub fn judge(
 ) {
     let dialect = call.legs.dialect;
     let withheld = "the upstream failed, and a policy withheld its message".to_owned();
-    let withheld = state(dialect, &failure, withheld);
+    let withheld = state(hearing.facts.client, &failure, withheld);
     let mut body = framing::document(bytes);
     let mut pieces = Vec::new();
     let read = dialect.reader().body(&body, &mut pieces);
     if read.is_err() || !pieces.iter().any(|p| matches!(p, Piece::Error(_))) {
-        body = state(dialect, &failure, failure.message.clone());
+        body = state(hearing.facts.client, &failure, failure.message.clone());
         pieces.clear();
         if let Err(error) = dialect.reader().body(&body, &mut pieces) {
             undecodable(hearing, call, &error);
@@ -83,7 +83,7 @@ pub fn judged(hearing: &Hearing, call: &ModelCall, refusal: &Refusal) -> Bytes {
     }
 }
 
-fn state(dialect: &dyn Dialect, failure: &Failure, message: String) -> Bytes {
+fn state(client: &dyn Dialect, failure: &Failure, message: String) -> Bytes {
     let error = plain(failure.status, failure.kind, "airlock_upstream", message);
-    dialect.inbound().error_body(&error).into()
+    client.inbound().error_body(&error).into()
 }

@@ -7,7 +7,7 @@ use crate::event::{Body, Micros, Place};
 use crate::release::frame::Span;
 
 /// Text that arrived.
-pub struct Arrived<'a> {
+pub struct Heard<'a> {
     /// Where.
     pub place: Place,
     /// What.
@@ -22,11 +22,11 @@ pub struct Arrived<'a> {
 pub fn told(
     hearing: &mut Hearing,
     call: &mut ModelCall,
-    arrived: &Arrived<'_>,
+    arrived: &Heard<'_>,
     span: &Span,
     at: Micros,
 ) {
-    let Arrived {
+    let Heard {
         place,
         text,
         generated,

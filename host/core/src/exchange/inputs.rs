@@ -81,22 +81,17 @@ impl Exchange {
         self.call.legs.stage = Stage::Failed;
         let ending = match self.call.legs.begun {
             true => {
-                let message = match &body {
-                    Some(body) => {
-                        self.call
-                            .legs
-                            .dialect
-                            .outbound()
-                            .read_error(failure.status, body)
-                            .message
+                let error = match &body {
+                    Some(body) => self.stated_error(failure.status, body),
+                    None => {
+                        let code = match failure.kind {
+                            FailureKind::RateLimit => "airlock_rate_limit",
+                            _ => "airlock_upstream",
+                        };
+                        let message = failure.message.clone();
+                        words::plain(failure.status, failure.kind, code, message)
                     }
-                    None => failure.message.clone(),
                 };
-                let code = match failure.kind {
-                    FailureKind::RateLimit if body.is_none() => "airlock_rate_limit",
-                    _ => "airlock_upstream",
-                };
-                let error = words::plain(failure.status, failure.kind, code, message);
                 self.leaving
                     .out
                     .push_back(self.call.release.writer.error(&error));
@@ -154,15 +149,18 @@ impl Exchange {
         let rest = incoming.finish();
         self.call.legs.stage = Stage::Drained;
         let (hearing, call) = (&mut self.hearing, &mut self.call);
+        let mut broken = false;
         match rest {
-            Rest::Stream(decoded) => arrive::stream(hearing, call, decoded, now),
+            Rest::Stream(decoded) => {
+                arrive::stream(hearing, call, decoded, now);
+                broken = hearing.fate.is_none() && !call.release.is_whole();
+            }
             Rest::Whole(answer) => {
                 if let Err(error) = arrive::whole(hearing, call, answer, now) {
                     return self.broke(error.to_string(), FailureKind::Connection, now);
                 }
             }
         }
-        let broken = hearing.fate.is_none() && !call.release.is_whole();
         if broken && call.release.told_error() && !call.release.failed_unheard() {
             // The upstream said itself what went wrong, and the client has it.
             turn::finished(hearing, call, now);

@@ -85,12 +85,12 @@ impl Exchange {
                     // that run at once would otherwise be told the same remainder and pass the budget together.
                     Some(room) => {
                         let wanted = self.wanted(room);
-                        self.call.legs.stage = Stage::Whole(targets, room, wanted);
+                        self.call.legs.stage = Stage::Whole(targets, wanted);
                     }
                     None => self.make_ready(targets, now),
                 }
             }
-            Stage::Whole(targets, _, _) => {
+            Stage::Whole(targets, _) => {
                 let targets = std::mem::take(targets);
                 let account = &mut self.call.account;
                 account.leased = account.leased.saturating_add(taken.unwrap_or_default());
@@ -123,9 +123,13 @@ impl Exchange {
 
     /// Nothing was taken: what is ready does not leave.
     fn after_failed_take(&mut self, now: Micros) {
-        match self.leaving.taking.is_some() {
-            true => self.taken(0, now),
-            false => self.decided(now),
+        match self.leaving.taking.take() {
+            Some((ready, _)) if !self.facts.view.streamed => self.conclude_whole(&ready, now),
+            Some(taking) => {
+                self.leaving.taking = Some(taking);
+                self.taken(0, now);
+            }
+            None => self.decided(now),
         }
     }
 

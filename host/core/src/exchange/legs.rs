@@ -1,10 +1,10 @@
 //! The legs of an exchange: each is one call to an upstream. A denied step, a retry and a failover all end one leg and begin
 //! the next; what the client has stays.
 //!
-//!     Opening -> Judged -> Charged -> (Whole) -> Sent -> Reading -> Drained -> Over
-//!        ^                                        |         |          |
-//!        |                                     Failed    (error) -> Refusal
-//!        +----------- next leg, retry ------------+---------+----------+
+//!     Opening -> Judged -> Charged -> (Whole) -> Ready -> Sent -> Reading -> Drained -> Over
+//!        ^                                                 |         |          |
+//!        |                                              Failed -> Refusal       |
+//!        +-------------- next leg, retry ------------------+---------+----------+
 
 use bytes::Bytes;
 
@@ -59,8 +59,8 @@ pub enum Stage {
     Judged(Vec<Target>, Option<(String, String)>),
     /// The session's account is asked for its prompt.
     Charged(Vec<Target>),
-    /// The same for an answer that is taken whole and beforehand: this room is left, of which so much is wanted.
-    Whole(Vec<Target>, u64, u64),
+    /// The same for an answer that is taken whole and beforehand: so much of it is wanted.
+    Whole(Vec<Target>, u64),
     /// It can be sent.
     Ready(Vec<(Target, Body)>),
     /// It is on its way.

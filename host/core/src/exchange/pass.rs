@@ -5,7 +5,7 @@ use super::hearing::Hearing;
 use super::legs::Stage;
 use super::model_call::ModelCall;
 use super::next::{Next, Take};
-use super::turn::{self, Turn};
+use super::turn::{self, After};
 use super::{Exchange, account, measure};
 use crate::act::fate::Fate;
 use crate::event::target::Target;
@@ -18,7 +18,8 @@ impl Exchange {
     /// Something moved.
     pub(super) fn pass(&mut self, now: Micros) -> Option<Next> {
         let (hearing, call) = (&mut self.hearing, &mut self.call);
-        if hearing.fate.is_none() && call.release.failed_unheard() {
+        let fails = call.release.failed_unheard() && !call.release.is_judged();
+        if hearing.fate.is_none() && fails {
             call.legs.stage = Stage::Drained;
             if self.fall_back(now) {
                 return None;
@@ -30,9 +31,9 @@ impl Exchange {
         // At the last frame the response is judged without waiting for the connection to end.
         if call.release.is_said() {
             match turn::turn(hearing, call, now) {
-                Turn::Ended if hearing.fate.is_none() => turn::finished(hearing, call, now),
-                Turn::Ended | Turn::Waits => {}
-                Turn::Again => turn::next_leg(hearing, call),
+                After::Ended if hearing.fate.is_none() => turn::finished(hearing, call, now),
+                After::Ended | After::Waits => {}
+                After::Again => turn::next_leg(hearing, call),
             }
         }
         let streamed = self.facts.view.streamed;

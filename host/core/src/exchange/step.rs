@@ -41,6 +41,10 @@ impl Exchange {
                 let until = self.until().into_iter().chain([*not_before]).min();
                 return Some(Next::Wait { until, held: false });
             }
+            // Decided while it waited for its turn: no further attempt is told.
+            Stage::Opening(..) if self.hearing.fate.is_some() && self.call.legs.attempt > 0 => {
+                self.decided(now);
+            }
             Stage::Opening(..) => self.open_leg(now),
             Stage::Judged(..) if self.hearing.fate.is_some() => self.decided(now),
             Stage::Judged(..) if !self.hearing.waiting.is_empty() => return Some(self.hold()),
@@ -54,7 +58,7 @@ impl Exchange {
                 let prompts = u64::from(call.account.prior.input) + u64::from(prompt);
                 return Some(Next::Take(Take::Prompt(prompts, prices)));
             }
-            Stage::Whole(_, _, wanted) => {
+            Stage::Whole(_, wanted) => {
                 let missing = wanted.saturating_sub(self.call.account.leased);
                 return Some(Next::Take(Take::Output(missing)));
             }
@@ -136,8 +140,12 @@ impl Exchange {
                     return self.refuse(upstream_failed(FailureKind::Upstream, message), now);
                 }
                 self.hearing.fate = None;
-                if matches!(self.call.legs.stage, Stage::Reading(_) | Stage::Drained) {
-                    turn::start_over(&mut self.hearing, &mut self.call);
+                // Of a leg that nobody answered nothing is charged.
+                match self.call.legs.stage {
+                    Stage::Reading(_) | Stage::Drained => {
+                        turn::start_over(&mut self.hearing, &mut self.call);
+                    }
+                    _ => turn::forget(&mut self.hearing, &mut self.call),
                 }
                 self.call.legs.ordered_retries += 1;
                 let wait = u64::from(after_ms.min(MAX_RETRY_WAIT_MS)) * 1_000;

@@ -10,11 +10,12 @@ use super::unread::unreadable;
 use super::{bounds, calls, usage};
 use crate::act::fate::Fate;
 use crate::event::Micros;
+use crate::people::waiting::Item;
 use airlock_policy::contract::types::{self as wit, Checkpoint};
 
 /// How it goes on after a generation has said its last word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Turn {
+pub enum After {
     /// This was the answer.
     Ended,
     /// Something of it waits for an answer.
@@ -25,23 +26,23 @@ pub enum Turn {
 
 /// What comes after a generation that has said everything. Where the turn cannot go on rightly, it ends with a text that
 /// explains what was denied: the fate says so.
-pub fn turn(hearing: &mut Hearing, call: &mut ModelCall, now: Micros) -> Turn {
+pub fn turn(hearing: &mut Hearing, call: &mut ModelCall, now: Micros) -> After {
     if hearing.fate.is_some() {
-        return Turn::Ended;
+        return After::Ended;
     }
     if !hearing.waiting.is_empty() {
-        return Turn::Waits;
+        return After::Waits;
     }
     let leg = call.legs.number();
     let denied = call.release.denied(leg);
     let choices = hearing.facts.choices();
     if denied.is_empty() || (call.release.has_call(leg) && choices <= 1) {
-        return Turn::Ended;
+        return After::Ended;
     }
     // A response that was judged as a whole is not added to; a choice that the client saw finish neither.
     let over = call.release.is_judged() || !call.release.hold.finished.is_empty();
     if !over && choices <= 1 && call.legs.steps.len() < MAX_STEPS {
-        return Turn::Again;
+        return After::Again;
     }
     let told = denied.iter().map(|(call, reason)| {
         let name = &call.name;
@@ -51,12 +52,12 @@ pub fn turn(hearing: &mut Hearing, call: &mut ModelCall, now: Micros) -> Turn {
     // What the model said before goes out too: it is judged like any response.
     finished(hearing, call, now);
     if hearing.fate.is_none() && !hearing.waiting.is_empty() {
-        return Turn::Waits;
+        return After::Waits;
     }
     if hearing.fate.is_none() {
         hearing.fate = Some(Fate::Explain(text));
     }
-    Turn::Ended
+    After::Ended
 }
 
 /// No more comes. The response is judged; what policies make of it is in the hearing's fate.
@@ -122,6 +123,13 @@ pub fn next_leg(hearing: &mut Hearing, call: &mut ModelCall) {
 pub fn start_over(hearing: &mut Hearing, call: &mut ModelCall) {
     hearing.record.flush();
     usage::close_leg(call, &hearing.vitals, &hearing.around.prices, false);
+    forget(hearing, call);
+}
+
+/// What the present leg said counts no longer, and what of it waited for an answer waits for none.
+pub fn forget(hearing: &mut Hearing, call: &mut ModelCall) {
     call.release.start_over(call.legs.dialect.reader());
     hearing.panel.start_over();
+    let of_request = |item: &Item| matches!(item, Item::Request | Item::Result(_));
+    hearing.waiting.parked.retain(|p| of_request(&p.item));
 }

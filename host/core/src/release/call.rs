@@ -13,7 +13,7 @@ use crate::dialect::{CallKind, CallPart, Slot};
 #[derive(Clone, Debug)]
 pub struct Call {
     /// The id by which policies and upstreams know it: the vendor's, or one that Airlock made where the vendor gave none, or
-    /// one that another call of the round has.
+    /// one that another call of the leg has.
     pub id: String,
     /// The vendor's, as the client sees it; empty if it gave none.
     pub shown: String,
@@ -26,7 +26,7 @@ pub struct Call {
     /// The client has a part of it.
     pub left: bool,
     /// The call to the upstream that brought it, from 0.
-    pub round: u32,
+    pub leg: u32,
     /// Why clients would read it differently.
     pub unclear: Option<String>,
     pub(super) kind: CallKind,
@@ -73,7 +73,7 @@ pub struct Sealed {
 }
 
 impl Call {
-    pub(super) fn new(part: &CallPart, round: u32) -> Call {
+    pub(super) fn new(part: &CallPart, leg: u32) -> Call {
         Call {
             id: String::new(),
             shown: String::new(),
@@ -81,7 +81,7 @@ impl Call {
             rewritten: None,
             rewrites: 0,
             left: false,
-            round,
+            leg,
             unclear: None,
             kind: part.kind,
             slot: part.slot,

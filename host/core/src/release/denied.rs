@@ -16,10 +16,10 @@ impl Release {
             .stretches
             .iter()
             .filter_map(|s| {
-                let call = s.call.as_ref().filter(|call| call.round == leg)?;
+                let call = s.call.as_ref().filter(|call| call.leg == leg)?;
                 let before = calls(s.place.choice)
                     .take_while(|other| other.place != s.place)
-                    .filter(|other| other.call.as_ref().is_some_and(|c| c.round == leg));
+                    .filter(|other| other.call.as_ref().is_some_and(|c| c.leg == leg));
                 let reason = call.denial()?;
                 let view = ToolCallView {
                     id: call.id.clone(),
@@ -39,9 +39,7 @@ impl Release {
     /// Whether a call of a leg goes to the client.
     pub fn has_call(&self, leg: u32) -> bool {
         let calls = self.hold.stretches.iter().filter_map(|s| s.call.as_ref());
-        calls
-            .filter(|c| c.round == leg)
-            .any(|c| c.denial().is_none())
+        calls.filter(|c| c.leg == leg).any(|c| c.denial().is_none())
     }
 
     /// The present leg as a step of the answer, which the client never sees.

@@ -29,7 +29,7 @@ pub struct Said {
     pub tokens: u32,
     /// Choices that it ends.
     pub finishes: Vec<u16>,
-    /// The usage of all rounds so far, if it states that of its own and there were others.
+    /// The usage of all legs so far, if it states that of its own and there were others.
     pub usage: Option<Usage>,
     /// It states usage.
     pub states_usage: bool,
@@ -67,7 +67,7 @@ pub(super) struct Held {
     pub(super) since: Micros,
     /// The answer goes on after it in another round.
     pub(super) goes_on: bool,
-    /// It comes from a later round than the first.
+    /// It comes from a later leg than the first.
     pub(super) foreign: bool,
 }
 

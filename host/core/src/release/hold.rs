@@ -28,9 +28,9 @@ pub struct Hold {
     pub(super) bytes: usize,
     /// Something came in fields that are not of its form.
     beside: bool,
-    /// Ids that the client reads, once a second round has begun.
+    /// Ids that the client reads, once a second leg has begun.
     pub(super) identity: Option<Identity>,
-    /// Text of earlier rounds that a body has to begin with. It is held like that of the body.
+    /// Text of earlier legs that a body has to begin with. It is held like that of the body.
     pub(super) before: Vec<Span>,
 }
 
@@ -93,8 +93,8 @@ impl Hold {
     }
 
     /// The answer goes on with another call to an upstream: what would end it is taken out, and what comes is made a part
-    /// of it. `identity` is that of the round that ends.
-    pub fn next_round(&mut self, identity: &Identity) {
+    /// of it. `identity` is that of the leg that ends.
+    pub fn next_leg(&mut self, identity: &Identity) {
         self.identity.get_or_insert_with(|| identity.clone());
         for held in &mut self.frames {
             let bears = !held.said.spans.is_empty() || !held.said.calls.is_empty();

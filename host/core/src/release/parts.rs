@@ -47,7 +47,7 @@ impl OpenCall<'_> {
 }
 
 impl Hold {
-    /// A part of a call of a round: added to the call that it belongs to, which begins now if it is new. Gives what the
+    /// A part of a call of a leg: added to the call that it belongs to, which begins now if it is new. Gives what the
     /// frame bears of it, the place of its text, and its tokens.
     ///
     /// # Errors
@@ -55,12 +55,12 @@ impl Hold {
     pub fn call_part(
         &mut self,
         part: &CallPart,
-        round: u32,
+        leg: u32,
         patterns: &Patterns,
         tokens: &TokenCounter,
         found: &mut Vec<Match>,
     ) -> Result<(Part, Span, u32), Sealed> {
-        let index = match self.belongs(part, round) {
+        let index = match self.belongs(part, leg) {
             Some(index) => index,
             None => {
                 let calls = self.calls_of(part.choice).count();
@@ -70,12 +70,12 @@ impl Hold {
                     block: u16::try_from(calls).unwrap_or(u16::MAX),
                 };
                 let mut stretch = Stretch::new(place, patterns, tokens);
-                let mut call = Call::new(part, round);
+                let mut call = Call::new(part, leg);
                 let bare = part.slot == Slot::Unnumbered && part.id.is_none();
                 let numbered = |slot: Slot| std::mem::discriminant(&slot);
                 let clash = self
                     .calls_of(part.choice)
-                    .filter(|(_, other)| other.round == round)
+                    .filter(|(_, other)| other.leg == leg)
                     .any(|(_, other)| {
                         // Clients that go by ids alone take a part without one for more of the last call.
                         let joins = part.id.is_none() && !other.shown.is_empty();
@@ -139,8 +139,8 @@ impl Hold {
 
     /// The call to which a part belongs; `None`: it begins one. An id that is new at its index is a new call: servers that
     /// number all calls alike do exist, and clients differ on what they then run.
-    fn belongs(&self, part: &CallPart, round: u32) -> Option<usize> {
-        let same = |call: &&Call| call.round == round;
+    fn belongs(&self, part: &CallPart, leg: u32) -> Option<usize> {
+        let same = |call: &&Call| call.leg == leg;
         let mut at_slot = self
             .calls_of(part.choice)
             .filter(|(_, call)| same(call))
@@ -180,13 +180,13 @@ impl Hold {
         };
         let taken = self.stretches.iter().enumerate().any(|(at, s)| {
             let other = s.call.as_ref().filter(|_| at != index);
-            other.is_some_and(|other| other.round == call.round && other.id == call.shown)
+            other.is_some_and(|other| other.leg == call.leg && other.id == call.shown)
         });
         // In a list of whole calls each stands for itself; parts of calls with one id are joined by clients that go by it.
         let joined = call.slot != Slot::Whole
             && !call.shown.is_empty()
             && self.calls_of(place.choice).any(|(at, other)| {
-                at < index && other.round == call.round && other.shown == call.shown
+                at < index && other.leg == call.leg && other.shown == call.shown
             });
         let id = if call.shown.is_empty() || taken {
             format!("airlock-{}-{}", place.choice, place.block)

@@ -37,7 +37,7 @@ impl Hold {
         edits
     }
 
-    /// Text of earlier rounds as a body begins with it.
+    /// Text of earlier legs as a body begins with it.
     pub(super) fn texts(&self, spans: &[Span]) -> Vec<TextEdit> {
         let mut texts: Vec<TextEdit> = Vec::new();
         for span in spans {

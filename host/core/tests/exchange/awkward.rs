@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::parley::Parley;
 use crate::world::{Asked, Outcome, Play, World, drive};
+use airlock_core::dialect::openai_chat::OpenAiChat;
 use airlock_core::exchange::{Ending, Reply};
 
 const ASKS: &str = r#"{"charter":"Be brief.","entries":[{"by":"human","say":"tidy up"}]}"#;
@@ -141,4 +142,21 @@ async fn what_is_no_line_of_the_api_never_leaves_where_somebody_judges() {
     let told = lines(&outcome.text());
     numbered(&told);
     assert_eq!(told.last().unwrap()["fault"], "content_filter");
+}
+
+#[tokio::test]
+async fn with_nobody_to_judge_an_answer_that_cannot_be_read_passes_and_is_asked_for_once() {
+    for body in ["<html>a proxy speaks</html>", "{\"choices\": 7}"] {
+        let world = World::new("");
+        let whole = r#"{"model":"m","messages":[{"role":"user","content":"hi"}]}"#;
+        let mut exchange = world.begin(&OpenAiChat, Asked::default(), whole).await;
+        let mut plays = VecDeque::from([Play::Answers(vec![body])]);
+        let mut outcome = Outcome::default();
+        drive(&mut exchange, &mut plays, world.start, &mut outcome).await;
+        assert_eq!(outcome.legs.len(), 1);
+        let Some(Ending::Reply(Reply::Whole(given, None))) = &outcome.ending else {
+            panic!("{:?}", outcome.ending);
+        };
+        assert_eq!(given, body);
+    }
 }

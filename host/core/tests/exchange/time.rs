@@ -128,3 +128,22 @@ async fn a_retry_waits_as_it_was_ordered_and_no_longer_than_the_deadline() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_whole_answer_that_is_given_up_costs_what_was_taken_for_it() {
+    let world = World::with_budget("", Some(10_000));
+    let deadline = world.start + SECOND;
+    let asked = Asked {
+        deadline: Some(deadline),
+        ..Asked::default()
+    };
+    let mut exchange = world.begin(&OpenAiChat, asked, WHOLE).await;
+    let (mut plays, mut outcome) = (VecDeque::from([Play::Silent]), Outcome::default());
+    drive(&mut exchange, &mut plays, world.start, &mut outcome).await;
+    exchange.woke(deadline);
+    drive(&mut exchange, &mut plays, deadline, &mut outcome).await;
+    assert_eq!(outcome.refused(), (504, "airlock_deadline".to_owned()));
+    // The upstream may generate it to its end, and bill it.
+    let spent = exchange.facts().session.ledger.spent().tokens;
+    assert!(spent > 4_000, "{spent}");
+}

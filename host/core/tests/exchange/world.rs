@@ -139,6 +139,11 @@ impl Outcome {
 
 impl World {
     pub fn new(rules: &str) -> Self {
+        Self::with_budget(rules, None)
+    }
+
+    /// One in which a session may use so many tokens.
+    pub fn with_budget(rules: &str, tokens: Option<u64>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let store = Arc::new(SqliteStore::open(Options::in_directory(dir.path(), 0)).unwrap());
         let recorder = Recorder {
@@ -146,7 +151,10 @@ impl World {
             feed: Feed::new(),
             capture: Capture::Full,
         };
-        let sessions = Arc::new(Sessions::new(recorder, ledger::Limits::default()));
+        let sessions = Arc::new(Sessions::new(
+            recorder,
+            ledger::Limits { tokens, cost: None },
+        ));
         let limits = Limits {
             remember: 3600 * SECOND,
             max_wait: 3600 * SECOND,
