@@ -121,12 +121,12 @@ impl Exchange {
 
     /// Whether an upstream is being asked.
     pub fn is_asking(&self) -> bool {
-        self.call.legs.stage.is_sent()
+        self.call.legs.stage().is_sent()
     }
 
     /// Whether an upstream's answer is being read.
     pub fn is_reading(&self) -> bool {
-        self.call.legs.stage.is_reading()
+        self.call.legs.stage().is_reading()
     }
 
     /// Whether it has ended.
@@ -158,7 +158,7 @@ impl Exchange {
         let waits = !hearing.waiting.is_empty() && hearing.fate.is_none();
         let patient = self.facts.view.streamed || now < call.clock.patience;
         // What is read meanwhile ends by itself, or by a time limit of its own.
-        if waits && !patient && !call.legs.stage.is_reading() {
+        if waits && !patient && !call.legs.stage().is_reading() {
             waiting::unanswered(hearing, call, "the client's own timeout");
         }
     }

@@ -31,7 +31,7 @@ impl Clock {
     /// Stops the exchange if its time is up and nothing else was decided.
     pub fn expire(&mut self, hearing: &mut Hearing, legs: &Legs, now: Micros) {
         let due = self.deadline.is_some_and(|deadline| deadline <= now);
-        if !due || hearing.fate.is_some() || legs.stage.is_over() {
+        if !due || hearing.fate.is_some() || legs.stage().is_over() {
             return;
         }
         self.deadline = None;

@@ -24,7 +24,7 @@ impl Exchange {
         self.over = Over::Ended { tokens };
         let ledger = &session.ledger;
         let known = call.release.usage.is_some() || call.account.prior != Usage::default();
-        let settled = match (known, call.legs.stage.is_spent()) {
+        let settled = match (known, call.legs.stage().is_spent()) {
             (true, _) => ledger.settle(number, usage, cost),
             // Nothing was sent, or the upstream refused before it generated anything: nothing was spent.
             (false, false) => {
@@ -36,7 +36,7 @@ impl Exchange {
                 ledger.abandon(number, generated.into())
             }
         };
-        call.legs.stage = Stage::Over;
+        call.legs.go(Stage::Over);
         let elapsed = now.saturating_sub(self.facts.started);
         let model = match call.release.writer.identity().model.is_empty() {
             true => call.legs.model.clone(),

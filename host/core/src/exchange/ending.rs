@@ -34,6 +34,8 @@ enum Told {
     Cut,
     /// Its SDK raises.
     Error(ClientError),
+    /// What it may have of a whole answer, marked as a part.
+    Part(Vec<u8>, Partial),
     /// A text, perhaps empty, and an end.
     Text {
         text: String,
@@ -67,7 +69,7 @@ impl Exchange {
         let usage = usage::usage(&self.call, &self.hearing.vitals);
         // The account holds the lease: of an answer that arrived without the provider's numbers, what arrived counts and not all
         // of that. One that was decided before it arrived may be generated to its end: there the lease counts.
-        if matches!(self.call.legs.stage, Stage::Drained) {
+        if matches!(self.call.legs.stage(), Stage::Drained) {
             let of_leg = usage::usage_of_leg(&self.call, &self.hearing.vitals);
             self.call.release.usage = Some(of_leg);
             self.call.account.stated_at = self.hearing.vitals.output_tokens;
@@ -84,45 +86,39 @@ impl Exchange {
                 self.end(self.own_status(), now);
                 self.leaving.ending = Some(Ending::Reply(Reply::Whole(out.into(), stated)));
             }
-            // What may be given of it, marked as a part.
-            Some(Fate::Stop {
+            Some(fate) => {
+                let (told, status) = match self.part(&fate, &out) {
+                    Some(kept) => {
+                        self.deliver(ready);
+                        (kept, Status::Partial)
+                    }
+                    None => {
+                        self.call.release.hold.keep_all();
+                        self.table(fate)
+                    }
+                };
+                self.tell(told, status, usage, now);
+            }
+        }
+    }
+
+    /// What a client of a whole answer is given of it that was stopped: what may leave, marked as a part.
+    fn part(&self, fate: &Fate, out: &[u8]) -> Option<Told> {
+        match fate {
+            Fate::Stop {
                 reason,
                 confidence,
                 keep_held: true,
                 by,
-            }) if !out.is_empty() && by != LEDGER => {
-                self.deliver(ready);
-                let reason = self.voice().presentable(&reason).unwrap_or_default();
-                let ending = dialect::Ending::Partial(Partial {
-                    reason,
-                    confidence,
-                    policy: by,
-                });
-                let body = self.call.release.writer.end_body(&out, &ending);
-                self.end(Status::Partial, now);
-                self.leaving.ending = Some(Ending::Reply(match body {
-                    Ok(body) => Reply::Whole(body.into(), None),
-                    Err(error) => {
-                        Reply::Error(upstream_failed(FailureKind::Upstream, error.to_string()))
-                    }
-                }));
-            }
-            Some(Fate::Explain(why)) => {
-                // What the model said before was judged with the response, and goes before.
-                let said = self.call.release.said();
-                let gap = if said.is_empty() { "" } else { "\n\n" };
-                let told = Told::Text {
-                    text: format!("{said}{gap}{why}"),
-                    refusal: false,
-                    ending: dialect::Ending::Complete,
+            } if !out.is_empty() && by != LEDGER => {
+                let partial = Partial {
+                    reason: self.voice().presentable(reason).unwrap_or_default(),
+                    confidence: *confidence,
+                    policy: by.clone(),
                 };
-                self.tell(told, Status::Complete, usage, now);
+                Some(Told::Part(out.to_vec(), partial))
             }
-            Some(fate) => {
-                self.call.release.hold.keep_all();
-                let (told, status) = self.table(fate);
-                self.tell(told, status, usage, now);
-            }
+            _ => None,
         }
     }
 
@@ -195,10 +191,17 @@ impl Exchange {
                 (text(said, structured && nothing, ending), Status::Partial)
             }
             Fate::Explain(why) => {
-                let said = match nothing {
-                    true => why,
-                    false => format!("\n\n{why}"),
+                // Of a whole answer, what the model said before was judged with it, and goes before.
+                let before = match self.facts.view.streamed {
+                    true => String::new(),
+                    false => self.call.release.said(),
                 };
+                let gap = if nothing && before.is_empty() {
+                    ""
+                } else {
+                    "\n\n"
+                };
+                let said = format!("{before}{gap}{why}");
                 let ending = dialect::Ending::Complete;
                 (text(said, false, ending), Status::Complete)
             }
@@ -229,6 +232,16 @@ impl Exchange {
                 Ending::Done
             }
             Told::Error(error) => Ending::Reply(Reply::Error(error)),
+            Told::Part(out, partial) => {
+                let ending = dialect::Ending::Partial(partial);
+                let body = self.call.release.writer.end_body(&out, &ending);
+                Ending::Reply(match body {
+                    Ok(body) => Reply::Whole(body.into(), None),
+                    Err(error) => {
+                        Reply::Error(upstream_failed(FailureKind::Upstream, error.to_string()))
+                    }
+                })
+            }
             Told::Text {
                 text,
                 refusal,

@@ -57,7 +57,7 @@ pub fn judge(
         places,
         failure,
     };
-    call.legs.stage = Stage::Refusal(Box::new(refusal));
+    call.legs.go(Stage::Refusal(Box::new(refusal)));
     // Its bytes leave another way, if they leave.
     let read = Read {
         pieces,

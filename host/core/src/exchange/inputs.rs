@@ -33,7 +33,10 @@ impl Exchange {
         let legs = &mut self.call.legs;
         legs.asked = Some(began);
         legs.begun |= streamed;
-        legs.stage = Stage::Reading(Incoming::new(streamed, legs.dialect.outbound().wire()));
+        legs.go(Stage::Reading(Incoming::new(
+            streamed,
+            legs.dialect.outbound().wire(),
+        )));
     }
 
     /// The target answered with an error.
@@ -70,7 +73,7 @@ impl Exchange {
 
     /// The upstream failed before it generated anything, and policies are asked.
     fn failed(&mut self, failure: &Failure, retryable: bool, now: Micros) {
-        self.call.legs.stage = Stage::Failed;
+        self.call.legs.go(Stage::Failed);
         self.hearing.record.failure(failure, retryable, now);
         let (hearing, call) = (&mut self.hearing, &mut self.call);
         hearing.checkpoint(Checkpoint::Response, call, now);
@@ -78,7 +81,7 @@ impl Exchange {
 
     /// The client is told that no upstream gave an answer.
     pub(super) fn unreached_with(&mut self, failure: &Failure, body: Option<Bytes>, now: Micros) {
-        self.call.legs.stage = Stage::Failed;
+        self.call.legs.go(Stage::Failed);
         let ending = match self.call.legs.begun {
             true => {
                 let error = match &body {
@@ -122,7 +125,7 @@ impl Exchange {
     /// Bytes of the answer arrived.
     pub fn chunk(&mut self, bytes: Bytes, now: Micros) {
         self.at(now);
-        let Stage::Reading(incoming) = &mut self.call.legs.stage else {
+        let Stage::Reading(incoming) = self.call.legs.stage_mut() else {
             return;
         };
         let (decoded, framed) = incoming.push(bytes);
@@ -143,11 +146,11 @@ impl Exchange {
     /// The upstream said everything: the rest is judged and leaves.
     pub fn ended(&mut self, now: Micros) {
         self.at(now);
-        let Stage::Reading(incoming) = &mut self.call.legs.stage else {
+        let Stage::Reading(incoming) = self.call.legs.stage_mut() else {
             return;
         };
         let rest = incoming.finish();
-        self.call.legs.stage = Stage::Drained;
+        self.call.legs.go(Stage::Drained);
         let (hearing, call) = (&mut self.hearing, &mut self.call);
         let mut broken = false;
         match rest {
@@ -182,7 +185,7 @@ impl Exchange {
         if self.is_over() {
             return;
         }
-        self.call.legs.stage = Stage::Drained;
+        self.call.legs.go(Stage::Drained);
         let failure = Failure {
             status: 502,
             kind,

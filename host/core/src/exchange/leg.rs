@@ -20,7 +20,7 @@ const UNSTATED_ANSWER: u64 = 4096;
 impl Exchange {
     /// A leg begins: where it goes is looked up, and its request is told and judged.
     pub(super) fn open_leg(&mut self, now: Micros) {
-        let Stage::Opening(_, ordered) = &mut self.call.legs.stage else {
+        let Stage::Opening(_, ordered) = self.call.legs.stage_mut() else {
             return;
         };
         let ordered = ordered.take();
@@ -44,12 +44,12 @@ impl Exchange {
             hearing.record.request(&asked, now);
             hearing.checkpoint(Checkpoint::Request, call, now);
         }
-        self.call.legs.stage = Stage::Judged(targets, ordered);
+        self.call.legs.go(Stage::Judged(targets, ordered));
     }
 
     /// Its request may go: the session's account is asked for it.
     pub(super) fn charge(&mut self) {
-        let Stage::Judged(targets, ordered) = &mut self.call.legs.stage else {
+        let Stage::Judged(targets, ordered) = self.call.legs.stage_mut() else {
             return;
         };
         let (mut targets, ordered) = (std::mem::take(targets), ordered.take());
@@ -59,7 +59,7 @@ impl Exchange {
         {
             targets = rerouted;
         }
-        self.call.legs.stage = Stage::Charged(targets);
+        self.call.legs.go(Stage::Charged(targets));
     }
 
     /// The ledger gave what was asked for: of a prompt the room that is left for the answer, if the session has a limit; of
@@ -76,7 +76,7 @@ impl Exchange {
                 return self.after_failed_take(now);
             }
         };
-        match &mut self.call.legs.stage {
+        match self.call.legs.stage_mut() {
             Stage::Charged(targets) => {
                 let targets = std::mem::take(targets);
                 self.call.account.room = taken;
@@ -85,7 +85,7 @@ impl Exchange {
                     // that run at once would otherwise be told the same remainder and pass the budget together.
                     Some(room) => {
                         let wanted = self.wanted(room);
-                        self.call.legs.stage = Stage::Whole(targets, wanted);
+                        self.call.legs.go(Stage::Whole(targets, wanted));
                     }
                     None => self.make_ready(targets, now),
                 }
@@ -152,7 +152,7 @@ impl Exchange {
             Ok((target, body))
         });
         match bodies.collect::<Result<Vec<_>, EditError>>() {
-            Ok(bodies) => self.call.legs.stage = Stage::Ready(bodies),
+            Ok(bodies) => self.call.legs.go(Stage::Ready(bodies)),
             // What policies ordered cannot be written into the request.
             Err(error) => {
                 let why =

@@ -29,7 +29,7 @@ pub struct Legs {
     /// The request's bytes, as the client sent them.
     pub body: Bytes,
     /// How far the present leg has come.
-    pub stage: Stage,
+    stage: Stage,
     /// Something came in that has to be looked at.
     pub moved: bool,
     /// Number of the attempt, from 1; 0 before the first.
@@ -109,6 +109,25 @@ impl Legs {
         }
     }
 
+    /// How far the present leg has come.
+    pub fn stage(&self) -> &Stage {
+        &self.stage
+    }
+
+    /// What the present stage holds, to be taken.
+    pub fn stage_mut(&mut self) -> &mut Stage {
+        &mut self.stage
+    }
+
+    /// The leg goes on to another stage. What cannot follow is a fault of this program, and told.
+    pub fn go(&mut self, next: Stage) {
+        if !self.stage.leads_to(&next) {
+            debug_assert!(false, "{:?} does not lead to {next:?}", self.stage);
+            tracing::error!(from = ?self.stage, to = ?next, "a leg went astray");
+        }
+        self.stage = next;
+    }
+
     /// Number of the present leg, retries not counted, from 0.
     pub fn number(&self) -> u32 {
         self.steps.len() as u32
@@ -132,6 +151,29 @@ impl Legs {
 }
 
 impl Stage {
+    /// Whether another stage can follow on this one.
+    fn leads_to(&self, next: &Stage) -> bool {
+        use Stage::{
+            Charged, Drained, Failed, Judged, Opening, Over, Reading, Ready, Refusal, Sent, Whole,
+        };
+        match (self, next) {
+            (Over, _) => false,
+            (_, Over) => true,
+            (Opening(..), Judged(..) | Opening(..)) => true,
+            (Judged(..), Charged(_)) => true,
+            (Charged(_), Whole(..) | Ready(_)) => true,
+            (Whole(..), Ready(_)) => true,
+            (Sent, Reading(_) | Failed | Opening(..)) => true,
+            (Reading(_), Drained | Opening(..)) => true,
+            (Drained, Drained | Opening(..)) => true,
+            (Failed, Refusal(_) | Failed | Opening(..)) => true,
+            (Refusal(_), Failed | Opening(..)) => true,
+            // An answer in the model's place is read like one of an upstream.
+            (Opening(..) | Judged(..) | Failed | Refusal(_), Reading(_)) => true,
+            _ => false,
+        }
+    }
+
     /// How far it is, as far as orders are concerned.
     pub fn phase(&self) -> Phase {
         match self {

@@ -54,7 +54,7 @@ impl ModelCall {
 
 impl Matter for ModelCall {
     fn phase(&self) -> Phase {
-        self.legs.stage.phase()
+        self.legs.stage().phase()
     }
 
     fn standing(&self) -> (&str, &str, u32) {

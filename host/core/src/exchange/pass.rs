@@ -20,7 +20,7 @@ impl Exchange {
         let (hearing, call) = (&mut self.hearing, &mut self.call);
         let fails = call.release.failed_unheard() && !call.release.is_judged();
         if hearing.fate.is_none() && fails {
-            call.legs.stage = Stage::Drained;
+            call.legs.go(Stage::Drained);
             if self.fall_back(now) {
                 return None;
             }
@@ -71,7 +71,7 @@ impl Exchange {
     /// Whether a whole answer has come to its end: it was judged, and nothing of it waits.
     fn is_at_its_end(&self) -> bool {
         let heard = self.call.release.is_judged() && self.hearing.waiting.is_empty();
-        self.hearing.fate.is_some() || (heard && !self.call.legs.stage.is_opening())
+        self.hearing.fate.is_some() || (heard && !self.call.legs.stage().is_opening())
     }
 
     /// The ledger gave so many of the tokens that were wanted.
@@ -112,7 +112,7 @@ impl Exchange {
         if self.hearing.fate.is_some() {
             return self.decided(now);
         }
-        let drained = matches!(self.call.legs.stage, Stage::Drained);
+        let drained = matches!(self.call.legs.stage(), Stage::Drained);
         if drained && self.call.release.is_judged() && self.hearing.waiting.is_empty() {
             self.leaving.ending = Some(super::Ending::Done);
             self.end(self.own_status(), now);
@@ -146,7 +146,7 @@ impl Exchange {
     ) {
         measure::abandoned(&self.hearing, &mut self.call.legs, now);
         self.facts.session.state().retried();
-        self.call.legs.stage = Stage::Opening(not_before, ordered);
+        self.call.legs.go(Stage::Opening(not_before, ordered));
     }
 
     /// The session's budget ended in the middle of the generation.

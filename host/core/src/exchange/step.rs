@@ -36,7 +36,9 @@ impl Exchange {
     }
 
     fn step(&mut self, now: Micros) -> Option<Next> {
-        match &self.call.legs.stage {
+        let live = matches!(self.call.legs.stage(), Stage::Reading(_) | Stage::Drained);
+        let moved = live && std::mem::take(&mut self.call.legs.moved);
+        match self.call.legs.stage() {
             Stage::Opening(not_before, _) if *not_before > now && self.hearing.fate.is_none() => {
                 let until = self.until().into_iter().chain([*not_before]).min();
                 return Some(Next::Wait { until, held: false });
@@ -71,7 +73,7 @@ impl Exchange {
                 let until = self.until();
                 return Some(Next::Wait { until, held: false });
             }
-            Stage::Reading(_) | Stage::Drained if std::mem::take(&mut self.call.legs.moved) => {
+            Stage::Reading(_) | Stage::Drained if moved => {
                 return self.pass(now);
             }
             Stage::Reading(_) if !bounds::is_full(&self.hearing, &self.call) => {
@@ -116,7 +118,7 @@ impl Exchange {
 
     /// It is held for somebody's answer.
     fn hold(&self) -> Next {
-        let reads = self.facts.view.streamed || self.call.legs.stage.is_reading();
+        let reads = self.facts.view.streamed || self.call.legs.stage().is_reading();
         let patience = (!reads).then_some(self.call.clock.patience);
         let until = self.until().into_iter().chain(patience).min();
         Next::Wait { until, held: true }
@@ -141,7 +143,7 @@ impl Exchange {
                 }
                 self.hearing.fate = None;
                 // Of a leg that nobody answered nothing is charged.
-                match self.call.legs.stage {
+                match self.call.legs.stage() {
                     Stage::Reading(_) | Stage::Drained => {
                         turn::start_over(&mut self.hearing, &mut self.call);
                     }
@@ -194,10 +196,10 @@ impl Exchange {
                 body.into()
             }
         };
-        self.call.legs.stage = Stage::Reading(Incoming::new(
+        self.call.legs.go(Stage::Reading(Incoming::new(
             streamed,
             self.call.legs.dialect.outbound().wire(),
-        ));
+        )));
         self.chunk(bytes, now);
         self.ended(now);
     }

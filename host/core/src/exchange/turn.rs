@@ -116,7 +116,7 @@ pub fn next_leg(hearing: &mut Hearing, call: &mut ModelCall) {
     usage::close_leg(call, &hearing.vitals, &hearing.around.prices, stated);
     call.release.next_leg(call.legs.dialect.reader());
     call.legs.steps.push(step);
-    call.legs.stage = Stage::Opening(0, None);
+    call.legs.go(Stage::Opening(0, None));
 }
 
 /// Another attempt at the present leg: nothing that was said in it has reached the client.

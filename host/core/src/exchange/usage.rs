@@ -55,7 +55,7 @@ pub fn usage_of_leg(call: &ModelCall, vitals: &Vitals) -> Usage {
         };
     }
     Usage {
-        input: match call.legs.stage.is_spent() {
+        input: match call.legs.stage().is_spent() {
             false => 0,
             true => call.prompt.tokens(&call.legs.steps),
         },

@@ -18,7 +18,7 @@ use airlock_policy::contract::types::{self as wit, Checkpoint};
 
 /// Hears what was decided or answered meanwhile, and lets what waited go its way.
 pub fn hear(hearing: &mut Hearing, call: &mut ModelCall, now: Micros) {
-    if call.legs.stage.is_over() {
+    if call.legs.stage().is_over() {
         return;
     }
     answers(hearing, call, now);
