@@ -114,6 +114,11 @@ impl Exchange {
         !self.hearing.waiting.is_empty() && self.hearing.fate.is_none()
     }
 
+    /// When it must be over, if its request declares that.
+    pub fn deadline(&self) -> Option<Micros> {
+        self.call.clock.deadline
+    }
+
     /// Whether something was decided that is not carried out yet.
     pub fn is_decided(&self) -> bool {
         self.hearing.fate.is_some()

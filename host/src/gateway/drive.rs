@@ -26,6 +26,9 @@ use airlock_core::exchange::{Attempted, Ending, Exchange, Leg, Next, Reply, Take
 /// Most of an upstream's error body that is read.
 const MAX_ERROR_BYTES: usize = 64 * 1024;
 
+/// How long the body of an error is waited for.
+const ERROR_PATIENCE: Duration = Duration::from_secs(10);
+
 /// A call that is driven.
 pub struct Driver {
     /// What decides.
@@ -204,7 +207,19 @@ impl Driver {
             }
             return Some(answer.body);
         }
-        let body = collect(answer.body).await;
+        let body = tokio::select! {
+            biased;
+            body = collect(answer.body) => body,
+            // A client is not kept waiting for the words of an error.
+            () = moment(self.exchange.deadline()) => {
+                self.exchange.woke(now());
+                Bytes::new()
+            }
+            () = tokio::time::sleep(ERROR_PATIENCE) => Bytes::new(),
+        };
+        if self.exchange.is_decided() {
+            return None;
+        }
         let refused = (status.as_u16(), body);
         self.exchange.refused(target, attempt, refused, now());
         None

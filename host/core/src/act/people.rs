@@ -7,8 +7,10 @@ use std::sync::Arc;
 
 use serde_json::json;
 
+use super::fate::Fate;
 use super::scene::{Done, Scene, refused};
 use super::slots::who;
+use super::tools;
 use crate::event::digest::Digest;
 use crate::event::phase::Phase;
 use crate::event::{Channel, Outcome};
@@ -22,7 +24,7 @@ use airlock_policy::contract::types as wit;
 /// Puts an item before people. `model` is the one that is asked.
 pub fn hold_for_person(
     scene: &Scene<'_>,
-    (hold, waiting): (&mut Hold, &mut Waiting),
+    (hold, waiting, fate): (&mut Hold, &mut Waiting, &mut Option<Fate>),
     desk: &Arc<Desk>,
     model: &str,
     order: &wit::Hold,
@@ -33,11 +35,32 @@ pub fn hold_for_person(
         Err(refusal) => return refusal,
     };
     let (subject, digest) = subject(facts, hold, &item);
-    if waiting.settled.contains(&digest) {
-        return (
-            Outcome::Superseded,
-            "a person has decided about this very item".to_owned(),
-        );
+    // An item that comes again, as a model repeats a call that was denied, has the same answer.
+    let settled = waiting.settled.iter().find(|s| s.digest == digest);
+    if let Some(settled) = settled {
+        let Some(said) = &settled.blocked else {
+            let why = "a person has decided about this very item".to_owned();
+            return (Outcome::Superseded, why);
+        };
+        match &item {
+            Item::Call(id) => {
+                let denial = wit::ToolDenial {
+                    id: id.clone(),
+                    reason: format!("The call was not permitted ({said})."),
+                };
+                tools::deny(hold, &denial);
+            }
+            Item::Request | Item::Text => {
+                *fate = Some(Fate::refusal(format!("held for a person: {said}")));
+            }
+            // It was withheld, which is for good.
+            Item::Result(_) => {
+                let why = "a person has decided about this very item".to_owned();
+                return (Outcome::Superseded, why);
+            }
+        }
+        let why = format!("decided about this very item before: {said}");
+        return (Outcome::Applied, why);
     }
     let policy = scene.who();
     let approval = desk.put(New {

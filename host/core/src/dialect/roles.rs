@@ -132,6 +132,9 @@ pub trait Writer: Send {
     /// An upstream states its own ids. Those that it leaves empty stay.
     fn meet(&mut self, stated: &Identity);
 
+    /// Nothing that an upstream stated has reached the client: what Airlock says itself has ids of its own.
+    fn speak_alone(&mut self);
+
     /// A frame of the client's own API with `edits` made: as it came where none concerns it, unless what went out before
     /// demands otherwise. `None` if nothing remains of it. What was written is read again.
     ///

@@ -38,9 +38,10 @@ impl Exchange {
         };
         call.legs.go(Stage::Over);
         let elapsed = now.saturating_sub(self.facts.started);
-        let model = match call.release.writer.identity().model.is_empty() {
+        let stated = &call.release.reader.identity().model;
+        let model = match stated.is_empty() {
             true => call.legs.model.clone(),
-            false => call.release.writer.identity().model.clone(),
+            false => stated.clone(),
         };
         hearing.record.note(Body::ResponseEnd {
             finish: call.release.finish.clone().unwrap_or_default(),

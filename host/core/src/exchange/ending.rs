@@ -220,6 +220,10 @@ impl Exchange {
     /// Tells it: in the stream that the client reads, or in a response to one that has nothing.
     fn tell(&mut self, told: Told, status: Status, usage: Usage, now: Micros) {
         let begun = self.call.legs.begun;
+        let release = &mut self.call.release;
+        if !release.hold.opened {
+            release.writer.speak_alone();
+        }
         let ending = match told {
             Told::Cut => {
                 self.facts.session.state().cut(self.facts.number);

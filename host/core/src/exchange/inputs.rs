@@ -193,7 +193,9 @@ impl Exchange {
         };
         let (hearing, call) = (&mut self.hearing, &mut self.call);
         arrive::broke(hearing, call, &failure, now);
-        let unheard = hearing.fate.is_none() && !call.release.is_heard();
+        // A client of a whole answer has read nothing of it before its end.
+        let heard = self.facts.view.streamed && call.release.is_heard();
+        let unheard = hearing.fate.is_none() && !heard;
         if unheard && self.fall_back(now) {
             return;
         }

@@ -87,14 +87,28 @@ impl Exchange {
                         let wanted = self.wanted(room);
                         self.call.legs.go(Stage::Whole(targets, wanted));
                     }
-                    None => self.make_ready(targets, now),
+                    // What a denied step generated was not taken when it left, since it did not leave.
+                    None => {
+                        let prior = u64::from(self.call.account.prior.output);
+                        match taken.is_some() && prior > self.call.account.leased {
+                            true => self.call.legs.go(Stage::Whole(targets, prior)),
+                            false => self.make_ready(targets, now),
+                        }
+                    }
                 }
             }
             Stage::Whole(targets, _) => {
                 let targets = std::mem::take(targets);
+                let (streamed, granted) = (self.facts.view.streamed, taken.unwrap_or_default());
                 let account = &mut self.call.account;
-                account.leased = account.leased.saturating_add(taken.unwrap_or_default());
-                let own = account.leased.saturating_sub(account.prior.output.into());
+                let prior = u64::from(account.prior.output);
+                account.leased = account.leased.saturating_add(granted);
+                // Of a stream the earlier legs are taken here, and what comes as it leaves.
+                let own = match account.leased.checked_sub(prior) {
+                    None => 0,
+                    Some(_) if streamed => account.room.unwrap_or_default().saturating_sub(granted),
+                    Some(own) => own,
+                };
                 account.room = Some(own);
                 let choices = u64::from(self.facts.choices());
                 if own < choices {

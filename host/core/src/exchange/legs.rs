@@ -59,7 +59,7 @@ pub enum Stage {
     Judged(Vec<Target>, Option<(String, String)>),
     /// The session's account is asked for its prompt.
     Charged(Vec<Target>),
-    /// The same for an answer that is taken whole and beforehand: so much of it is wanted.
+    /// The same for output that is taken beforehand: of a whole answer, and of earlier legs that never left. So much is wanted.
     Whole(Vec<Target>, u64),
     /// It can be sent.
     Ready(Vec<(Target, Body)>),

@@ -194,7 +194,7 @@ impl Matter for ModelCall {
             Action::RewriteToolCall(rewrite) => tools::rewrite(scene, hold, rewrite),
             Action::HoldForPerson(order) => {
                 let model = &self.legs.model;
-                people::hold_for_person(scene, (hold, waiting), &around.desk, model, order)
+                people::hold_for_person(scene, (hold, waiting, fate), &around.desk, model, order)
             }
             Action::OpenCircuit(circuit) => {
                 tools::open_circuit(scene, hold, &self.at_hand.calls, circuit)

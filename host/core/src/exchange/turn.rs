@@ -114,6 +114,9 @@ pub fn next_leg(hearing: &mut Hearing, call: &mut ModelCall) {
     let step = call.release.step(call.legs.number());
     let stated = call.release.usage.is_some();
     usage::close_leg(call, &hearing.vitals, &hearing.around.prices, stated);
+    let facts = &hearing.facts;
+    let used = u64::from(call.account.prior.output);
+    call.account.leased = facts.session.ledger.give_back(facts.number, used);
     call.release.next_leg(call.legs.dialect.reader());
     call.legs.steps.push(step);
     call.legs.go(Stage::Opening(0, None));

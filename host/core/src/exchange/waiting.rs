@@ -12,7 +12,7 @@ use crate::act::people::subject;
 use crate::act::{context, tools};
 use crate::event::{Micros, OnTimeout, Outcome};
 use crate::people;
-use crate::people::waiting::{Awaits, Item, Parked};
+use crate::people::waiting::{Awaits, Item, Parked, Settled};
 use crate::reason::order::By;
 use airlock_policy::contract::types::{self as wit, Checkpoint};
 
@@ -71,9 +71,6 @@ fn decided(hearing: &mut Hearing, call: &mut ModelCall, parked: &Parked, now: Mi
         Awaits::Person(id) => hearing.around.desk.get(id),
         Awaits::Ticket(_) => None,
     };
-    if approval.is_some() {
-        hearing.waiting.settled.push(parked.digest);
-    }
     let outcome = approval.as_ref().and_then(|a| a.outcome());
     let decision = approval.as_ref().and_then(|a| a.decision());
     let said = decision.map_or_else(
@@ -92,6 +89,12 @@ fn decided(hearing: &mut Hearing, call: &mut ModelCall, parked: &Parked, now: Mi
         Some(people::Outcome::Release | people::Outcome::Answer(_)) => false,
         None => parked.on_timeout == OnTimeout::Block,
     };
+    if approval.is_some() {
+        hearing.waiting.settled.push(Settled {
+            digest: parked.digest,
+            blocked: blocks.then(|| said.clone()),
+        });
+    }
     let action = match parked.awaits {
         Awaits::Person(_) => "hold-for-person",
         Awaits::Ticket(_) => "pending",
@@ -162,7 +165,10 @@ fn edited(hearing: &mut Hearing, call: &mut ModelCall, item: &Item, text: &str, 
             tools::rewrite(&mut scene, hold, &rewrite);
             // Who wrote it is not asked about it again; the policies may still deny it.
             let (_, written) = subject(scene.facts, hold, item);
-            waiting.settled.push(written);
+            waiting.settled.push(Settled {
+                digest: written,
+                blocked: None,
+            });
             hearing.checkpoint(Checkpoint::ToolCall, call, now);
         }
         Item::Result(id) => withhold(hearing, call, id, text, now),

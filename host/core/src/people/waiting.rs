@@ -48,13 +48,22 @@ pub enum Awaits {
     Person(ApprovalId),
 }
 
+/// An item about which people decided.
+#[derive(Clone, Debug)]
+pub struct Settled {
+    /// Of the exact item.
+    pub digest: Digest,
+    /// Why it does not go on; `None`: it does.
+    pub blocked: Option<String>,
+}
+
 /// All that waits in an exchange.
 #[derive(Debug, Default)]
 pub struct Waiting {
     /// What waits.
     pub parked: Vec<Parked>,
-    /// Items about which people decided in this exchange, by digest: they are not asked about them again.
-    pub settled: Vec<Digest>,
+    /// Items about which people decided in this exchange: they are not asked about them again.
+    pub settled: Vec<Settled>,
     /// Rung when an answer is there.
     pub bell: Arc<Notify>,
 }

@@ -291,6 +291,22 @@ impl Ledger {
         .await
     }
 
+    /// Gives back what an exchange that goes on with another call has taken beyond `output` tokens: of a call that has said
+    /// everything that counts, and not what it might have said. Returns what it has taken now.
+    pub fn give_back(&self, exchange: u32, output: u64) -> u64 {
+        let mut account = self.lock();
+        let Some(before) = account.open.get(&exchange).copied() else {
+            return 0;
+        };
+        let after = Open {
+            output: before.output.min(output),
+            ..before
+        };
+        account.used = account.used.minus(before.spend()).plus(after.spend());
+        account.open.insert(exchange, after);
+        after.output
+    }
+
     /// Closes an exchange at what the provider billed. `cost` in microdollars; `None`: by the prices it was opened with.
     pub fn settle(self: &Arc<Self>, exchange: u32, usage: Usage, cost: Option<u64>) -> Settlement {
         self.close(exchange, |open| {

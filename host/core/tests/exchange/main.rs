@@ -6,5 +6,6 @@ mod differential;
 mod parley;
 #[path = "../../../tests/gateway/support/readings.rs"]
 mod readings;
+mod steps;
 mod time;
 mod world;

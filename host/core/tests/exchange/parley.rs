@@ -324,6 +324,10 @@ impl Writer for ParleyWriter {
         self.identity.meet(stated);
     }
 
+    fn speak_alone(&mut self) {
+        self.identity = Identity::default();
+    }
+
     fn frame(&mut self, frame: &Frame, edits: &Edits<'_>) -> Result<Option<Bytes>, EditError> {
         let mut value = parsed(frame.data.as_deref().unwrap_or_default())?;
         if *edits == Edits::default() && value["no"] == self.next {

@@ -40,6 +40,8 @@ pub const SECOND: Micros = 1_000_000;
 pub enum Play {
     /// It answers with these chunks.
     Answers(Vec<&'static str>),
+    /// It answers with these chunks, and breaks.
+    Breaks(Vec<&'static str>),
     /// It is silent.
     Silent,
     /// It cannot be had.
@@ -89,7 +91,7 @@ impl Destinations for Nobody {
     }
 
     fn retries(&self, _: &str) -> u32 {
-        0
+        1
     }
 
     fn stream_usage(&self, _: &str) -> StreamUsage {
@@ -237,7 +239,7 @@ pub async fn drive(
     outcome: &mut Outcome,
 ) -> Option<Micros> {
     let mut chunks: VecDeque<&'static str> = VecDeque::new();
-    let mut silent = false;
+    let (mut silent, mut breaks) = (false, false);
     loop {
         match exchange.next(now) {
             Next::Take(take) => {
@@ -255,9 +257,15 @@ pub async fn drive(
                 let (target, body) = &targets[0];
                 let sent = String::from_utf8(body.bytes.to_vec()).unwrap();
                 outcome.legs.push((body.path.clone(), sent));
-                match plays.pop_front().unwrap() {
+                breaks = false;
+                match plays.pop_front().unwrap_or(Play::Silent) {
                     Play::Answers(all) => {
                         chunks = all.into();
+                        exchange.answered(target, 1, now, now);
+                    }
+                    Play::Breaks(all) => {
+                        chunks = all.into();
+                        breaks = true;
                         exchange.answered(target, 1, now, now);
                     }
                     Play::Silent => silent = true,
@@ -279,6 +287,9 @@ pub async fn drive(
             Next::Read { until } => match chunks.pop_front() {
                 Some("") => return Some(until.unwrap_or(Micros::MAX)),
                 Some(chunk) => exchange.chunk(Bytes::from_static(chunk.as_bytes()), now),
+                None if breaks => {
+                    exchange.broke("cut".to_owned(), FailureKind::Connection, now);
+                }
                 None => exchange.ended(now),
             },
             Next::Wait { until, held } => {

@@ -143,7 +143,10 @@ fn parts(source: &str, form: Form, calls: &Calls, edits: &Edits<'_>) -> Result<S
     fields::walk(source, form, &mut |fact| {
         let (value, with) = match fact {
             Fact::Beside(value) if edits.alone => (value, "null".to_owned()),
-            Fact::Role(value) if edits.identity.is_some() => (value, "null".to_owned()),
+            // In a body nobody has said it before.
+            Fact::Role(value) if edits.identity.is_some() && form == Form::Frame => {
+                (value, "null".to_owned())
+            }
             Fact::Finish { value, .. } if edits.goes_on => (value, "null".to_owned()),
             Fact::Usage(value) => match edits.usage {
                 Some(usage) if json::first_byte(value) == b'{' => {

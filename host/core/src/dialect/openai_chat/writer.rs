@@ -13,12 +13,17 @@ use crate::event::{Place, Usage};
 #[derive(Debug, Default)]
 pub struct ChatWriter {
     identity: Identity,
+    /// What it reads of Airlock alone.
+    own: Identity,
 }
 
 impl ChatWriter {
     /// For a client that reads these ids.
     pub fn new(identity: Identity) -> Self {
-        Self { identity }
+        Self {
+            own: identity.clone(),
+            identity,
+        }
     }
 }
 
@@ -29,6 +34,10 @@ impl Writer for ChatWriter {
 
     fn meet(&mut self, stated: &Identity) {
         self.identity.meet(stated);
+    }
+
+    fn speak_alone(&mut self) {
+        self.identity = self.own.clone();
     }
 
     fn frame(&mut self, frame: &Frame, edits: &Edits<'_>) -> Result<Option<Bytes>, EditError> {
