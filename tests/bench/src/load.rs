@@ -202,9 +202,7 @@ impl Agent {
             .unwrap_or_default()
             .split(|byte| *byte == b'\n')
         {
-            let stamp = line
-                .strip_prefix(b"id: ")
-                .and_then(|stamp| std::str::from_utf8(stamp).ok()?.parse().ok());
+            let stamp = stamp_of(line);
             if let Some(stamp) = stamp {
                 if seen.chunk.len() == before {
                     seen.first.push(now - sent);
@@ -232,4 +230,15 @@ impl Agent {
             body.len(),
         )
     }
+}
+
+/// When a chunk was sent: its `created`, which the upstream sets so. What stands beside an event's data does not pass where
+/// somebody judges, and the last chunk bears a 1.
+fn stamp_of(line: &[u8]) -> Option<u64> {
+    const FIELD: &[u8] = b"\"created\":";
+    let at = line.windows(FIELD.len()).position(|w| w == FIELD)?;
+    let number = line.get(at + FIELD.len()..)?;
+    let digits = number.iter().take_while(|byte| byte.is_ascii_digit());
+    let stamp = std::str::from_utf8(number.get(..digits.count())?).ok()?;
+    stamp.parse().ok().filter(|stamp| *stamp > 1)
 }

@@ -98,7 +98,7 @@ async fn streamed(stream: &mut TcpStream, paced: bool) -> anyhow::Result<()> {
         frame.clear();
         write!(
             frame,
-            "id: {}\ndata: {{\"id\":\"chatcmpl-bench\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"bench\",\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"{}\"}},\"finish_reason\":null}}]}}\n\n",
+            "data: {{\"id\":\"chatcmpl-bench\",\"object\":\"chat.completion.chunk\",\"created\":{},\"model\":\"bench\",\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"{}\"}},\"finish_reason\":null}}]}}\n\n",
             clock::now(),
             word(index),
         )?;
