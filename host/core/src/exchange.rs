@@ -70,6 +70,15 @@ struct Leaving {
     taking: Option<(Vec<Ready>, u64)>,
 }
 
+impl Leaving {
+    /// The client is given these bytes next, if there are any.
+    fn give(&mut self, bytes: Bytes) {
+        if !bytes.is_empty() {
+            self.out.push_back(bytes);
+        }
+    }
+}
+
 /// How far it has gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Over {

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::admission::{self, Permit};
 use super::handoff::{Given, Hand};
+use super::reply::json_response;
 use super::respond;
 use crate::gateway::settings::Settings;
 use crate::upstream::{self, Attempt, Draft, Outgoing, UpstreamError, headers};
@@ -21,7 +22,7 @@ use airlock_core::dialect::{ClientError, Dialect, Failure};
 use airlock_core::event::Micros;
 use airlock_core::event::clock::now;
 use airlock_core::event::target::Target;
-use airlock_core::exchange::{Attempted, Ending, Exchange, Leg, Next, Reply, Take};
+use airlock_core::exchange::{Attempted, Ending, Exchange, Leg, Next, Reply, Take, words};
 
 /// Most of an upstream's error body that is read.
 const MAX_ERROR_BYTES: usize = 64 * 1024;
@@ -281,7 +282,7 @@ impl Driver {
                 let own = self.answer.as_ref().map(|(status, _)| *status);
                 let own = own.filter(StatusCode::is_success);
                 let status = stated.or(own).unwrap_or(StatusCode::OK);
-                Given::Response(self.over_upstreams(respond::body(status, bytes)))
+                Given::Response(self.over_upstreams(json_response(status, bytes)))
             }
             Ending::Unreached(body) => self.unreached(dialect, body),
         };
@@ -335,21 +336,10 @@ impl Driver {
         let Some(error) = self.unreached.take() else {
             return Given::Cut;
         };
-        let code = match &error {
-            UpstreamError::Full(full) if !self.hand.has_begun() => {
-                return Given::Response(admission::refused(dialect.inbound(), full));
-            }
-            UpstreamError::Full(_) => "airlock_rate_limit",
-            _ => "airlock_upstream",
-        };
-        let failure = failure_of(&error);
-        let told = ClientError {
-            status: failure.status,
-            kind: failure.kind,
-            message: failure.message,
-            code: code.to_owned(),
-            origin: None,
-        };
+        if let (UpstreamError::Full(full), false) = (&error, self.hand.has_begun()) {
+            return Given::Response(admission::refused(dialect.inbound(), full));
+        }
+        let told = words::unreached(&failure_of(&error));
         self.error(dialect, &told)
     }
 }

@@ -46,11 +46,6 @@ pub fn refuse(
     error(speaker, &refused)
 }
 
-/// A JSON body.
-pub fn body(status: StatusCode, body: Bytes) -> Response<Body> {
-    json_response(status, body)
-}
-
 /// The head of a stream that Airlock begins itself.
 pub fn stream_head(speaker: &dyn Inbound, label: &str) -> Response<()> {
     let mut head = Response::new(());

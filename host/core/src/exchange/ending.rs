@@ -16,6 +16,8 @@
 //! a stream never ends in the middle of a tool call but with an error, since agents mend a cut call and run it; what is said names
 //! Airlock, the policy and the exchange, and repeats nothing that is held back.
 
+use bytes::Bytes;
+
 use super::account::LEDGER;
 use super::legs::Stage;
 use super::next::{Ending, Reply};
@@ -24,7 +26,7 @@ use super::{Exchange, usage};
 use crate::act::fate::Fate;
 use crate::dialect::{self, ClientError, Closing, Partial};
 use crate::event::{FailureKind, Micros, Status, Usage};
-use crate::release::frame::Ready;
+use crate::release::frame::{Ready, joined};
 use airlock_policy::contract::types::BlockMode;
 
 /// What the client is told.
@@ -35,7 +37,7 @@ enum Told {
     /// Its SDK raises.
     Error(ClientError),
     /// What it may have of a whole answer, marked as a part.
-    Part(Vec<u8>, Partial),
+    Part(Bytes, Partial),
     /// A text, perhaps empty, and an end.
     Text {
         text: String,
@@ -74,7 +76,7 @@ impl Exchange {
             self.call.release.usage = Some(of_leg);
             self.call.account.stated_at = self.hearing.vitals.output_tokens;
         }
-        let out: Vec<u8> = ready.iter().flat_map(|r| r.bytes.iter().copied()).collect();
+        let out = joined(ready);
         match self.hearing.fate.clone() {
             None => {
                 self.deliver(ready);
@@ -84,7 +86,7 @@ impl Exchange {
                     _ => 502,
                 });
                 self.end(self.own_status(), now);
-                self.leaving.ending = Some(Ending::Reply(Reply::Whole(out.into(), stated)));
+                self.leaving.ending = Some(Ending::Reply(Reply::Whole(out, stated)));
             }
             Some(fate) => {
                 let (told, status) = match self.part(&fate, &out) {
@@ -103,7 +105,7 @@ impl Exchange {
     }
 
     /// What a client of a whole answer is given of it that was stopped: what may leave, marked as a part.
-    fn part(&self, fate: &Fate, out: &[u8]) -> Option<Told> {
+    fn part(&self, fate: &Fate, out: &Bytes) -> Option<Told> {
         match fate {
             Fate::Stop {
                 reason,
@@ -116,7 +118,7 @@ impl Exchange {
                     confidence: *confidence,
                     policy: by.clone(),
                 };
-                Some(Told::Part(out.to_vec(), partial))
+                Some(Told::Part(out.clone(), partial))
             }
             _ => None,
         }
@@ -230,9 +232,8 @@ impl Exchange {
                 Ending::Cut
             }
             Told::Error(error) if begun => {
-                self.leaving
-                    .out
-                    .push_back(self.call.release.writer.error(&error));
+                let bytes = self.call.release.writer.error(&error);
+                self.leaving.give(bytes);
                 Ending::Done
             }
             Told::Error(error) => Ending::Reply(Reply::Error(error)),
@@ -278,9 +279,7 @@ impl Exchange {
                 match begun {
                     true => {
                         release.epilogue = text;
-                        self.leaving
-                            .out
-                            .extend(Some(bytes).filter(|b| !b.is_empty()));
+                        self.leaving.give(bytes);
                         Ending::Done
                     }
                     false => {

@@ -86,18 +86,10 @@ impl Exchange {
             true => {
                 let error = match &body {
                     Some(body) => self.stated_error(failure.status, body),
-                    None => {
-                        let code = match failure.kind {
-                            FailureKind::RateLimit => "airlock_rate_limit",
-                            _ => "airlock_upstream",
-                        };
-                        let message = failure.message.clone();
-                        words::plain(failure.status, failure.kind, code, message)
-                    }
+                    None => words::unreached(failure),
                 };
-                self.leaving
-                    .out
-                    .push_back(self.call.release.writer.error(&error));
+                let bytes = self.call.release.writer.error(&error);
+                self.leaving.give(bytes);
                 Ending::Done
             }
             false => Ending::Unreached(body),

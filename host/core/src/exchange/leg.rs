@@ -137,12 +137,11 @@ impl Exchange {
 
     /// Nothing was taken: what is ready does not leave.
     fn after_failed_take(&mut self, now: Micros) {
+        if self.facts.view.streamed && self.leaving.taking.is_some() {
+            return self.taken(0, now);
+        }
         match self.leaving.taking.take() {
-            Some((ready, _)) if !self.facts.view.streamed => self.conclude_whole(&ready, now),
-            Some(taking) => {
-                self.leaving.taking = Some(taking);
-                self.taken(0, now);
-            }
+            Some((ready, _)) => self.conclude_whole(&ready, now),
             None => self.decided(now),
         }
     }

@@ -11,7 +11,7 @@ use crate::act::fate::Fate;
 use crate::event::target::Target;
 use crate::event::{Channel, Micros};
 use crate::people::waiting::Item;
-use crate::release::frame::Ready;
+use crate::release::frame::{Ready, joined};
 use crate::release::stretch::Stretch;
 
 impl Exchange {
@@ -89,18 +89,7 @@ impl Exchange {
         let affordable = affordable(&ready, granted);
         let leaving = ready.get(..affordable).unwrap_or_default();
         self.deliver(leaving);
-        match leaving {
-            [single] => self
-                .leaving
-                .out
-                .extend(Some(single.bytes.clone()).filter(|b| !b.is_empty())),
-            several => {
-                let joined: Vec<u8> = several.iter().flat_map(|r| r.bytes.to_vec()).collect();
-                self.leaving
-                    .out
-                    .extend(Some(joined.into()).filter(|b: &bytes::Bytes| !b.is_empty()));
-            }
-        }
+        self.leaving.give(joined(leaving));
         if !enough {
             self.budget_ended(now);
         }

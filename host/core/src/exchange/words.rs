@@ -1,6 +1,6 @@
 //! What Airlock itself says to a client: who decided what, and nothing of what is held back.
 
-use crate::dialect::{ClientError, Origin};
+use crate::dialect::{ClientError, Failure, Origin};
 use crate::event::{Channel, FailureKind};
 use crate::reason::panel::Panel;
 use crate::release::Hold;
@@ -142,6 +142,15 @@ pub fn expired() -> ClientError {
 /// The upstream failed, or the connection to it.
 pub fn upstream_failed(kind: FailureKind, message: String) -> ClientError {
     plain(502, kind, "airlock_upstream", message)
+}
+
+/// No target of a route answered, or none has room.
+pub fn unreached(failure: &Failure) -> ClientError {
+    let code = match failure.kind {
+        FailureKind::RateLimit => "airlock_rate_limit",
+        _ => "airlock_upstream",
+    };
+    plain(failure.status, failure.kind, code, failure.message.clone())
 }
 
 /// No route serves a model.

@@ -81,7 +81,7 @@ impl Prompt {
         edits.include_usage &= asks_usage;
         edits.model = (model != facts.view.model).then(|| model.to_owned());
         if let Some(room) = room {
-            let each = room / u64::from(facts.view.choices.max(1));
+            let each = room / u64::from(facts.choices());
             let each = u32::try_from(each).unwrap_or(u32::MAX);
             edits.max_output_tokens = Some(
                 facts

@@ -1,6 +1,6 @@
 //! A frame or body on its way through: what it was read from, what it says, and whether it may leave.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use super::call::Part;
 use crate::dialect::sse::Frame;
@@ -91,6 +91,20 @@ impl Payload {
         match self {
             Payload::Frame(frame) => frame.raw.len() + size_of::<Held>(),
             Payload::Body(body) => body.len() + size_of::<Held>(),
+        }
+    }
+}
+
+/// The bytes of frames that leave together; those of a single one are not copied.
+pub fn joined(ready: &[Ready]) -> Bytes {
+    match ready {
+        [single] => single.bytes.clone(),
+        several => {
+            let mut joined = BytesMut::with_capacity(several.iter().map(|r| r.bytes.len()).sum());
+            several
+                .iter()
+                .for_each(|r| joined.extend_from_slice(&r.bytes));
+            joined.freeze()
         }
     }
 }
