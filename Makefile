@@ -8,10 +8,10 @@ TESTS := $(shell cargo nextest --version >/dev/null 2>&1 && echo "cargo nextest 
 
 say = @printf '\n\033[1m== %s\033[0m\n' "$(1)" >&2
 
-.PHONY: help demo test test-clients bench build size policies toolchain unit e2e check fmt bindings clean
+.PHONY: help demo test test-clients bench build size policies toolchain unit e2e check fmt bindings by-hand clean
 
 help: ## what can be made
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
 
 demo: build ## runs Airlock on real traffic and shows policies stepping in
 	$(call say,demo)
@@ -38,7 +38,7 @@ policies: toolchain ## the first-party policies: target/policies/*.wasm
 toolchain: ## a Rust that compiles to Wasm
 	@sdk/toolchain.sh
 
-unit: policies ## tests of all crates
+unit: policies by-hand ## tests of all crates
 	$(call say,tests)
 	$(TESTS) --release --locked --workspace
 
@@ -62,6 +62,9 @@ fmt: ## formats the sources
 
 bindings: ## the SDK's bindings, after a change of wit/
 	cargo run --quiet --locked --manifest-path sdk/rust/bindgen/Cargo.toml --target-dir target/bindgen
+
+by-hand: ## the policies that are written without an SDK, in what languages there are tools for
+	@examples/by-hand/build.sh
 
 size: build ## what the release binary consists of: sections, and what is embedded in it
 	@size -A -d target/release/airlock | awk '$$2 > 100000' | sort -k2nr

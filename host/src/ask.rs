@@ -11,7 +11,7 @@
 
 use airlock_policy::Ask;
 use airlock_policy::Asker;
-use airlock_policy::contract::types::AnswerValue;
+use airlock_policy::contract::types::{AnswerValue, Refusal, RefusalKind};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -65,12 +65,22 @@ struct SessionAsker {
 }
 
 impl Asker for SessionAsker {
-    fn ask(&self, ask: Ask<'_>) -> Result<u64, String> {
+    fn ask(&self, ask: Ask<'_>) -> Result<u64, Refusal> {
         match (self.asks.upgrade(), self.session.upgrade()) {
             (Some(asks), Some(session)) => asks.send(&session, ask),
-            _ => Err("Airlock is stopping".to_owned()),
+            _ => Err(other("Airlock is stopping".to_owned())),
         }
     }
+}
+
+fn over_limit(message: String) -> Refusal {
+    let kind = RefusalKind::OverLimit;
+    Refusal { kind, message }
+}
+
+fn other(message: String) -> Refusal {
+    let kind = RefusalKind::Other;
+    Refusal { kind, message }
 }
 
 impl Asks {
@@ -107,14 +117,15 @@ impl Asks {
         })
     }
 
-    fn send(&self, session: &Arc<Session>, ask: Ask<'_>) -> Result<u64, String> {
+    fn send(&self, session: &Arc<Session>, ask: Ask<'_>) -> Result<u64, Refusal> {
         let means = self.means.load_full();
         let found = means.targets.iter().find(|(name, _)| name == ask.target);
-        let (_, target) = found.ok_or_else(|| {
-            format!(
+        let (_, target) = found.ok_or_else(|| Refusal {
+            kind: RefusalKind::Unknown,
+            message: format!(
                 "there is no target `{0}`: add [ask.{0}] to the configuration",
                 ask.target
-            )
+            ),
         })?;
         if target.people {
             self.to_people(session, ask, target)
@@ -128,15 +139,17 @@ impl Asks {
         session: &Arc<Session>,
         ask: Ask<'_>,
         target: &AskConfig,
-    ) -> Result<u64, String> {
-        people::check(&ask.question)?;
+    ) -> Result<u64, Refusal> {
+        people::check(&ask.question).map_err(other)?;
         let ticket = self.ticket();
         let wait = within(target.timeout(), ask.deadline_ms);
         let until = wait.map_or(Micros::MAX, |wait| now().saturating_add(micros(wait)));
         let mut question = Question::new(ask.policy, ask.target, ask.exchange, until, true);
         let opened = session.mailbox.open(ticket, question.clone(), ask.quota);
-        opened.map_err(|refused| refused.to_string())?;
-        let approval = self.people.put(people::new(session.id, &ask, wait)?);
+        opened.map_err(|refused| over_limit(refused.to_string()))?;
+        let approval = self
+            .people
+            .put(people::new(session.id, &ask, wait).map_err(other)?);
         question.deadline = until.min(approval.deadline);
         session
             .timeline
@@ -159,18 +172,20 @@ impl Asks {
         ask: Ask<'_>,
         target: AskConfig,
         means: Arc<Means>,
-    ) -> Result<u64, String> {
-        let call = Call::new(&ask.question, &target)?;
+    ) -> Result<u64, Refusal> {
+        let call = Call::new(&ask.question, &target).map_err(other)?;
         let permit = Arc::clone(&self.running).try_acquire_owned();
         let permit = permit.map_err(|_| {
-            format!("{PROCESS} questions to models are under way in this process: ask again later")
+            over_limit(format!(
+                "{PROCESS} questions to models are under way in this process: ask again later"
+            ))
         })?;
         let ticket = self.ticket();
         let wait = within(target.timeout(), ask.deadline_ms).unwrap_or_default();
         let until = now().saturating_add(micros(wait));
         let question = Question::new(ask.policy, ask.target, ask.exchange, until, false);
         let opened = session.mailbox.open(ticket, question.clone(), ask.quota);
-        opened.map_err(|refused| refused.to_string())?;
+        opened.map_err(|refused| over_limit(refused.to_string()))?;
         session
             .timeline
             .append(ask.exchange, asked(ticket, &ask, until));

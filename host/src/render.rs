@@ -195,7 +195,9 @@ impl EventRenderer {
             Channel::Reasoning => ("reasoning", Paint::DIM_ITALIC, Paint::DIM),
             Channel::Refusal => ("refusal", Paint::YELLOW, Paint::YELLOW),
             Channel::ToolArguments => ("arguments", Paint::DIM, Paint::CYAN),
-            Channel::Other => ("other", Paint::DIM, Paint::DIM),
+            Channel::Other | Channel::Message | Channel::ToolResult => {
+                ("other", Paint::DIM, Paint::DIM)
+            }
         };
         let choice = if place.choice > 0 {
             format!("{label}/{}", place.choice)
@@ -308,6 +310,7 @@ impl EventRenderer {
             Body::SessionOpened { .. }
             | Body::HistoryRewritten { .. }
             | Body::Message { .. }
+            | Body::Part { .. }
             | Body::ToolCall { .. }
             | Body::ToolResult { .. } => self.conversation(session, event, out),
             Body::Request { .. }

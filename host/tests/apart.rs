@@ -142,7 +142,11 @@ fn directory(limits: &str) -> tempfile::TempDir {
 
 fn put(dir: &Path, name: &str, guest: &Guest) {
     let policies = dir.join("policies");
-    std::fs::write(policies.join(".new"), guest.build()).unwrap();
+    std::fs::write(
+        policies.join(".new"),
+        guest.named(name.to_owned().leak()).build(),
+    )
+    .unwrap();
     std::fs::rename(policies.join(".new"), policies.join(format!("{name}.wasm"))).unwrap();
 }
 

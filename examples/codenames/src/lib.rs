@@ -16,15 +16,6 @@ struct Codenames;
 #[serde(deny_unknown_fields)]
 struct Settings {}
 
-/// Where a name stands, on its way from the finding to the action.
-#[derive(Serialize, Deserialize)]
-struct Place {
-    choice: u16,
-    block: u16,
-    offset: u32,
-    len: u32,
-}
-
 impl Policy for Codenames {
     type Settings = Settings;
     type State = ();
@@ -38,7 +29,7 @@ impl Policy for Codenames {
         Ok(NAMES.iter().map(name).fold(Subscription::new().finding(FOUND), Subscription::pattern))
     }
 
-    fn open(_: Facts, _: Settings, _: ()) -> Result<Self, String> {
+    fn start(_: Facts, _: Settings, _: ()) -> Result<Self, String> {
         Ok(Self)
     }
 
@@ -48,30 +39,18 @@ impl Policy for Codenames {
 }
 
 impl Reasoner for Codenames {
-    fn observe(&mut self, batch: &Batch) -> Assessment {
+    fn observe(&mut self, batch: &Batch) -> Result<Assessment, String> {
         let finding = |found: &PatternMatch| {
-            let place = Place { choice: found.choice, block: found.block, offset: found.offset, len: found.len };
-            Finding::new(FOUND, Severity::Medium, "a code name in the answer")
-                .evidence(batch.find(found).map(|(span, _)| span))
-                .data(&place)
+            Finding::new(FOUND, Severity::Medium, "a code name in the answer").about(found.span).evidence(found.span)
         };
-        batch.matches().iter().map(finding).collect()
+        Ok(batch.matches().iter().map(finding).collect())
     }
 }
 
 impl Actuator for Codenames {
-    fn decide(&mut self, situation: &Situation) -> Decision {
-        let places = situation.of_kind(FOUND).filter_map(|found| found.finding.read_data::<Place>().ok());
-        places
-            .map(|place| Replacement {
-                channel: Channel::Output,
-                choice: place.choice,
-                block: place.block,
-                offset: place.offset,
-                len: place.len,
-                text: "█████".into(),
-            })
-            .collect()
+    fn decide(&mut self, situation: &Situation) -> Result<Decision, String> {
+        let names = situation.of_kind(FOUND).flat_map(|found| &found.finding.evidence);
+        Ok(names.map(|name| Replacement::of(*name, "█████")).collect())
     }
 }
 

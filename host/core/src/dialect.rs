@@ -27,7 +27,7 @@ pub use client_error::{ClientError, Origin};
 pub use edits::{CallEdit, Closing, EditError, Edits, Ending, Partial, TextEdit};
 pub use own::OwnTurn;
 pub use piece::{CallKind, CallPart, Failure, Identity, Piece, Slot, Undecodable};
-pub use request::{MessageEdit, MessageView, RequestEdits, RequestView, ToolResultView};
+pub use request::{MediaView, MessageEdit, MessageView, RequestEdits, RequestView, ToolResultView};
 pub use roles::{Dialect, Inbound, Outbound, Reader, Received, Writer};
 pub use tool_call::ToolCallView;
 pub use turn::Turn;

@@ -17,7 +17,9 @@ mod words;
 use serde::{Deserialize, Serialize};
 
 pub use clock::Micros;
-pub use words::{Channel, FailureKind, OnTimeout, Outcome, Place, Role, Status, Usage};
+pub use words::{
+    CallKind, Channel, FailureKind, OnTimeout, Outcome, Place, Role, Span, Status, Subject, Usage,
+};
 
 /// One fact on the timeline.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -72,6 +74,21 @@ pub enum Body {
         /// Bytes of the whole text.
         bytes: u64,
     },
+    /// A part of a message that is not text.
+    Part {
+        /// The dialect's word for it.
+        name: String,
+        /// Identity of the message.
+        message: u64,
+        /// Index among the parts of its message.
+        index: u32,
+        /// Media type; empty if none is stated.
+        media_type: String,
+        /// Where it lies, if not in the request, as far as capture allows.
+        text: String,
+        /// Bytes of it that are in the request.
+        bytes: u64,
+    },
     /// The answer to an earlier tool call.
     ToolResult {
         /// The vendor's id of the call.
@@ -111,6 +128,12 @@ pub enum Body {
         retry: u32,
         /// Airlock's own attempt, from 1.
         attempt: u32,
+        /// The call to an upstream within the exchange, from 1.
+        #[serde(default)]
+        leg: u32,
+        /// Why there is a further attempt or leg: `denied`, `retried`; empty for the first.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        cause: String,
     },
     /// Response headers and first bytes arrived.
     FirstToken {
@@ -137,10 +160,13 @@ pub enum Body {
         id: String,
         /// Name of the tool.
         name: String,
+        /// Who runs the tool.
+        #[serde(default)]
+        call: CallKind,
         /// Index of the choice.
         choice: u16,
         /// Index of the call in the choice.
-        block: u16,
+        item: u32,
         /// Arguments, as far as capture allows.
         arguments: String,
         /// Bytes of the arguments.
@@ -232,8 +258,10 @@ pub enum Body {
         confidence: f32,
         /// One sentence.
         summary: String,
-        /// Where: sequence number, start and length in that event's text.
-        evidence: Vec<(u64, u32, u32)>,
+        /// What it is about.
+        subject: Subject,
+        /// Where it shows, in the texts of its exchange.
+        evidence: Vec<Span>,
         /// More, as JSON.
         #[serde(default, skip_serializing_if = "String::is_empty")]
         data: String,

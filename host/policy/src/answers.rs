@@ -5,7 +5,7 @@
 
 use super::limits::Limits;
 use super::spec::{self, ACTIONS};
-use crate::contract::types;
+use crate::contract::{SMALL, types};
 
 /// Bytes of a finding's kind, an event's name and other words.
 const WORD: usize = 128;
@@ -30,7 +30,7 @@ pub(super) fn assessment(
     limits: &Limits,
 ) -> Result<(), String> {
     at_most(answer.findings.len(), limits.findings, "findings")?;
-    at_most(answer.release.len(), limits.details, "details")?;
+    at_most(answer.marks.len(), limits.details, "details")?;
     pending(&answer.pending, limits)?;
     for finding in &answer.findings {
         if finding.kind.is_empty() || finding.kind.len() > WORD {
@@ -52,16 +52,12 @@ pub(super) fn assessment(
             return Err(format!("finding `{}`: `data` is not JSON", finding.kind));
         }
         at_most(finding.evidence.len(), limits.details, "details")?;
-        for span in &finding.evidence {
-            if event_text(batch, span.event)
-                .and_then(|t| slice(t, span.start, span.len))
-                .is_none()
-            {
-                return Err(format!(
-                    "finding `{}`: evidence {} bytes from {} of event {} is not text of this batch",
-                    finding.kind, span.len, span.start, span.event
-                ));
-            }
+        subject("a finding's subject", &finding.subject)?;
+        if let Some(span) = finding.evidence.iter().find(|span| !told(batch, span)) {
+            return Err(format!(
+                "finding `{}`: its evidence, {} bytes from {} of {:?} {}, ends beyond what was told of that text",
+                finding.kind, span.length, span.offset, span.place.channel, span.place.item
+            ));
         }
     }
     Ok(())
@@ -70,7 +66,9 @@ pub(super) fn assessment(
 /// Judges what an actuator returned.
 pub(super) fn decision(answer: &types::Decision, limits: &Limits) -> Result<(), String> {
     at_most(answer.actions.len(), limits.actions, "actions")?;
-    for action in &answer.actions {
+    at_most(answer.elsewhere.len(), limits.actions, "actions")?;
+    let elsewhere = answer.elsewhere.iter().map(|there| &there.action);
+    for action in answer.actions.iter().chain(elsewhere) {
         bounded(action)?;
         if let types::Action::Stop(stop) = action
             && (stop.confidence.is_nan() || stop.confidence > 1.0)
@@ -181,6 +179,13 @@ pub(super) fn subscription(answer: &types::Subscription) -> Result<(), String> {
     if answer.patterns.iter().any(|p| p.text.is_empty()) {
         return Err("one of its patterns is empty: that would match everywhere".into());
     }
+    let searched = answer.patterns.iter().flat_map(|p| &p.channels);
+    let held = answer.release.iter().map(|r| &r.channel);
+    if let Some(channel) = searched.chain(held).find(|c| !is_generated(**c)) {
+        return Err(format!(
+            "it wants to search or hold the channel {channel:?}: only generated text is searched and held"
+        ));
+    }
     for wake in &answer.wakes {
         match wake {
             types::Wake::EveryTokens(0) => {
@@ -194,7 +199,7 @@ pub(super) fn subscription(answer: &types::Subscription) -> Result<(), String> {
             types::Wake::VitalAbove(t) if t.above.is_nan() => {
                 return Err(format!(
                     "its threshold for vital {} is not a number",
-                    t.vital
+                    t.quantity
                 ));
             }
             _ => {}
@@ -207,6 +212,12 @@ pub(super) fn subscription(answer: &types::Subscription) -> Result<(), String> {
         )),
         None => Ok(()),
     }
+}
+
+/// Whether a model writes what stands in the channel.
+fn is_generated(channel: types::Channel) -> bool {
+    use types::Channel as C;
+    !matches!(channel, C::Nowhere | C::Message | C::ToolResult)
 }
 
 /// Bounds what of an action is for people, or names something.
@@ -226,6 +237,7 @@ fn bounded(action: &types::Action) -> Result<(), String> {
         A::Stop(s) => words("a stop's reason", &s.reason),
         A::DenyToolCall(d) => words("a denial's reason", &d.reason),
         A::HoldForPerson(h) => {
+            subject("a hold's subject", &h.subject)?;
             words("a hold's title", &h.title)?;
             words("a hold's body", &h.body)
         }
@@ -242,7 +254,19 @@ fn bounded(action: &types::Action) -> Result<(), String> {
             words("the name of an upstream", &r.upstream)?;
             words("the name of a model", &r.model)
         }
-        A::Checkpoint(name) | A::Rollback(name) => words("the name of a checkpoint", name),
+        A::FallbackAgent(h) => {
+            words("the name of an agent", &h.agent)?;
+            words("a handover's reason", &h.reason)
+        }
+        A::Savepoint(name) => words("the name of a savepoint", name),
+        A::Rollback(r) => {
+            words("the name of a savepoint", &r.savepoint)?;
+            words("a rollback's note", &r.note)
+        }
+        A::Allocate(a) => a
+            .limits
+            .iter()
+            .try_for_each(|(name, _)| words("the name of a limit", name)),
         A::Other((name, _)) => words("the name of an action", name),
         _ => Ok(()),
     }
@@ -265,6 +289,9 @@ fn beginning(text: &str) -> &str {
 
 fn pending(items: &[types::Pending], limits: &Limits) -> Result<(), String> {
     at_most(items.len(), limits.details, "details")?;
+    items
+        .iter()
+        .try_for_each(|p| subject("a pending item's subject", &p.subject))?;
     match items
         .iter()
         .find(|p| !(1..=DEADLINE_MS).contains(&p.deadline_ms))
@@ -286,18 +313,40 @@ fn at_most(n: usize, limit: u32, name: &str) -> Result<(), String> {
     Ok(())
 }
 
-fn event_text(batch: &types::Batch, index: u32) -> Option<&str> {
-    let index = index as usize;
-    let end = batch.events.get(index)?.text_end;
-    let start = match index.checked_sub(1) {
-        Some(before) => batch.events.get(before)?.text_end,
-        None => 0,
-    };
-    batch.text.get(start as usize..end as usize)
+/// Whether a range ends within what its text had when the batch was made. A text that the batch says nothing of may have been
+/// told before.
+fn told(batch: &types::Batch, span: &types::Span) -> bool {
+    let end = u64::from(span.offset) + u64::from(span.length);
+    let of_it = batch
+        .told()
+        .filter(|(event, ..)| event.place == span.place)
+        .map(|(event, text, detail)| {
+            (u64::from(event.offset) + text.len() as u64).max(whole(detail))
+        });
+    end <= of_it.max().unwrap_or(SMALL.into())
 }
 
-fn slice(text: &str, start: u32, len: u32) -> Option<&str> {
-    text.get(start as usize..(start as usize).checked_add(len as usize)?)
+/// Length of a text of which the event holds only the beginning: the rest can be read, so it was told.
+fn whole(detail: Option<&types::Detail>) -> u64 {
+    use types::Detail as D;
+    match detail {
+        Some(D::Message(m)) => m.content.length,
+        Some(D::ToolOffer(t)) => t.content.length,
+        Some(D::ToolCall(t)) => t.content.length,
+        Some(D::ToolResult(t)) => t.content.length,
+        _ => 0,
+    }
+}
+
+fn subject(what: &str, subject: &types::Subject) -> Result<(), String> {
+    match subject {
+        types::Subject::ToolCall(call) | types::Subject::ToolResult(call) => words(what, call),
+        types::Subject::Other((name, value)) => {
+            words(what, name)?;
+            words(what, value)
+        }
+        _ => Ok(()),
+    }
 }
 
 fn is_semver(version: &str) -> bool {
@@ -357,6 +406,7 @@ mod tests {
     #[test]
     fn a_reason_that_fills_a_screen_a_thousand_times_is_a_fault() {
         let block = |reason: String| types::Decision {
+            elsewhere: vec![],
             actions: vec![types::Action::Block(types::Block {
                 mode: types::BlockMode::Hard,
                 reason,

@@ -16,6 +16,8 @@ pub enum FaultKind {
     Memory,
     /// It passed more data, or more handles, than it may.
     Flood,
+    /// It says itself that it failed.
+    Failed,
     /// Its answer breaks the contract.
     Malformed,
     /// It refused to open, save or restore the session.
@@ -37,6 +39,7 @@ impl FaultKind {
             Self::Timeout => "timeout",
             Self::Memory => "memory",
             Self::Flood => "flood",
+            Self::Failed => "failed",
             Self::Malformed => "malformed",
             Self::Session => "session",
             Self::Pool => "pool",

@@ -122,8 +122,8 @@ impl Told {
     pub(super) fn bytes(&self) -> usize {
         let batch = self.batch();
         batch.text.len()
-            + batch.events.len() * size_of::<types::Event>()
-            + batch.details.len() * 256
+            + size_of_val(batch.events.as_slice())
+            + batch.attached.as_ref().map_or(0, |a| a.details.len() * 256)
     }
 }
 

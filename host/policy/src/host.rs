@@ -1,7 +1,6 @@
 //! What a guest finds on the other side: its imports, and the meters that stop it.
 //!
-//! Every import returns at once and none of them traps: bad input is answered with an error value. What a guest was not
-//! granted is not linked, so nothing here has to ask for permission except for parameters (which target may be asked).
+//! Every import returns at once and none of them traps: bad input, and what was not granted, is answered with a refusal.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -9,14 +8,18 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
-use wasmtime::component::{HasSelf, Linker, ResourceTable};
+use wasmtime::component::{HasSelf, Linker};
 use wasmtime::{ResourceLimiter, StoreContextMut, UpdateDeadline};
-use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime_wasi::{WasiCtxView, WasiView};
 
 use super::limits::Limits;
 use super::services::{Ask, Services};
 use super::spec::{AskQuota, Grants};
-use crate::contract::{asking, content, logging, state, types};
+use super::wasi::Wasi;
+use crate::contract::{
+    actions, asking, content, events, findings, logging, refusals, state, subscriptions, types,
+};
+use types::{Refusal, RefusalKind};
 
 /// Bytes kept of a log message.
 const LOG_BYTES: usize = 4096;
@@ -28,7 +31,7 @@ const READ_BYTES: u32 = 65_536;
 const KEY_BYTES: usize = 128;
 
 /// What a call asked, and what it was told. Recorded, so that a call that is repeated after a crash asks nobody twice.
-pub(super) type Asked = Vec<Result<u64, String>>;
+pub(super) type Asked = Vec<Result<u64, Refusal>>;
 
 /// A store's data: one policy in one session.
 pub(super) struct Host {
@@ -48,15 +51,10 @@ pub(super) struct Host {
     /// Questions of the present call.
     pub(super) asked: Asked,
     /// While a call is repeated: what it was told the first time.
-    pub(super) retold: Option<VecDeque<Result<u64, String>>>,
+    pub(super) retold: Option<VecDeque<Result<u64, Refusal>>>,
     /// The newest log message of the present call: after a panic, the only explanation there is.
     pub(super) last_words: String,
     wasi: Option<Box<Wasi>>,
-}
-
-struct Wasi {
-    ctx: WasiCtx,
-    table: ResourceTable,
 }
 
 impl Host {
@@ -69,12 +67,7 @@ impl Host {
         gate: Arc<LogGate>,
         limits: &Limits,
     ) -> Self {
-        let wasi = grants.wasi.then(|| {
-            Box::new(Wasi {
-                ctx: WasiCtxBuilder::new().build(),
-                table: ResourceTable::new(),
-            })
-        });
+        let wasi = grants.wasi.then(|| Box::new(Wasi::new()));
         Self {
             policy,
             facts,
@@ -101,26 +94,43 @@ impl Host {
         self.retold = retold.map(VecDeque::from);
         self.last_words.clear();
     }
+
+    /// Ends a call: what it printed goes to its log.
+    pub(super) fn end(&mut self) {
+        let printed = self.wasi.as_ref().map(|wasi| wasi.take_printed());
+        for (level, text) in printed.unwrap_or_default() {
+            // What went wrong stands at the end of a traceback.
+            let end = text.ceil_char_boundary(text.len().saturating_sub(LAST_WORDS));
+            let last_words = text.get(end..).unwrap_or_default().to_owned();
+            logging::Host::log(self, level, text);
+            self.last_words = last_words;
+        }
+    }
 }
 
-/// Links what the grants allow. What is missing afterwards, the component does not get: it is refused at load.
+/// Links the contract's interfaces: languages with a runtime import all of them, used or not, so a call without its grant is
+/// refused as a value. WASI only where it is granted: a component that imports it is refused at load otherwise.
 pub(super) fn link(linker: &mut Linker<Host>, grants: &Grants) -> wasmtime::Result<()> {
-    types::add_to_linker::<Host, HasSelf<Host>>(linker, |h| h)?;
+    findings::add_to_linker::<Host, HasSelf<Host>>(linker, |h| h)?;
+    events::add_to_linker::<Host, HasSelf<Host>>(linker, |h| h)?;
+    actions::add_to_linker::<Host, HasSelf<Host>>(linker, |h| h)?;
+    subscriptions::add_to_linker::<Host, HasSelf<Host>>(linker, |h| h)?;
+    refusals::add_to_linker::<Host, HasSelf<Host>>(linker, |h| h)?;
     logging::add_to_linker::<Host, HasSelf<Host>>(linker, |h| h)?;
     state::add_to_linker::<Host, HasSelf<Host>>(linker, |h| h)?;
-    if grants.content {
-        content::add_to_linker::<Host, HasSelf<Host>>(linker, |h| h)?;
-    }
-    if grants.links_asking || !grants.asks.is_empty() {
-        asking::add_to_linker::<Host, HasSelf<Host>>(linker, |h| h)?;
-    }
+    content::add_to_linker::<Host, HasSelf<Host>>(linker, |h| h)?;
+    asking::add_to_linker::<Host, HasSelf<Host>>(linker, |h| h)?;
     if grants.wasi {
         wasmtime_wasi::p2::add_to_linker_sync(linker)?;
     }
     Ok(())
 }
 
-impl types::Host for Host {}
+impl findings::Host for Host {}
+impl events::Host for Host {}
+impl actions::Host for Host {}
+impl subscriptions::Host for Host {}
+impl refusals::Host for Host {}
 
 impl logging::Host for Host {
     fn log(&mut self, level: logging::Level, message: String) {
@@ -155,15 +165,18 @@ impl logging::Host for Host {
 }
 
 impl state::Host for Host {
-    fn get(&mut self, key: String) -> Option<Vec<u8>> {
+    fn fetch(&mut self, key: String) -> Option<Vec<u8>> {
         self.values.get(&key).cloned()
     }
 
-    fn set(&mut self, key: String, value: Option<Vec<u8>>) -> Result<(), String> {
+    fn put(&mut self, key: String, value: Option<Vec<u8>>) -> Result<(), Refusal> {
         if key.is_empty() || key.len() > KEY_BYTES {
-            return Err(format!(
-                "the key has {} bytes: it must have 1 to {KEY_BYTES}",
-                key.len()
+            return Err(refusal(
+                RefusalKind::OverLimit,
+                format!(
+                    "the key has {} bytes: it must have 1 to {KEY_BYTES}",
+                    key.len()
+                ),
             ));
         }
         let Some(value) = value else {
@@ -178,9 +191,12 @@ impl state::Host for Host {
             .sum();
         let total = others + key.len() + value.len();
         if total > self.state_bytes {
-            return Err(format!(
-                "keys and values would have {total} bytes: at most {} are kept",
-                self.state_bytes
+            return Err(refusal(
+                RefusalKind::OverLimit,
+                format!(
+                    "keys and values would have {total} bytes: at most {} are kept",
+                    self.state_bytes
+                ),
             ));
         }
         self.values.insert(key, value);
@@ -189,8 +205,20 @@ impl state::Host for Host {
 }
 
 impl content::Host for Host {
-    fn read(&mut self, id: u64, offset: u64, len: u32) -> Option<Vec<u8>> {
-        self.services.content.read(id, offset, len.min(READ_BYTES))
+    fn read(&mut self, id: u64, offset: u64, limit: u32) -> Result<Vec<u8>, Refusal> {
+        if !self.grants.content {
+            let message = format!(
+                "reading content is not granted: set `grants.content = true` for `{}`",
+                self.policy
+            );
+            return Err(refusal(RefusalKind::NotGranted, message));
+        }
+        let limit = limit.min(READ_BYTES);
+        let read = self.services.content.read(id, offset, limit);
+        read.ok_or_else(|| {
+            let message = format!("content {id} is not of this session, or no longer kept");
+            refusal(RefusalKind::Unknown, message)
+        })
     }
 }
 
@@ -200,11 +228,12 @@ impl asking::Host for Host {
         target: String,
         question: asking::Question,
         deadline_ms: u32,
-    ) -> Result<u64, String> {
+    ) -> Result<u64, Refusal> {
         let told = match &mut self.retold {
-            Some(retold) => retold
-                .pop_front()
-                .unwrap_or_else(|| Err("not asked the first time".into())),
+            Some(retold) => retold.pop_front().unwrap_or_else(|| {
+                let message = "not asked the first time".to_owned();
+                Err(refusal(RefusalKind::Other, message))
+            }),
             None if self.grants.asks.contains(&target) => self.services.asks.ask(Ask {
                 policy: &self.policy,
                 quota: self.ask_quota,
@@ -213,9 +242,12 @@ impl asking::Host for Host {
                 question,
                 deadline_ms,
             }),
-            None => Err(format!(
-                "`{target}` is not granted: add it to `grants.asks` of `{}`",
-                self.policy
+            None => Err(refusal(
+                RefusalKind::NotGranted,
+                format!(
+                    "`{target}` is not granted: add it to `grants.asks` of `{}`",
+                    self.policy
+                ),
             )),
         };
         self.asked.push(told.clone());
@@ -226,16 +258,8 @@ impl asking::Host for Host {
 impl WasiView for Host {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         // Linked only with the grant; a store without it never comes here, and an empty context would do no harm.
-        let wasi = self.wasi.get_or_insert_with(|| {
-            Box::new(Wasi {
-                ctx: WasiCtxBuilder::new().build(),
-                table: ResourceTable::new(),
-            })
-        });
-        WasiCtxView {
-            ctx: &mut wasi.ctx,
-            table: &mut wasi.table,
-        }
+        let wasi = self.wasi.get_or_insert_with(|| Box::new(Wasi::new()));
+        wasi.view()
     }
 }
 
@@ -398,6 +422,10 @@ impl LogGate {
         self.dropped.fetch_add(1, Ordering::Relaxed);
         (false, untold)
     }
+}
+
+fn refusal(kind: RefusalKind, message: String) -> Refusal {
+    Refusal { kind, message }
 }
 
 /// The longest beginning of a text that has at most `max` bytes.

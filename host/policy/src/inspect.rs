@@ -8,6 +8,18 @@ use super::spec::Grants;
 use crate::contract::VERSION;
 
 const PACKAGE: &str = "airlock:policy/";
+/// What a policy finds on the other side, whatever it was granted.
+const INTERFACES: [&str; 9] = [
+    "actions",
+    "asking",
+    "content",
+    "events",
+    "findings",
+    "logging",
+    "refusals",
+    "state",
+    "subscriptions",
+];
 /// First bytes of every module and component.
 const MAGIC: &[u8] = b"\0asm";
 
@@ -33,7 +45,7 @@ pub(super) fn inspect(bytes: &[u8]) -> Result<Inspection, LoadError> {
             Stage::Version,
             format!(
                 "it is not a policy: it exports {} where `airlock:policy/about@{VERSION}` is needed; \
-                 build it for the world `reasoner`, `actuator` or `policy`",
+                 build it for a world of the contract, such as `policy`",
                 list(&exports)
             ),
         ));
@@ -94,7 +106,7 @@ fn read(bytes: &[u8]) -> Result<Level, LoadError> {
     Ok((imports, exports, golden))
 }
 
-/// Within 0.1 only added functions and interfaces are compatible, and the linker sees to those. Another minor number is
+/// Within 0.2 only added functions and interfaces are compatible, and the linker sees to those. Another minor number is
 /// another contract.
 fn check_version<'a>(names: impl Iterator<Item = &'a String>) -> Result<(), LoadError> {
     for name in names.filter(|n| n.starts_with(PACKAGE)) {
@@ -122,24 +134,26 @@ pub(super) fn check_imports(
     grants: &Grants,
     name: &str,
 ) -> Result<(), LoadError> {
+    let ours = INTERFACES.map(|interface| [PACKAGE, interface].concat());
+    let ours = ours.each_ref().map(String::as_str);
     for import in &inspection.imports {
         let interface = import.split('@').next().unwrap_or(import);
-        let missing = match interface {
-            "airlock:policy/types" | "airlock:policy/logging" | "airlock:policy/state" => None,
-            "airlock:policy/content" => (!grants.content).then_some("`content = true`"),
-            "airlock:policy/asking" => (grants.asks.is_empty() && !grants.links_asking)
-                .then_some("`asks = [\"<target>\"]`"),
-            _ if interface.starts_with("wasi:") => (!grants.wasi).then_some("`wasi = true`"),
-            _ => Some("(no grant gives it: policies import only `airlock:policy`)"),
-        };
-        if let Some(grant) = missing {
-            return Err(LoadError::new(
-                Stage::Link,
-                format!(
-                    "it imports `{import}`, which is not granted: it needs {grant} in the grants of `{name}`"
-                ),
-            ));
+        if ours.contains(&interface) || interface.starts_with("wasi:") && grants.wasi {
+            continue;
         }
+        let reason = if interface.starts_with("wasi:") {
+            format!(
+                "it imports `{import}`, which is not granted: it needs `wasi = true` in the grants of `{name}`"
+            )
+        } else if interface.starts_with(PACKAGE) {
+            format!(
+                "it imports `{import}`, which this host's contract {VERSION} does not have: build it against this one, or \
+                 update Airlock"
+            )
+        } else {
+            format!("it imports `{import}`: policies import only `airlock:policy`")
+        };
+        return Err(LoadError::new(Stage::Link, reason));
     }
     Ok(())
 }

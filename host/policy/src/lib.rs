@@ -33,6 +33,7 @@ pub mod services;
 mod sources;
 pub mod spec;
 mod table;
+mod wasi;
 mod watch;
 
 pub use engine::Relief;

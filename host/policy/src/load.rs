@@ -6,7 +6,7 @@
 mod settings;
 mod trial;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -73,6 +73,7 @@ impl Loader {
             limits: &limits,
         };
         let (instance, description) = stage.describe()?;
+        is_named(&description.name, candidate)?;
         if candidate.builtin && spec.grants.is_none() {
             // It ships inside the program that enforces the grants; asking outward is the operator's to allow.
             grants.actions.clone_from(&description.actions);
@@ -122,7 +123,7 @@ impl Loader {
     }
 
     fn grants(&self, candidate: &Candidate) -> Result<Grants, LoadError> {
-        let mut grants = match &candidate.spec.grants {
+        let grants = match &candidate.spec.grants {
             Some(grants) => grants.clone(),
             None if candidate.builtin => Grants {
                 actions: Vec::new(),
@@ -130,7 +131,6 @@ impl Loader {
             },
             None => self.default_grants.clone(),
         };
-        grants.links_asking = candidate.builtin;
         grants
             .check()
             .map_err(|e| LoadError::new(Stage::Configure, e))?;
@@ -159,6 +159,30 @@ pub fn for_replay(
     };
     let candidate = Candidate::new(name, spec, false, component.into());
     Ok(Arc::new(loader.load(&candidate, 1, None)?))
+}
+
+/// A component is what its file or its entry says it is: findings bear the name that it calls itself, and who subscribes to
+/// them must not be fooled by a file that was renamed.
+fn is_named(own: &str, candidate: &Candidate) -> Result<(), LoadError> {
+    let (entry, spec) = (&*candidate.name, &candidate.spec);
+    let stem = spec.file.as_deref().and_then(Path::file_stem);
+    let known = match &spec.component {
+        Some(stated) => own == stated,
+        None => own == entry || stem.is_some_and(|stem| stem == own),
+    };
+    if known {
+        return Ok(());
+    }
+    let reason = match &spec.component {
+        Some(stated) => format!(
+            "it calls itself `{own}` where `component = \"{stated}\"` is stated for `{entry}`: correct the one or the other"
+        ),
+        None => format!(
+            "it calls itself `{own}` and stands under the name `{entry}`: name its file `{own}.wasm`, or state \
+             `component = \"{own}\"` for `{entry}`"
+        ),
+    };
+    Err(LoadError::new(Stage::Describe, reason))
 }
 
 /// A pinned digest must match.

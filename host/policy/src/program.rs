@@ -15,13 +15,14 @@ use super::host::{self, Asked, Clock, Host};
 use super::limits::Limits;
 use super::services::SavedState;
 use super::spec::Grants;
-use crate::contract::{about, acting, reasoning, types};
+use crate::contract::{about, acting, reasoning, sessions, types};
 
 /// A component that is ready to be instantiated. What it imports has been checked against the grants.
 pub(super) struct Program {
     engine: Arc<Engine>,
     pre: InstancePre<Host>,
     about: about::GuestIndices,
+    sessions: sessions::GuestIndices,
     reasoning: Option<reasoning::GuestIndices>,
     acting: Option<acting::GuestIndices>,
 }
@@ -57,6 +58,7 @@ impl Program {
         let program = Self {
             engine: Arc::clone(engine),
             about: about::GuestIndices::new(&pre).map_err(link_error)?,
+            sessions: sessions::GuestIndices::new(&pre).map_err(link_error)?,
             reasoning: has(&package("reasoning"))
                 .then(|| reasoning::GuestIndices::new(&pre))
                 .transpose()
@@ -69,7 +71,7 @@ impl Program {
         };
         if !program.reasons() && !program.acts() {
             return Err(BuildError::Link(format!(
-                "it exports neither `{}` nor `{}`: build it for the world `reasoner`, `actuator` or `policy`",
+                "it exports neither `{}` nor `{}`: build it for a world of the contract, such as `policy`",
                 package("reasoning"),
                 package("acting")
             )));
@@ -111,6 +113,7 @@ impl Program {
             let linked: Linked = self.pre.instantiate(&mut *store)?;
             Ok(Guest {
                 about: self.about.load(&mut *store, &linked)?,
+                sessions: self.sessions.load(&mut *store, &linked)?,
                 reasoning: self
                     .reasoning
                     .as_ref()
@@ -127,8 +130,7 @@ impl Program {
             store,
             guest,
             bounds,
-            reasoning: None,
-            acting: None,
+            session: None,
             _permit: permit,
         })))
     }
@@ -158,6 +160,7 @@ fn compile(engine: &Engine, bytes: &[u8], limits: &Limits) -> Result<Component, 
 /// The functions that a component exports.
 struct Guest {
     about: about::Guest,
+    sessions: sessions::Guest,
     reasoning: Option<reasoning::Guest>,
     acting: Option<acting::Guest>,
 }
@@ -169,15 +172,15 @@ struct Parts {
     store: Store<Host>,
     guest: Guest,
     bounds: Bounds,
-    reasoning: Option<ResourceAny>,
-    acting: Option<ResourceAny>,
+    session: Option<ResourceAny>,
     _permit: Permit,
 }
 
 impl Instance {
     /// Asks the component what it is.
     pub(super) fn describe(self) -> Result<(Self, types::Description), Fault> {
-        self.call(None, |store, guest| guest.about.call_describe(store))
+        let answered = self.call(None, |store, guest| guest.about.call_describe(store))?;
+        succeeded(answered)
     }
 
     /// Has the component judge its settings.
@@ -185,9 +188,10 @@ impl Instance {
         self,
         settings: &str,
     ) -> Result<(Self, Result<types::Subscription, String>), Fault> {
-        self.call(None, |store, guest| {
+        let (instance, answer) = self.call(None, |store, guest| {
             guest.about.call_configure(store, settings)
-        })
+        })?;
+        Ok((instance, answer.map_err(|e| last_words(&e).to_owned())))
     }
 
     pub(super) fn reasons(&self) -> bool {
@@ -198,7 +202,7 @@ impl Instance {
         self.0.guest.acting.is_some()
     }
 
-    /// Opens the session, from saved memory if there is some.
+    /// Begins the session, from saved memory if there is some.
     pub(super) fn open(
         mut self,
         settings: &str,
@@ -208,33 +212,22 @@ impl Instance {
             self.0.store.data_mut().values.clone_from(&saved.values);
         }
         let facts = Arc::clone(&self.0.store.data().facts);
-        let schema = saved.map_or(0, |s| s.schema);
-        let (reasoning_bytes, acting_bytes) = saved.map_or((&[][..], &[][..]), |s| {
-            (s.reasoning.as_slice(), s.acting.as_slice())
-        });
-        let (mut instance, (reasoning, acting)) = self.call(None, |store, guest| {
-            let reasoning = guest.reasoning.as_ref().map(|g| match reasoning_bytes {
-                [] => g.session().call_open(&mut *store, &facts, settings),
-                bytes => g
-                    .session()
-                    .call_restore(&mut *store, &facts, settings, schema, bytes),
-            });
-            let acting = guest.acting.as_ref().map(|g| match acting_bytes {
-                [] => g.session().call_open(&mut *store, &facts, settings),
-                bytes => g
-                    .session()
-                    .call_restore(&mut *store, &facts, settings, schema, bytes),
-            });
-            Ok((reasoning.transpose()?, acting.transpose()?))
+        let (mut instance, session) = self.call(None, |store, guest| {
+            let session = guest.sessions.session();
+            match saved {
+                Some(SavedState { schema, memory, .. }) if !memory.is_empty() => {
+                    session.call_restore(store, &facts, settings, *schema, memory)
+                }
+                _ => session.call_start(store, &facts, settings),
+            }
         })?;
-        let refused = |e| {
+        let session = session.map_err(|e| {
             Fault::new(
                 FaultKind::Session,
-                format!("the policy refused to open the session: {e}"),
+                format!("the policy refused to open the session: {}", last_words(&e)),
             )
-        };
-        instance.0.reasoning = reasoning.transpose().map_err(refused)?;
-        instance.0.acting = acting.transpose().map_err(refused)?;
+        })?;
+        instance.0.session = Some(session);
         Ok(instance)
     }
 
@@ -244,14 +237,15 @@ impl Instance {
         batch: &types::Batch,
         retold: Option<Asked>,
     ) -> Result<(Self, types::Assessment), Fault> {
-        let session = self.0.reasoning;
+        let session = self.0.session;
         self.0.store.data_mut().exchange = batch.exchange;
-        self.call(retold, |store, guest| match (&guest.reasoning, session) {
-            (Some(g), Some(session)) => g.session().call_observe(store, session, batch),
+        let answered = self.call(retold, |store, guest| match (&guest.reasoning, session) {
+            (Some(g), Some(session)) => g.call_observe(store, session, batch),
             _ => Err(wasmtime::Error::msg(
                 "it is not a reasoner, or no session is open",
             )),
-        })
+        })?;
+        succeeded(answered)
     }
 
     /// Has it decide about findings.
@@ -260,31 +254,25 @@ impl Instance {
         situation: &types::Situation,
         retold: Option<Asked>,
     ) -> Result<(Self, types::Decision), Fault> {
-        let session = self.0.acting;
+        let session = self.0.session;
         self.0.store.data_mut().exchange = situation.batch.exchange;
-        self.call(retold, |store, guest| match (&guest.acting, session) {
-            (Some(g), Some(session)) => g.session().call_decide(store, session, situation),
+        let answered = self.call(retold, |store, guest| match (&guest.acting, session) {
+            (Some(g), Some(session)) => g.call_decide(store, session, situation),
             _ => Err(wasmtime::Error::msg(
                 "it is not an actuator, or no session is open",
             )),
-        })
+        })?;
+        succeeded(answered)
     }
 
-    /// Has it write down its memory: of the reasoner, and of the actuator.
-    #[allow(clippy::type_complexity, reason = "two byte strings, or why not")]
-    pub(super) fn save(self) -> Result<(Self, Result<(Vec<u8>, Vec<u8>), String>), Fault> {
-        let sessions = (self.0.reasoning, self.0.acting);
-        self.call(None, |store, guest| {
-            let reasoning = match (&guest.reasoning, sessions.0) {
-                (Some(g), Some(session)) => g.session().call_save(&mut *store, session)?,
-                _ => Ok(Vec::new()),
-            };
-            let acting = match (&guest.acting, sessions.1) {
-                (Some(g), Some(session)) => g.session().call_save(&mut *store, session)?,
-                _ => Ok(Vec::new()),
-            };
-            Ok(reasoning.and_then(|r| acting.map(|a| (r, a))))
-        })
+    /// Has it write down its memory.
+    pub(super) fn save(self) -> Result<(Self, Result<Vec<u8>, String>), Fault> {
+        let session = self.0.session;
+        let (instance, saved) = self.call(None, |store, guest| match session {
+            Some(session) => guest.sessions.session().call_save(store, session),
+            None => Ok(Ok(Vec::new())),
+        })?;
+        Ok((instance, saved.map_err(|e| last_words(&e).to_owned())))
     }
 
     /// The questions of the last call and what it was told.
@@ -311,6 +299,24 @@ impl Instance {
         } = &mut *self.0;
         let answer = enter(store, *bounds, retold, |store| f(store, guest))?;
         Ok((self, answer))
+    }
+}
+
+/// What a call brought, or the guest's own words for why it brought nothing. The instance is dropped then, like after a trap:
+/// what it changed before it gave up is not known.
+fn succeeded<R>((instance, answer): (Instance, Result<R, String>)) -> Result<(Instance, R), Fault> {
+    match answer {
+        Ok(answer) => Ok((instance, answer)),
+        Err(words) => Err(Fault::new(FaultKind::Failed, last_words(&words))),
+    }
+}
+
+/// As much of a guest's error as an operator reads. Never empty.
+fn last_words(error: &str) -> &str {
+    const MOST: usize = 2048;
+    match error.get(..error.floor_char_boundary(MOST)) {
+        Some("") | None => "it does not say why",
+        Some(words) => words,
     }
 }
 
@@ -342,6 +348,7 @@ fn enter<R: Send>(
             f(store)
         }
     };
+    store.data_mut().end();
     outcome.map_err(|error| fault(store.data(), &error))
 }
 

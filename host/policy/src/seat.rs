@@ -135,11 +135,11 @@ impl Seat {
             return Ok(());
         }
         let outcome = self.take_instance().and_then(Instance::save).and_then(|(instance, saved)| {
-            let (reasoning, acting) = saved
+            let memory = saved
                 .map_err(|e| Fault::new(FaultKind::Session, format!("the policy refused to save the session: {e}")))?;
             let limit = self.generation.limits.state_kib as usize * 1024;
-            if reasoning.len().max(acting.len()) > limit {
-                let n = reasoning.len().max(acting.len());
+            if memory.len() > limit {
+                let n = memory.len();
                 return Err(Fault::new(
                     FaultKind::Malformed,
                     format!("the saved session has {n} bytes where `limits.state_kib` allows {limit}"),
@@ -147,7 +147,7 @@ impl Seat {
             }
             let values = instance.host().values.clone();
             let schema = self.generation.description.state_schema;
-            Ok((instance, SavedState { schema, reasoning, acting, values }))
+            Ok((instance, SavedState { schema, memory, values }))
         });
         self.forget();
         match outcome {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::spec::AskQuota;
 use crate::contract::asking;
+use crate::contract::types::{Refusal, RefusalKind};
 
 /// Long content of a session, for ranged reads by its policies. Must return at once.
 pub trait ContentSource: Send + Sync {
@@ -20,7 +21,7 @@ pub trait Asker: Send + Sync {
     ///
     /// # Errors
     /// Why it was not sent, for the policy's author.
-    fn ask(&self, ask: Ask<'_>) -> Result<u64, String>;
+    fn ask(&self, ask: Ask<'_>) -> Result<u64, Refusal>;
 }
 
 /// A question on its way out.
@@ -69,8 +70,11 @@ impl ContentSource for Nothing {
 }
 
 impl Asker for Nothing {
-    fn ask(&self, ask: Ask<'_>) -> Result<u64, String> {
-        Err(format!("nobody answers for `{}` here", ask.target))
+    fn ask(&self, ask: Ask<'_>) -> Result<u64, Refusal> {
+        Err(Refusal {
+            kind: RefusalKind::Unknown,
+            message: format!("nobody answers for `{}` here", ask.target),
+        })
     }
 }
 
@@ -79,10 +83,8 @@ impl Asker for Nothing {
 pub struct SavedState {
     /// Number of the format, by the generation that saved.
     pub schema: u32,
-    /// What `reasoning.session` saved; empty if it needs no memory.
-    pub reasoning: Vec<u8>,
-    /// What `acting.session` saved.
-    pub acting: Vec<u8>,
+    /// What the session saved; empty if it needs no memory.
+    pub memory: Vec<u8>,
     /// The values of the interface `state`.
     pub values: BTreeMap<String, Vec<u8>>,
 }

@@ -2,7 +2,7 @@
 //! `<name>.wasm` in the policy directory.
 //!
 //! Everything is denied unless it is granted here or by the directory's default grants. The name under which a policy is
-//! configured is its identity; what the component calls itself is shown and confers nothing.
+//! configured is its identity; what the component calls itself must be the same, or be stated, and confers nothing.
 
 use std::path::PathBuf;
 
@@ -15,6 +15,8 @@ use crate::contract::types::EventKind;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PolicySpec {
+    /// What the component calls itself, where that is not the name of this entry or of its file. Findings bear this name.
+    pub component: Option<String>,
     /// Component to load instead of the built-in policy, or of the directory's file, of this name. Relative to the
     /// configuration file that states it. Not allowed in `<name>.toml`: a file in the directory speaks for itself only.
     pub file: Option<PathBuf>,
@@ -46,6 +48,7 @@ pub struct PolicySpec {
 impl Default for PolicySpec {
     fn default() -> Self {
         Self {
+            component: None,
             file: None,
             enabled: true,
             mode: Mode::default(),
@@ -121,16 +124,11 @@ pub struct Grants {
     pub sees: Vec<String>,
     /// Names of the actions it may order, in the contract's words (`annotate`, `block`, ...). There is no wildcard.
     pub actions: Vec<String>,
-    /// Targets it may ask, as named in the configuration. None: the interface `asking` is not linked, but for a built-in
-    /// policy.
+    /// Targets it may ask, as named in the configuration. Any other question is refused.
     pub asks: Vec<String>,
-    /// Whether `asking` is linked though no target is granted; each question is refused then. Not the operator's to state:
-    /// built-in policies may ask where they are granted a target and do without where they are not.
-    #[serde(skip)]
-    pub links_asking: bool,
-    /// Whether it may read long content. If not, the interface `content` is not linked.
+    /// Whether it may read long content. If not, each read is refused.
     pub content: bool,
-    /// Whether a WASI with nothing behind it is linked (closed stdin, output dropped, no environment, arguments, files or
+    /// Whether a WASI with nothing behind it is linked (closed stdin, output to the policy's log, no environment, arguments, files or
     /// network), for languages whose runtime insists on one. Such a policy has clocks and true randomness, so its calls
     /// cannot be replayed; each of them also costs a thread.
     pub wasi: bool,
@@ -177,11 +175,13 @@ impl Grants {
     }
 }
 
-/// Every kind of event with its name in the contract.
-pub const EVENT_KINDS: [(EventKind, &str); 13] = [
+/// Every kind of event with its name in the contract, in the order of its numbers.
+pub const EVENT_KINDS: [(EventKind, &str); 16] = [
     (EventKind::SessionOpened, "session-opened"),
     (EventKind::HistoryRewritten, "history-rewritten"),
     (EventKind::Message, "message"),
+    (EventKind::Part, "part"),
+    (EventKind::ToolOffered, "tool-offered"),
     (EventKind::Request, "request"),
     (EventKind::Text, "text"),
     (EventKind::ToolCall, "tool-call"),
@@ -191,6 +191,7 @@ pub const EVENT_KINDS: [(EventKind, &str); 13] = [
     (EventKind::Vitals, "vitals"),
     (EventKind::Answer, "answer"),
     (EventKind::Intervention, "intervention"),
+    (EventKind::Finding, "finding"),
     (EventKind::Other, "other"),
 ];
 
@@ -218,7 +219,7 @@ pub const ACTIONS: [&str; 24] = [
     "steer",
     "switch-model",
     "fallback-agent",
-    "checkpoint",
+    "savepoint",
     "rollback",
     "allocate",
 ];

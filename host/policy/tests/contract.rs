@@ -2,6 +2,8 @@
 //!
 //! The digest is taken of the parsed package, printed without its documentation: a comment or a line break may be
 //! corrected, a name, a type, a case or their order may not. See `wit/README.md`.
+//!
+//! And it is written so that an author in any language finds their own words free.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -9,18 +11,35 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 use wit_component::WitPrinter;
-use wit_parser::{Docs, PackageId, Resolve, TypeDefKind};
+use wit_parser::{Docs, PackageId, Resolve, TypeDefKind, WorldItem};
 
 /// Version and digest of the contract in `wit/`.
 const FROZEN: (&str, &str) = (
-    "0.1.0",
-    "15c4228f99d45b7a70accc99c0d36d8de414a175e9ef1c58191cfd4c9112ecfd",
+    "0.2.0",
+    "27b86f9bba3c943ff2c82deddd57f6bc6516384ddb22de4a64bfcf0b8679a296",
 );
+
+/// Files of which `wit/` consists.
+const FILES: [&str; 6] = [
+    "actions.wit",
+    "events.wit",
+    "findings.wit",
+    "host.wit",
+    "policy.wit",
+    "subscriptions.wit",
+];
 
 fn contract() -> (Resolve, PackageId) {
     let mut resolve = Resolve::default();
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit");
-    let (package, _) = resolve.push_path(directory).expect("wit/ is no package");
+    let (package, sources) = resolve.push_path(directory).expect("wit/ is no package");
+    let mut files: Vec<&str> = sources
+        .package_paths(package)
+        .unwrap()
+        .filter_map(|path| path.file_name()?.to_str())
+        .collect();
+    files.sort_unstable();
+    assert_eq!(files, FILES);
     (resolve, package)
 }
 
@@ -89,11 +108,22 @@ fn every_item_is_documented() {
     };
     let package = &resolve.packages[package];
     for (name, id) in &package.worlds {
-        look(&resolve.worlds[*id].docs, name.clone());
+        let world = &resolve.worlds[*id];
+        look(&world.docs, name.clone());
+        for (key, item) in world.imports.iter().chain(&world.exports) {
+            let path = format!("{name}.{}", resolve.name_world_key(key));
+            match item {
+                // Looked at below.
+                WorldItem::Interface { .. } => {}
+                WorldItem::Function(function) => look(&function.docs, path),
+                WorldItem::Type { id, .. } => look(&resolve.types[*id].docs, path),
+            }
+        }
     }
     for (name, id) in &package.interfaces {
         let interface = &resolve.interfaces[*id];
         look(&interface.docs, name.clone());
+        // Those of resources too.
         for (function, it) in &interface.functions {
             look(&it.docs, format!("{name}.{function}"));
         }
@@ -119,4 +149,206 @@ fn every_item_is_documented() {
         "without documentation in wit/: {}",
         bare.join(", ")
     );
+}
+
+/// What a name of the contract becomes in a language's bindings.
+#[derive(Clone, Copy, PartialEq)]
+enum Use {
+    /// A field of a record, or a function.
+    Member,
+    Parameter,
+    /// A type, or a case of an enum, of a variant or of flags.
+    Type,
+}
+
+type Form = fn(&str) -> String;
+
+/// A language, its keywords and the names that it has built in, and the form in which its bindings write a member, a
+/// parameter and a type. `None`: members begin with a capital, or stand behind a prefix, as nothing that is built in does.
+struct Language {
+    name: &'static str,
+    words: &'static str,
+    forms: [Option<Form>; 3],
+}
+
+const LANGUAGES: [Language; 5] = [
+    Language {
+        name: "Rust",
+        words: RUST,
+        forms: [Some(snake), Some(snake), Some(pascal)],
+    },
+    Language {
+        name: "C",
+        words: C,
+        forms: [Some(snake), Some(snake), Some(pascal)],
+    },
+    Language {
+        name: "JavaScript",
+        words: JAVASCRIPT,
+        forms: [Some(camel), Some(camel), Some(pascal)],
+    },
+    Language {
+        name: "Python",
+        words: PYTHON,
+        forms: [Some(snake), Some(snake), Some(pascal)],
+    },
+    Language {
+        name: "Go",
+        words: GO,
+        forms: [None, Some(camel), Some(pascal)],
+    },
+];
+
+/// Keywords (strict, reserved and weak), primitive types, and what the prelude of edition 2024 brings but macros.
+const RUST: &str = "AsMut AsRef AsyncFn AsyncFnMut AsyncFnOnce Box Clone Copy Default DoubleEndedIterator Drop Eq \
+    Err ExactSizeIterator Extend Fn FnMut FnOnce From FromIterator Future Into IntoFuture IntoIterator Iterator None \
+    Ok Option Ord PartialEq PartialOrd Result Self Send Sized Some String Sync ToOwned ToString TryFrom TryInto Unpin Vec \
+    abstract as async auto await become bool box break char const continue crate do drop dyn else enum extern f128 f16 \
+    f32 f64 false final fn for gen i128 i16 i32 i64 i8 if impl in isize let loop macro macro_rules match mod move mut \
+    override priv pub raw ref return safe self static str struct super trait true try type typeof u128 u16 u32 u64 u8 \
+    union unsafe unsized use usize virtual where while yield";
+
+/// Keywords up to C23, those of common extensions too.
+const C: &str = "_Alignas _Alignof _Atomic _BitInt _Bool _Complex _Decimal128 _Decimal32 _Decimal64 _Generic _Imaginary \
+    _Noreturn _Static_assert _Thread_local alignas alignof asm auto bool break case char const constexpr continue default \
+    do double else enum extern false float for fortran goto if inline int long nullptr register restrict return short \
+    signed sizeof static static_assert struct switch thread_local true typedef typeof typeof_unqual union unsigned void \
+    volatile while";
+
+/// Reserved words, those of strict mode, of modules and of older editions too, and the two names that strict mode protects.
+const JAVASCRIPT: &str = "abstract arguments await boolean break byte case catch char class const continue debugger default \
+    delete do double else enum eval export extends false final finally float for function goto if implements import in \
+    instanceof int interface let long native new null package private protected public return short static super switch \
+    synchronized this throw throws transient true try typeof var void volatile while with yield";
+
+/// Keywords, soft ones too, and everything in `builtins` up to 3.14 but names with two underscores.
+const PYTHON: &str = "ArithmeticError AssertionError AttributeError BaseException BaseExceptionGroup BlockingIOError \
+    BrokenPipeError BufferError BytesWarning ChildProcessError ConnectionAbortedError ConnectionError \
+    ConnectionRefusedError ConnectionResetError DeprecationWarning EOFError Ellipsis EncodingWarning EnvironmentError \
+    Exception ExceptionGroup False FileExistsError FileNotFoundError FloatingPointError FutureWarning GeneratorExit \
+    IOError ImportError ImportWarning IndentationError IndexError InterruptedError IsADirectoryError KeyError \
+    KeyboardInterrupt LookupError MemoryError ModuleNotFoundError NameError None NotADirectoryError NotImplemented \
+    NotImplementedError OSError OverflowError PendingDeprecationWarning PermissionError ProcessLookupError \
+    PythonFinalizationError RecursionError ReferenceError ResourceWarning RuntimeError RuntimeWarning StopAsyncIteration \
+    StopIteration SyntaxError SyntaxWarning SystemError SystemExit TabError TimeoutError True TypeError UnboundLocalError \
+    UnicodeDecodeError UnicodeEncodeError UnicodeError UnicodeTranslateError UnicodeWarning UserWarning ValueError Warning \
+    WindowsError ZeroDivisionError _ abs aiter all and anext any as ascii assert async await bin bool break breakpoint \
+    bytearray bytes callable case chr class classmethod compile complex continue copyright credits def del delattr dict \
+    dir divmod elif else enumerate eval except exec exit filter finally float for format from frozenset getattr global \
+    globals hasattr hash help hex id if import in input int is isinstance issubclass iter lambda len license list locals \
+    map match max memoryview min next nonlocal not object oct open or ord pass pow print property quit raise range repr \
+    return reversed round self set setattr slice sorted staticmethod str sum super try tuple type vars while with yield \
+    zip";
+
+/// Keywords and predeclared identifiers.
+const GO: &str = "any append bool break byte cap case chan clear close comparable complex complex128 complex64 const \
+    continue copy default defer delete else error fallthrough false float32 float64 for func go goto if imag import int \
+    int16 int32 int64 int8 interface iota len make map max min new nil package panic print println range real recover \
+    return rune select string struct switch true type uint uint16 uint32 uint64 uint8 uintptr var";
+
+fn snake(name: &str) -> String {
+    name.replace('-', "_")
+}
+
+fn pascal(name: &str) -> String {
+    let words = name.split('-').filter_map(|word| word.split_at_checked(1));
+    words
+        .map(|(first, rest)| first.to_ascii_uppercase() + rest)
+        .collect()
+}
+
+fn camel(name: &str) -> String {
+    let (first, rest) = name.split_once('-').unwrap_or((name, ""));
+    first.to_owned() + &pascal(rest)
+}
+
+/// Every name that an author writes bare, with the path to it. Those of interfaces and worlds are none.
+fn identifiers(resolve: &Resolve, package: PackageId) -> Vec<(Use, String, String)> {
+    let mut found = Vec::new();
+    for (interface, id) in &resolve.packages[package].interfaces {
+        let mut add = |used, path: &str, name: &str| {
+            found.push((used, name.to_owned(), format!("{interface}.{path}{name}")));
+        };
+        let interface = &resolve.interfaces[*id];
+        for function in interface.functions.values() {
+            let name = function.item_name();
+            add(Use::Member, "", name);
+            for parameter in &function.params {
+                // That a method is called upon its resource is no parameter in any binding.
+                if parameter.name != "self" {
+                    add(Use::Parameter, &format!("{name}."), &parameter.name);
+                }
+            }
+        }
+        for (name, id) in &interface.types {
+            add(Use::Type, "", name);
+            let (used, parts): (Use, Vec<&str>) = match &resolve.types[*id].kind {
+                TypeDefKind::Record(r) => {
+                    (Use::Member, r.fields.iter().map(|f| &*f.name).collect())
+                }
+                TypeDefKind::Variant(v) => (Use::Type, v.cases.iter().map(|c| &*c.name).collect()),
+                TypeDefKind::Enum(e) => (Use::Type, e.cases.iter().map(|c| &*c.name).collect()),
+                TypeDefKind::Flags(f) => (Use::Type, f.flags.iter().map(|f| &*f.name).collect()),
+                _ => continue,
+            };
+            for part in parts {
+                add(used, &format!("{name}."), part);
+            }
+        }
+    }
+    found
+}
+
+/// Names that a language has taken for itself: the path, and what it becomes in which language.
+fn clashes(resolve: &Resolve, package: PackageId) -> Vec<String> {
+    let mut found = Vec::new();
+    for (used, name, path) in identifiers(resolve, package) {
+        for language in &LANGUAGES {
+            let Some(form) = language.forms[used as usize] else {
+                continue;
+            };
+            let written = form(&name);
+            if language.words.split(' ').any(|word| word == written) {
+                found.push(format!("{path}: {written} in {}", language.name));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn no_name_shadows_a_word_of_an_author_s_language() {
+    let (resolve, package) = contract();
+    assert!(identifiers(&resolve, package).len() > 300);
+    assert_eq!(clashes(&resolve, package), [""; 0]);
+}
+
+#[test]
+fn a_name_that_shadows_a_word_is_found_in_every_place() {
+    let mut resolve = Resolve::default();
+    let text = "package a:b@0.1.0;
+        interface typeof-unqual {
+          record self { max: u32, %func: u32, typeof-unqual: u32, max-len: u32 }
+          enum e { none, true-ish }
+          resource r { read: func(chan: u32, instance-of: u32); %static: static func(); }
+        }";
+    let package = resolve.push_str("test.wit", text).unwrap();
+    assert_eq!(
+        clashes(&resolve, package),
+        [
+            "typeof-unqual.read.chan: chan in Go",
+            "typeof-unqual.static: static in Rust",
+            "typeof-unqual.static: static in C",
+            "typeof-unqual.static: static in JavaScript",
+            "typeof-unqual.self: Self in Rust",
+            "typeof-unqual.self.max: max in Python",
+            "typeof-unqual.self.typeof-unqual: typeof_unqual in C",
+            "typeof-unqual.e.none: None in Rust",
+            "typeof-unqual.e.none: None in Python",
+        ]
+    );
+    for language in &LANGUAGES {
+        let words: Vec<&str> = language.words.split(' ').collect();
+        assert!(words.is_sorted_by(|a, b| a < b), "{}", language.name);
+    }
 }

@@ -205,11 +205,7 @@ mod tests {
                 capture: Capture::Full,
             },
         );
-        let place = Place {
-            channel: Channel::Output,
-            choice: 0,
-            block: 0,
-        };
+        let place = Place::new(Channel::Output, 0, 0);
         for text in ["Hel", "lo", " there"] {
             timeline.append(
                 1,

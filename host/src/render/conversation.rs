@@ -44,6 +44,26 @@ impl EventRenderer {
                 };
                 self.excerpt(&gutter("›", label, Paint::BLUE), paint, text, *bytes, out);
             }
+            Body::Part {
+                name,
+                media_type,
+                text,
+                bytes,
+                ..
+            } => {
+                let what = [name, media_type, text].map(|word| one_line(word));
+                let what: Vec<&str> = what
+                    .iter()
+                    .map(String::as_str)
+                    .filter(|w| !w.is_empty())
+                    .collect();
+                let size = match bytes {
+                    0 => String::new(),
+                    bytes => format!("  {}", dim(&format!("{} bytes", count(*bytes)))),
+                };
+                let text = self.fit(&what.join("  "), size.len()) + &size;
+                self.line(&gutter("›", "part", Paint::BLUE), &text, out);
+            }
             Body::ToolCall {
                 name,
                 arguments,

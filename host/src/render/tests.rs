@@ -5,7 +5,7 @@ use unicode_width::UnicodeWidthStr;
 
 use super::*;
 use airlock_core::event::key::SessionKey;
-use airlock_core::event::{Outcome, Role};
+use airlock_core::event::{CallKind, Outcome, Role, Subject};
 
 fn session(value: &str) -> SessionId {
     SessionKey {
@@ -27,11 +27,7 @@ fn event(at: Micros, exchange: u32, body: Body) -> Event {
 }
 
 fn text(exchange: u32, channel: Channel, text: &str) -> Event {
-    let place = Place {
-        channel,
-        choice: 0,
-        block: 0,
-    };
+    let place = Place::new(channel, 0, 0);
     event(
         0,
         exchange,
@@ -208,8 +204,9 @@ fn nothing_is_wider_than_the_terminal_and_nothing_commands_it() {
         Body::ToolCall {
             id: "1".into(),
             name: "search".into(),
+            call: CallKind::Function,
             choice: 0,
-            block: 0,
+            item: 0,
             arguments: long.clone(),
             bytes: 1,
         },
@@ -220,6 +217,7 @@ fn nothing_is_wider_than_the_terminal_and_nothing_commands_it() {
             severity: "high".into(),
             confidence: 1.0,
             summary: long.clone(),
+            subject: Subject::Session,
             evidence: Vec::new(),
             data: String::new(),
         },
@@ -236,11 +234,7 @@ fn nothing_is_wider_than_the_terminal_and_nothing_commands_it() {
             value: long.clone(),
         },
         Body::Text {
-            place: Place {
-                channel: Channel::Reasoning,
-                choice: 1,
-                block: 0,
-            },
+            place: Place::new(Channel::Reasoning, 1, 0),
             offset: 0,
             text: long,
             bytes: 0,

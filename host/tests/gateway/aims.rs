@@ -20,15 +20,20 @@ fn three_results(streamed: bool) -> Value {
     json!({"model": "sim-echo", "messages": messages, "stream": streamed})
 }
 
-/// Finds something about these of the events that it sees.
-fn finds_about(kind: &str, events: &[u32]) -> Guest {
+/// Finds something about each of these, or about none that it names.
+fn finds_about(kind: &str, ids: &[&str]) -> Guest {
     let mut guest = ordering(wakes(json!([{"event": kind}])), &[]);
     guest.subscription.as_mut().unwrap()["sees"] = json!([kind]);
-    let evidence: Vec<Value> = events
-        .iter()
-        .map(|event| json!({"event": event, "start": 0, "len": 1}))
-        .collect();
-    guest.assessments[0]["findings"][0]["evidence"] = json!(evidence);
+    let about = |subject: Value| {
+        let mut finding = guest.assessments[0]["findings"][0].clone();
+        finding["subject"] = subject;
+        finding
+    };
+    let findings: Vec<Value> = match ids.is_empty() {
+        true => vec![about(json!("session"))],
+        false => ids.iter().map(|id| about(json!({ kind: id }))).collect(),
+    };
+    guest.assessments[0]["findings"] = json!(findings);
     guest.actions = vec![];
     guest.decision = None;
     guest
@@ -48,8 +53,8 @@ const WITHHOLD: &str = "[[on_finding]]\nkind = \"test.*\"\naction = \"substitute
 #[tokio::test(flavor = "multi_thread")]
 async fn what_an_operator_orders_hits_the_results_that_the_finding_is_about() {
     for (about, expected) in [
-        (&[0, 2][..], ["withheld", "result 2", "withheld"]),
-        (&[1], ["result 1", "withheld", "result 3"]),
+        (&["c1", "c3"][..], ["withheld", "result 2", "withheld"]),
+        (&["c2"], ["result 1", "withheld", "result 3"]),
         // It says of none which it means: it can be any.
         (&[], ["withheld", "withheld", "withheld"]),
     ] {
@@ -69,7 +74,7 @@ async fn what_an_operator_orders_hits_the_calls_that_the_finding_is_about() {
         .map(|n| json!({"id": format!("c{n}"), "name": "look", "arguments": {"n": n}}))
         .collect();
     let request = chat(&json!({"turns": [{"text": "", "tool_calls": calls}, {"text": "after"}]}));
-    for (about, expected) in [(&[0, 2][..], vec!["c2"]), (&[], vec![])] {
+    for (about, expected) in [(&["c1", "c3"][..], vec!["c2"]), (&[], vec![])] {
         for request in [request.clone(), streamed(request.clone())] {
             let policy = Policy::new("finds", finds_about("tool-call", about));
             let world = configured(deny, vec![policy]).await;
@@ -89,7 +94,7 @@ async fn rules_judge_what_a_policy_made_of_a_call() {
     let rule = "[[rule]]\nname = \"srv\"\nwhen = \"tool.name == 'delete' && tool.arguments.path.startsWith('/srv')\"\n\
                 do = \"deny-tool-call\"\nmessage = \"not there\"\n";
     let rewrite =
-        json!({"rewrite-tool-call": {"id": "c1", "arguments": "{\"path\":\"/srv/data\"}"}});
+        json!({"rewrite-tool-call": {"call": "c1", "content": "{\"path\":\"/srv/data\"}"}});
     let calls = json!([{"id": "c1", "name": "delete", "arguments": {"path": "/tmp/scratch"}}]);
     let request = chat(&json!({"turns": [{"text": "", "tool_calls": calls}, {"text": "after"}]}));
     for request in [request.clone(), streamed(request)] {

@@ -241,7 +241,7 @@ async fn a_stop_before_anything_was_said_says_why() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_turn_that_is_explained_gives_nothing_that_was_not_judged() {
     // Every call is denied, round after round, and what the model says beside them is judged when the response ends.
-    let deny = json!({"deny-tool-call": {"id": "c1", "reason": "no"}});
+    let deny = json!({"deny-tool-call": {"call": "c1", "reason": "no"}});
     let mut calls = ordering(wakes(json!([{"event": "tool-call"}])), &[deny]);
     calls.subscription.as_mut().unwrap()["findings"] = json!(["calls.*"]);
     calls.assessments[0]["findings"][0]["kind"] = json!("calls.found");
@@ -272,11 +272,11 @@ async fn a_turn_that_is_explained_gives_nothing_that_was_not_judged() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn text_of_an_earlier_round_can_be_replaced_as_long_as_the_client_has_nothing() {
-    let deny = json!({"deny-tool-call": {"id": "c1", "reason": "no"}});
+    let deny = json!({"deny-tool-call": {"call": "c1", "reason": "no"}});
     let mut calls = ordering(wakes(json!([{"event": "tool-call"}])), &[deny]);
     calls.subscription.as_mut().unwrap()["findings"] = json!(["calls.*"]);
     calls.assessments[0]["findings"][0]["kind"] = json!("calls.found");
-    let replace = json!({"replace-range": {"channel": "output", "choice": 0, "block": 0, "offset": 0, "len": 8, "text": "[gone]"}});
+    let replace = json!({"replace-range": {"span": {"place": {"channel": "output", "choice": 0, "item": 0, "part": 0}, "offset": 0, "length": 8}, "text": "[gone]"}});
     let late = ordering(wakes(json!([{"event": "response-end"}])), &[replace]);
     let leg = |message: Value, finish: &str| {
         json!({"id": "x", "object": "chat.completion", "created": 1, "model": "m",

@@ -28,7 +28,7 @@ struct Misbehaviour {
 }
 
 const LOG: &str =
-    r#"(import "airlock:policy/logging@0.1.0" "log" (func $log (param i32 i32 i32)))"#;
+    r#"(import "airlock:policy/logging@VERSION" "log" (func $log (param i32 i32 i32)))"#;
 
 const MISBEHAVIOURS: [Misbehaviour; 9] = [
     Misbehaviour {
@@ -61,7 +61,7 @@ const MISBEHAVIOURS: [Misbehaviour; 9] = [
     },
     Misbehaviour {
         name: "returns a huge list",
-        does: "(i32.store (i32.const 16) (i32.const 64)) (i32.store (i32.const 20) (i32.const 500000)) (return (i32.const 16))",
+        does: "(i32.store (i32.const 20) (i32.const 64)) (i32.store (i32.const 24) (i32.const 300000)) (return (i32.const 16))",
         extra: "",
         pages: 400,
         fault: "flood",
@@ -89,7 +89,7 @@ const MISBEHAVIOURS: [Misbehaviour; 9] = [
     },
     Misbehaviour {
         name: "answers with a list that is not there",
-        does: "(i32.store (i32.const 16) (i32.const -64)) (i32.store (i32.const 20) (i32.const 3)) (return (i32.const 16))",
+        does: "(i32.store (i32.const 20) (i32.const -64)) (i32.store (i32.const 24) (i32.const 3)) (return (i32.const 16))",
         extra: "",
         pages: 2,
         fault: "malformed",

@@ -9,6 +9,7 @@ use crate::support::*;
 use airlock_core::event::key::SessionKey;
 use airlock_core::event::{Body, Status};
 use airlock_core::session::state::Found;
+use airlock_policy::contract::EVENT_WORDS;
 use airlock_policy::contract::types::{Batch, Checkpoint};
 
 /// Instances that the gateway of these tests has room for.
@@ -19,7 +20,7 @@ fn counting(name: &'static str) -> Policy {
     let guest = Guest {
         subscription: Some(wakes(json!([{"event": "message"}]))),
         assessments: vec![
-            json!({"findings": [{"kind": "test.again", "severity": "low", "confidence": 1.0,
+            json!({"findings": [{"kind": "test.again", "severity": "low", "confidence": 1.0, "subject": "session",
             "summary": "called before", "data": ""}]}),
         ],
         observe: "(if (i32.ge_u (global.get $count) (i32.const 2)) (then (return {a0})))",
@@ -165,9 +166,8 @@ fn nothing() -> Batch {
         first_seq: 1,
         time: 0,
         text: String::new(),
-        text_bytes: 0,
+        event_words: EVENT_WORDS,
         events: vec![],
-        details: vec![],
-        matches: vec![],
+        attached: None,
     }
 }

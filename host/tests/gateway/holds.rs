@@ -11,7 +11,7 @@ use airlock_core::event::{Body, Outcome, Status};
 use airlock_core::people::{Approval, ApprovalId, Filter, Subject, Verdict};
 
 fn hold(item: Value, deadline_ms: u32, on_timeout: &str) -> Value {
-    json!({"hold-for-person": {"item": item, "title": "May it?", "body": "It is dangerous.",
+    json!({"hold-for-person": {"subject": item, "title": "May it?", "body": "It is dangerous.",
         "deadline-ms": deadline_ms, "on-timeout": on_timeout}})
 }
 
@@ -291,7 +291,7 @@ async fn held_text_leaves_when_it_was_approved() {
         for (context, request) in both(chat(&json!({"chunks": ["The ", "secret ", "is out."]}))) {
             let world = world(vec![Policy::new(
                 "guard",
-                matching("secret", &[hold(json!("text"), 60_000, "block")]),
+                matching("secret", &[hold(json!("response"), 60_000, "block")]),
             )])
             .await;
             let (reply, _) = decided(&world, &request, verdict.clone()).await;

@@ -135,7 +135,7 @@ async fn a_signal_to_stop_is_told_to_probes_before_calls_are_refused() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_held_call_is_told_that_airlock_stops_and_is_not_cut() {
-    let hold: Value = json!({"hold-for-person": {"item": {"tool-call": "c1"}, "title": "May it?",
+    let hold: Value = json!({"hold-for-person": {"subject": {"tool-call": "c1"}, "title": "May it?",
         "body": "", "deadline-ms": 600_000, "on-timeout": "block"}});
     let calling = chat(&json!({"turns": [
         {"text": "Let me.", "tool_calls": [{"id": "c1", "name": "pay", "arguments": {"amount": 7}}]}]}));

@@ -50,7 +50,7 @@ fn replace(first: u64, last: u64, text: &str, scope: &str) -> Value {
 }
 
 fn substitute(id: &str, text: &str, scope: &str) -> Value {
-    json!({"substitute-tool-result": {"id": id, "text": text, "scope": scope}})
+    json!({"substitute-tool-result": {"call": id, "text": text, "scope": scope}})
 }
 
 fn inject(role: &str, text: &str, scope: &str) -> Value {

@@ -17,15 +17,15 @@ fn asking(subscription: Value, item: &Value, deadline_ms: u32, on_timeout: &str)
         asks: vec!["oncall"],
         actions: vec!["annotate", "block"],
         assessments: vec![json!({"pending": [
-            {"ticket": 0, "item": item, "deadline-ms": deadline_ms, "on-timeout": on_timeout}]})],
+            {"ticket": 0, "subject": item, "deadline-ms": deadline_ms, "on-timeout": on_timeout}]})],
         // 6: the answer. The ticket stands 8 bytes into the result, and first in the record of what is pending.
         observe: "(if (i32.ne (local.get 1) (i32.const 6)) (then
             (call $ask (i32.const 40) (i32.const 6) (i32.const 3) (i32.const 40) (i32.const 6) (i32.const 40) (i32.const 6)
               (i32.const 0) (i32.const 0) (i32.const 60000) (i32.const 16))
             (if (i32.load8_u (i32.const 16)) (then unreachable))
-            (i64.store (i32.load offset=16 {a0}) (i64.load (i32.const 24)))
+            (i64.store (i32.load offset=20 {a0}) (i64.load (i32.const 24)))
             (return {a0})))",
-        extra: r#"(import "airlock:policy/asking@0.1.0" "ask" (func $ask (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32)))
+        extra: r#"(import "airlock:policy/asking@VERSION" "ask" (func $ask (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32)))
           (data (i32.const 40) "oncall")"#,
         ..Guest::default()
     }
@@ -64,7 +64,7 @@ fn items() -> Vec<(Value, Value, Value)> {
             tool,
         ),
         (
-            json!("text"),
+            json!("response"),
             text,
             chat(&json!({"chunks": ["It is ", "marked", "."]})),
         ),

@@ -10,9 +10,9 @@ async fn refused_orders_with_big_arguments_are_recorded_within_a_bound() {
     let big = "x".repeat(4 * 1024);
     let mut orders = vec![];
     for n in 0..2 {
-        orders.push(json!({"rewrite-tool-call": {"id": format!("none-{n}"), "arguments": json!(big).to_string()}}));
+        orders.push(json!({"rewrite-tool-call": {"call": format!("none-{n}"), "content": json!(big).to_string()}}));
         // Refused with words that quote what was ordered.
-        orders.push(json!({"rewrite-tool-call": {"id": format!("none-{n}"), "arguments": big}}));
+        orders.push(json!({"rewrite-tool-call": {"call": format!("none-{n}"), "content": big}}));
         orders.push(json!({"answer-locally": big}));
     }
     let guest = ordering(wakes(json!([{"every-tokens": 1}])), &orders);
@@ -47,9 +47,9 @@ async fn refused_orders_with_big_arguments_are_recorded_within_a_bound() {
         _ => None,
     });
     let first = first.unwrap();
-    assert_eq!(first["id"], "none-0", "{first}");
+    assert_eq!(first["call"], "none-0", "{first}");
     assert!(
-        first["arguments"]["bytes"].as_u64().unwrap() > 4_000,
+        first["content"]["bytes"].as_u64().unwrap() > 4_000,
         "{first}"
     );
 }

@@ -133,7 +133,7 @@ async fn an_action_about_the_call_at_hand_names_it() {
             _ => None,
         })
         .collect();
-    assert_eq!(denials, [json!({"id": "c-2", "reason": "offline"})]);
+    assert_eq!(denials, [json!({"call": "c-2", "reason": "offline"})]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

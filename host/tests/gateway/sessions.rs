@@ -331,7 +331,7 @@ async fn a_budget_that_ends_within_held_text_still_ends_the_stream() {
             "release": [{"channel": "output", "mode": "hold-until-judged", "max-hold-ms": 60000}]}),
         ),
         assessments: vec![
-            json!({"release": [{"channel": "output", "choice": 0, "block": 0, "upto": 100000}]}),
+            json!({"marks": [{"place": {"channel": "output", "choice": 0, "item": 0, "part": 0}, "upto": 100000}]}),
         ],
         // Only at the response checkpoint.
         observe: "(if (i32.eq (local.get 1) (i32.const 4)) (then (return {a0})))",

@@ -95,7 +95,7 @@ pub async fn configured(more: &str, policies: Vec<Policy>) -> World {
     let settings = PolicySettings {
         builtins: policies
             .iter()
-            .map(|p| (p.name.to_owned(), Cow::Owned(p.guest.build())))
+            .map(|p| (p.name.to_owned(), Cow::Owned(p.guest.named(p.name).build())))
             .collect(),
         specs: policies
             .iter()

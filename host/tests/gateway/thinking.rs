@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::support::*;
 
 fn denies(id: &str) -> Policy {
-    let order = json!({"deny-tool-call": {"id": id, "reason": "never"}});
+    let order = json!({"deny-tool-call": {"call": id, "reason": "never"}});
     let guest = ordering(wakes(json!([{"event": "tool-call"}])), &[order]);
     Policy::new("guard", guest)
 }
@@ -180,7 +180,7 @@ async fn a_thought_that_a_policy_changed_does_not_go_back_as_it_was() {
         let turn = thought(&[call("c1")]);
         let end = json!({"role": "assistant", "content": " I may not."});
         let upstream = Scripted::start(vec![answer(streamed, &turn), answer(streamed, &end)]).await;
-        let replaced = json!({"replace-range": {"channel": "reasoning", "choice": 0, "block": 0, "offset": 0, "len": 8, "text": "[gone]"}});
+        let replaced = json!({"replace-range": {"span": {"place": {"channel": "reasoning", "choice": 0, "item": 0, "part": 0}, "offset": 0, "length": 8}, "text": "[gone]"}});
         let redacts = ordering(wakes(json!([{"event": "tool-call"}])), &[replaced]);
         // What is replaced must be held until the order comes.
         let mut redacts = redacts;

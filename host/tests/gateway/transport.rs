@@ -64,7 +64,7 @@ pub(crate) fn ask(stream: bool) -> Value {
 
 /// Blocks what says "forbidden", and denies the call `c1`: two policies that do not hear each other.
 fn guards() -> Vec<Policy> {
-    let deny = json!({"deny-tool-call": {"id": "c1", "reason": "no"}});
+    let deny = json!({"deny-tool-call": {"call": "c1", "reason": "no"}});
     let mut calls = ordering(wakes(json!([{"event": "tool-call"}])), &[deny]);
     calls.subscription.as_mut().unwrap()["findings"] = json!(["calls.*"]);
     calls.assessments[0]["findings"][0]["kind"] = json!("calls.found");

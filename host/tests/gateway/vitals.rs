@@ -11,7 +11,7 @@ use airlock_core::observe::vitals::id;
 
 /// A policy that annotates whenever a vital is above a value.
 fn watching(vital: u16, above: f64) -> Policy {
-    let subscription = wakes(json!([{"vital-above": {"vital": vital, "above": above}}]));
+    let subscription = wakes(json!([{"vital-above": {"quantity": vital, "above": above}}]));
     Policy::new(
         "watching",
         ordering(

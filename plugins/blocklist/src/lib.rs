@@ -9,7 +9,7 @@ mod settings;
 
 use airlock_sdk::{export_policy, prelude::*};
 
-use crate::{ranges::Range, settings::Settings};
+use crate::settings::Settings;
 
 const MATCH: &str = "blocklist.match";
 
@@ -38,7 +38,7 @@ impl Policy for Blocklist {
             .fold(subscription, Subscription::pattern))
     }
 
-    fn open(_: Facts, settings: Settings, (): ()) -> Result<Self, String> {
+    fn start(_: Facts, settings: Settings, (): ()) -> Result<Self, String> {
         Ok(Self { settings })
     }
 
@@ -48,43 +48,36 @@ impl Policy for Blocklist {
 }
 
 impl Reasoner for Blocklist {
-    fn observe(&mut self, batch: &Batch) -> Assessment {
-        batch
-            .matches()
-            .iter()
-            .map(|found| {
-                let range = Range::of(found);
-                let name = self.settings.name(found.pattern);
-                let evidence = batch.find(found).map(|(span, _)| span);
-                Finding::new(
-                    MATCH,
-                    Severity::High,
-                    format!("forbidden text ({name}) in {}", range.channel),
-                )
-                .evidence(evidence)
-                .data(&range)
-            })
-            .collect()
+    fn observe(&mut self, batch: &Batch) -> Result<Assessment, String> {
+        let finding = |found: &PatternMatch| {
+            let name = self.settings.name(found.pattern);
+            let channel = found.span.place.channel;
+            let summary = format!("forbidden text ({name}) in {channel}");
+            Finding::new(MATCH, Severity::High, summary)
+                .about(found.span)
+                .evidence(found.span)
+        };
+        Ok(batch.matches().iter().map(finding).collect())
     }
 }
 
 impl Actuator for Blocklist {
-    fn decide(&mut self, situation: &Situation) -> Decision {
+    fn decide(&mut self, situation: &Situation) -> Result<Decision, String> {
         let found: Vec<_> = situation
             .of_kind(MATCH)
             .map(|found| &found.finding)
             .collect();
         let Some(first) = found.first() else {
-            return Decision::none();
+            return Ok(Decision::none());
         };
         let mut decision = match self.settings.block_mode() {
             Some(mode) => {
                 let block = Block::new(mode, "The answer contained forbidden text.");
                 Decision::none().order(block.fallback(&self.settings.fallback))
             }
-            None => ranges::join(found.iter().filter_map(|finding| finding.read_data().ok()))
+            None => ranges::join(found.iter().flat_map(|finding| &finding.evidence))
                 .into_iter()
-                .map(|range| range.replaced_by(&self.settings.replacement))
+                .map(|range| Replacement::of(range, &self.settings.replacement))
                 .collect(),
         };
         if self.settings.alert {
@@ -95,7 +88,7 @@ impl Actuator for Blocklist {
             let alert = Alert::new(first.severity, "Forbidden text").body(summaries.join("; "));
             decision = decision.order(alert.webhook(&self.settings.webhook));
         }
-        decision
+        Ok(decision)
     }
 }
 

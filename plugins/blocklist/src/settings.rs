@@ -6,7 +6,7 @@ use airlock_sdk::prelude::*;
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     patterns: Vec<Forbidden>,
-    channels: Vec<Place>,
+    channels: Vec<Searched>,
     action: Act,
     pub fallback: String,
     pub replacement: String,
@@ -40,9 +40,10 @@ struct Forbidden {
     name: String,
 }
 
+/// A channel of generated text: no other is searched.
 #[derive(Clone, Copy, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-enum Place {
+enum Searched {
     Output,
     Reasoning,
     Refusal,
@@ -75,12 +76,12 @@ impl Settings {
     }
 
     pub fn patterns(&self) -> impl Iterator<Item = Pattern> {
-        let channels = self.channels.iter().map(|place| match place {
-            Place::Output => Channel::Output,
-            Place::Reasoning => Channel::Reasoning,
-            Place::Refusal => Channel::Refusal,
-            Place::ToolArguments => Channel::ToolArguments,
-            Place::Other => Channel::Other,
+        let channels = self.channels.iter().map(|channel| match channel {
+            Searched::Output => Channel::Output,
+            Searched::Reasoning => Channel::Reasoning,
+            Searched::Refusal => Channel::Refusal,
+            Searched::ToolArguments => Channel::ToolArguments,
+            Searched::Other => Channel::Other,
         });
         self.patterns.iter().map(move |pattern| {
             let new = if pattern.regex {

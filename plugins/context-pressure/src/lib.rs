@@ -46,7 +46,7 @@ struct Asked {
     until: u64,
 }
 
-/// What the reasoner tells the actuator.
+/// What leaves, and what stands in its place. In the finding, so that the timeline keeps it.
 #[derive(Serialize, Deserialize)]
 struct Making {
     relief: Relief,
@@ -89,7 +89,7 @@ impl Policy for ContextPressure {
         })
     }
 
-    fn open(_: Facts, settings: Settings, state: State) -> Result<Self, String> {
+    fn start(_: Facts, settings: Settings, state: State) -> Result<Self, String> {
         Ok(Self { settings, state })
     }
 
@@ -129,7 +129,7 @@ impl ContextPressure {
                 Some(Detail::Response(response)) => {
                     turns.answer(response.output_tokens, excerpt(&answer));
                 }
-                _ if event.channel == Channel::Output => answer.push_str(event.text),
+                _ if event.place.channel == Channel::Output => answer.push_str(event.text),
                 _ => {}
             }
         }
@@ -148,12 +148,13 @@ impl ContextPressure {
             "{why}: {messages} old messages are {summary_of}, {results} old results of tools are cut"
         );
         Finding::new(HIGH, Severity::Medium, said)
+            .about(Subject::Request)
             .data(&Making { relief, summary })
             .into()
     }
 
     /// Asks for a summary, and lets the request wait for it.
-    fn ask(&mut self, relief: Relief, now: u64) -> Result<Assessment, String> {
+    fn ask(&mut self, relief: Relief, now: u64) -> Result<Assessment, Refusal> {
         let wait_ms = self.settings.wait_ms();
         let prompt = format!("---\n{}---", self.state.turns.to_summarise(&relief));
         let question = Question::generate(INSTRUCTION, prompt, self.settings.summary_tokens);
@@ -164,7 +165,7 @@ impl ContextPressure {
             relief,
             until,
         });
-        let pending = Pending::new(ticket, Item::Request, wait_ms + GRACE_MS).or_release();
+        let pending = Pending::new(ticket, Subject::Request, wait_ms + GRACE_MS).or_release();
         Ok(Assessment::none().park(pending))
     }
 
@@ -190,10 +191,10 @@ impl ContextPressure {
 }
 
 impl Reasoner for ContextPressure {
-    fn observe(&mut self, batch: &Batch) -> Assessment {
+    fn observe(&mut self, batch: &Batch) -> Result<Assessment, String> {
         self.take(batch);
         if let Some(made) = self.answered(batch) {
-            return made;
+            return Ok(made);
         }
         let now = batch.time();
         if batch.checkpoint() != Checkpoint::Request
@@ -203,14 +204,14 @@ impl Reasoner for ContextPressure {
                 .as_ref()
                 .is_some_and(|asked| now < asked.until)
         {
-            return Assessment::none();
+            return Ok(Assessment::none());
         }
         self.state.asked = None;
         let Some(share) = batch
             .vital(vital::CONTEXT_SHARE)
             .filter(|share| *share > self.settings.above)
         else {
-            return Assessment::none();
+            return Ok(Assessment::none());
         };
         let percent = share * 100.0;
         let Some(relief) = self.state.turns.relief(&self.settings, share) else {
@@ -220,22 +221,25 @@ impl Reasoner for ContextPressure {
                     "{percent:.0} % of the context window are used, and nothing in it may leave"
                 ),
             );
-            return Assessment::none();
+            return Ok(Assessment::none());
         };
         let used = format!("{percent:.0} % of the context window are used");
         // Results of tools are cut, not summed up: their tool can be called again.
         if self.settings.summarise_with.is_empty() || relief.ranges.is_empty() {
-            return self.make(relief, None, &used);
+            return Ok(self.make(relief, None, &used));
         }
-        self.ask(relief.clone(), now).unwrap_or_else(|error| {
-            host::log(Level::Warn, format!("no summary can be asked for: {error}"));
+        Ok(self.ask(relief.clone(), now).unwrap_or_else(|refusal| {
+            host::log(
+                Level::Warn,
+                format!("no summary can be asked for: {refusal}"),
+            );
             self.make(relief, None, &used)
-        })
+        }))
     }
 }
 
 impl Actuator for ContextPressure {
-    fn decide(&mut self, situation: &Situation) -> Decision {
+    fn decide(&mut self, situation: &Situation) -> Result<Decision, String> {
         let mut decision = Decision::none();
         for found in situation.of_kind(HIGH) {
             let Ok(Making { relief, summary }) = found.finding.read_data() else {
@@ -259,7 +263,7 @@ impl Actuator for ContextPressure {
                 decision = decision.order(ResultSubstitution::new(call, note).for_session());
             }
         }
-        decision
+        Ok(decision)
     }
 }
 
@@ -287,12 +291,12 @@ mod tests {
         let mut events: Vec<Value> = (0..4)
             .map(|index| {
                 json!({ "kind": "message", "text": format!("question {index}"), "detail": { "message": {
-                    "id": index + 1, "role": "user", "index": index, "content": { "len": 1_000 } } } })
+                    "message": index + 1, "role": "user", "index": index, "content": { "length": 1_000 } } } })
             })
             .collect();
         events.push(json!({ "kind": "request" }));
         events.push(
-            json!({ "kind": "vitals", "detail": { "vitals": [{ "id": 22, "value": 0.9 }] } }),
+            json!({ "kind": "vitals", "detail": { "vitals": [{ "quantity": 22, "value": 0.9 }] } }),
         );
         json!({ "exchange": exchange, "time": time, "events": events })
     }
@@ -306,13 +310,13 @@ mod tests {
 
     fn asking() -> Session<ContextPressure> {
         let mut session =
-            Session::open(&json!({ "summarise_with": "notes", "wait_seconds": 5 })).unwrap();
+            Session::start(&json!({ "summarise_with": "notes", "wait_seconds": 5 })).unwrap();
         let assessment = Session::<ContextPressure>::observe(&mut session, &request(1, 0)).unwrap();
         assert!(assessment.findings.is_empty());
         let [pending] = &assessment.pending[..] else {
             panic!("the request does not wait: {assessment:?}");
         };
-        assert!(matches!(pending.item, Item::Request) && pending.on_timeout == OnTimeout::Release);
+        assert!(pending.subject == Subject::Request && pending.on_timeout == OnTimeout::Release);
         assert_eq!((pending.ticket, pending.deadline_ms), (1, 6_000));
         session
     }
@@ -321,6 +325,8 @@ mod tests {
         let found = session.observe(call).unwrap().findings;
         let found = found.into_iter().map(|finding| ReportedFinding {
             policy: "context-pressure".into(),
+            is_own: true,
+            exchange: 1,
             finding,
         });
         let found: Vec<_> = found.collect();
@@ -369,9 +375,9 @@ mod tests {
     fn an_answer_that_never_came_is_waited_for_once() {
         let mut session = asking();
         assert!(ordered(&mut session, &json!({ "exchange": 2, "time": 5_999_999, "events": [
-            { "kind": "request" }, { "kind": "vitals", "detail": { "vitals": [{ "id": 22, "value": 0.9 }] } }] })).is_empty());
+            { "kind": "request" }, { "kind": "vitals", "detail": { "vitals": [{ "quantity": 22, "value": 0.9 }] } }] })).is_empty());
         let late = json!({ "exchange": 3, "time": 6_000_000, "events": [
-            { "kind": "request" }, { "kind": "vitals", "detail": { "vitals": [{ "id": 22, "value": 0.9 }] } }] });
+            { "kind": "request" }, { "kind": "vitals", "detail": { "vitals": [{ "quantity": 22, "value": 0.9 }] } }] });
         assert_eq!(session.observe(&late).unwrap().pending[0].ticket, 2);
     }
 }

@@ -79,13 +79,13 @@ impl Turns {
             Role::Assistant | Role::Tool | Role::Other => Who::Agent,
         };
         self.push(Step {
-            first: message.id,
-            last: message.id,
+            first: message.message,
+            last: message.message,
             known: true,
             index: message.index,
             messages: 1,
             who,
-            bytes: message.content.len,
+            bytes: message.content.length,
             results: Vec::new(),
             said,
             gone: false,
@@ -122,7 +122,7 @@ impl Turns {
         let Some(step) = self.steps.back_mut() else {
             return;
         };
-        if step.results.iter().any(|(call, _)| *call == result.id) {
+        if step.results.iter().any(|(call, _)| *call == result.call) {
             return;
         }
         if !step.known {
@@ -132,8 +132,9 @@ impl Turns {
             (step.last, step.index) = (result.message, step.index + 1);
             step.messages += 1;
         }
-        step.bytes += result.content.len;
-        step.results.push((result.id.clone(), result.content.len));
+        step.bytes += result.content.length;
+        step.results
+            .push((result.call.clone(), result.content.length));
         step.said.push_str(said);
         self.bound();
     }
@@ -317,6 +318,10 @@ mod tests {
 
     use super::*;
 
+    fn text_of(length: u64) -> ContentRef {
+        ContentRef { content: 0, length }
+    }
+
     /// A conversation from letters: `s`ystem, `u`ser, `a`nswer, `t`ool call with a result; each has 1,000 bytes. A message
     /// has the identity 10 x (index + 1).
     fn conversation(letters: &str) -> Turns {
@@ -324,10 +329,10 @@ mod tests {
         let mut index = 0;
         for letter in letters.chars() {
             let message = |role| Message {
-                id: 10 * (u64::from(index) + 1),
+                message: 10 * (u64::from(index) + 1),
                 role,
                 index,
-                content: ContentRef { id: 0, len: 1_000 },
+                content: text_of(1_000),
             };
             match letter {
                 's' => turns.message(&message(Role::System), "rule".into()),
@@ -337,12 +342,13 @@ mod tests {
                     turns.answer(0, "call".into());
                     index += 1;
                     let result = ToolResult {
-                        id: format!("call_{index}"),
+                        call: format!("call_{index}"),
                         name: "read".into(),
                         duration: 0,
                         failed: false,
                         message: 10 * (u64::from(index) + 1),
-                        content: ContentRef { id: 0, len: 1_000 },
+                        content: text_of(1_000),
+                        extra: Vec::new(),
                     };
                     turns.result(&result, " [read] found");
                 }
@@ -435,10 +441,10 @@ mod tests {
     fn what_is_told_again_counts_once() {
         let mut turns = conversation("suut");
         let message = Message {
-            id: 30,
+            message: 30,
             role: Role::User,
             index: 2,
-            content: ContentRef { id: 0, len: 1_000 },
+            content: text_of(1_000),
         };
         turns.message(&message, String::new());
         assert_eq!(turns.steps.len(), 3);
@@ -449,25 +455,20 @@ mod tests {
         let mut turns = Turns::default();
         for n in 0..5_000 {
             let message = Message {
-                id: 1_000_000 + n,
+                message: 1_000_000 + n,
                 role: Role::Assistant,
                 index: n as u32,
-                content: ContentRef {
-                    id: 0,
-                    len: 1_000_000,
-                },
+                content: text_of(1_000_000),
             };
             turns.message(&message, excerpt(&"\"\n".repeat(5_000)));
             let result = ToolResult {
-                id: format!("call_{n:024}"),
+                call: format!("call_{n:024}"),
                 name: "read".into(),
                 duration: 0,
                 failed: false,
                 message: 1_000_000 + n,
-                content: ContentRef {
-                    id: 0,
-                    len: 1_000_000,
-                },
+                content: text_of(1_000_000),
+                extra: Vec::new(),
             };
             turns.result(&result, &excerpt(&"\"\n".repeat(5_000)));
         }

@@ -50,7 +50,7 @@ impl Policy for LatencyBudget {
         })
     }
 
-    fn open(_: Facts, settings: Settings, told: Told) -> Result<Self, String> {
+    fn start(_: Facts, settings: Settings, told: Told) -> Result<Self, String> {
         Ok(Self { settings, told })
     }
 
@@ -60,20 +60,20 @@ impl Policy for LatencyBudget {
 }
 
 impl Reasoner for LatencyBudget {
-    fn observe(&mut self, batch: &Batch) -> Assessment {
+    fn observe(&mut self, batch: &Batch) -> Result<Assessment, String> {
         let Some(used) = batch.vital(self.settings.vital()) else {
-            return Assessment::none();
+            return Ok(Assessment::none());
         };
         let level = self.settings.level(used);
-        let (exchange, of) = match self.settings.per {
-            Per::Session => (0, "session"),
-            Per::Exchange => (batch.exchange(), "exchange"),
+        let (exchange, of, subject) = match self.settings.per {
+            Per::Session => (0, "session", Subject::Session),
+            Per::Exchange => (batch.exchange(), "exchange", Subject::Response),
         };
         let is_news = self.told.is_news(exchange, level);
         // A session that has no time left is told so at each request.
         let is_refused = level == Level::Exceeded && batch.checkpoint() == Checkpoint::Request;
         if !is_news && !is_refused {
-            return Assessment::none();
+            return Ok(Assessment::none());
         }
         let (kind, severity) = if level == Level::Exceeded {
             (EXCEEDED, Severity::High)
@@ -85,22 +85,22 @@ impl Reasoner for LatencyBudget {
             "{share:.0} % of the {of}'s {} ms are used",
             self.settings.budget_ms
         );
-        Finding::new(kind, severity, summary).into()
+        Ok(Finding::new(kind, severity, summary).about(subject).into())
     }
 }
 
 impl Actuator for LatencyBudget {
-    fn decide(&mut self, situation: &Situation) -> Decision {
+    fn decide(&mut self, situation: &Situation) -> Result<Decision, String> {
         if let Some(found) = situation.of_kind(EXCEEDED).next() {
             let reason = format!("Time budget used up: {}.", found.finding.summary);
-            return if situation.batch.checkpoint() == Checkpoint::Request {
+            return Ok(if situation.batch.checkpoint() == Checkpoint::Request {
                 Decision::none().order(Block::new(BlockMode::Hard, reason))
             } else {
                 Decision::none().order(Stop::new(reason).confidence(self.settings.confidence))
-            };
+            });
         }
         let Some(found) = situation.of_kind(NEAR).next() else {
-            return Decision::none();
+            return Ok(Decision::none());
         };
         let note = Decision::none().order(Annotation::new(NEAR, &found.finding.summary));
         let Settings {
@@ -109,13 +109,10 @@ impl Actuator for LatencyBudget {
             ..
         } = &self.settings;
         if fast_model.is_empty() && fast_upstream.is_empty() {
-            return note;
+            return Ok(note);
         }
-        note.order(
-            Route::model(fast_model)
-                .upstream(fast_upstream)
-                .for_session(),
-        )
+        let route = Route::model(fast_model).upstream(fast_upstream);
+        Ok(note.order(route.for_session()))
     }
 }
 
@@ -142,9 +139,9 @@ mod tests {
     fn a_restart_does_not_repeat_what_was_said() {
         let near = json!({
             "checkpoint": "tick",
-            "events": [{ "kind": "vitals", "detail": { "vitals": [{ "id": 11, "value": 50_000_000.0 }] } }],
+            "events": [{ "kind": "vitals", "detail": { "vitals": [{ "quantity": 11, "value": 50_000_000.0 }] } }],
         });
-        let mut session = Session::<LatencyBudget>::open(&json!({})).unwrap();
+        let mut session = Session::<LatencyBudget>::start(&json!({})).unwrap();
         assert_eq!(session.observe(&near).unwrap().findings.len(), 1);
         let mut session = session.restart().unwrap();
         assert!(session.observe(&near).unwrap().findings.is_empty());

@@ -69,7 +69,7 @@ impl Policy for Loop {
         })
     }
 
-    fn open(_: Facts, settings: Settings, state: State) -> Result<Self, String> {
+    fn start(_: Facts, settings: Settings, state: State) -> Result<Self, String> {
         Ok(Self { settings, state })
     }
 
@@ -98,18 +98,18 @@ impl Loop {
                     self.state.called_in = batch.exchange();
                     if !self.settings.ignores(&call.name) {
                         self.state.tail.push(Step {
-                            act: whole(&call.arguments, event.text, |arguments| {
+                            act: whole(&call.content, event.text, |arguments| {
                                 Fingerprint::of_call(&call.name, arguments)
                             }),
                             result: None,
                             tool: call.name.clone(),
-                            call: call.id.clone(),
+                            call: call.call.clone(),
                         });
                     }
                 }
                 Some(Detail::ToolResult(result)) => {
                     let of = whole(&result.content, event.text, Fingerprint::of_text);
-                    self.state.tail.result(&result.id, of);
+                    self.state.tail.result(&result.call, of);
                 }
                 // A turn without a call wakes only at its end, so its text is here as a whole.
                 Some(Detail::Response(_))
@@ -122,7 +122,7 @@ impl Loop {
                         call: String::new(),
                     });
                 }
-                _ if event.channel == Channel::Output && event.choice == 0 => {
+                _ if event.place.channel == Channel::Output && event.place.choice == 0 => {
                     text.push_str(event.text)
                 }
                 _ => {}
@@ -135,53 +135,54 @@ impl Loop {
 fn whole(content: &ContentRef, inline: &str, of: impl Fn(&str) -> u64) -> u64 {
     match host::read_whole(content, inline, MAX_COMPARED) {
         Ok(whole) => of(&whole),
-        Err(_) => of(&format!("{inline}{}", content.len)),
+        Err(_) => of(&format!("{inline}{}", content.length)),
     }
 }
 
 impl Reasoner for Loop {
-    fn observe(&mut self, batch: &Batch) -> Assessment {
+    fn observe(&mut self, batch: &Batch) -> Result<Assessment, String> {
         self.take(batch);
         let (settings, tail) = (&self.settings, &mut self.state.tail);
+        // The call, and the next request after a repeated text, must not go out once more.
+        let subject = match batch.checkpoint() {
+            Checkpoint::ToolCall => tail
+                .waiting_call()
+                .map_or(Subject::Session, Subject::ToolCall),
+            Checkpoint::Request => Subject::Request,
+            _ => return Ok(Assessment::none()),
+        };
         let found = |kind, severity, repetition: Repetition| {
             let confidence = 1.0 - 1.0 / repetition.times as f32;
-            Finding::new(kind, severity, repetition.what).confidence(confidence)
+            Finding::new(kind, severity, repetition.what)
+                .confidence(confidence)
+                .about(subject)
         };
-        match batch.checkpoint() {
-            // The call, and the next request after a repeated text, must not go out once more.
-            Checkpoint::ToolCall | Checkpoint::Request => {
-                if let Some(repetition) = tail.stop(settings) {
-                    return found(STUCK, Severity::High, repetition).into();
-                }
-            }
-            _ => return Assessment::none(),
+        if let Some(repetition) = tail.stop(settings) {
+            return Ok(found(STUCK, Severity::High, repetition).into());
         }
         if batch.checkpoint() != Checkpoint::Request {
-            return Assessment::none();
+            return Ok(Assessment::none());
         }
-        tail.nudge(settings)
-            .map_or_else(Assessment::none, |repetition| {
-                found(REPEATED, Severity::Medium, repetition).into()
-            })
+        let nudge = tail.nudge(settings);
+        Ok(nudge
+            .map(|repetition| found(REPEATED, Severity::Medium, repetition))
+            .into_iter()
+            .collect())
     }
 }
 
 impl Actuator for Loop {
-    fn decide(&mut self, situation: &Situation) -> Decision {
+    fn decide(&mut self, situation: &Situation) -> Result<Decision, String> {
         if let Some(found) = situation.of_kind(STUCK).next() {
             let reason = format!("The agent repeats itself: {}.", found.finding.summary);
-            return Decision::none().order(Stop::new(reason).confidence(self.settings.confidence));
+            let stop = Stop::new(reason).confidence(self.settings.confidence);
+            return Ok(Decision::none().order(stop));
         }
-        situation
-            .of_kind(REPEATED)
-            .map(|found| {
-                let message = self
-                    .settings
-                    .message
-                    .replace("{what}", &found.finding.summary);
-                Injection::new(Role::System, message)
-            })
-            .collect()
+        let nudges = situation.of_kind(REPEATED).map(|found| {
+            let what = &found.finding.summary;
+            Injection::new(Role::System, self.settings.message.replace("{what}", what))
+        });
+        Ok(nudges.collect())
     }
 }
 
@@ -206,7 +207,7 @@ mod tests {
             "checkpoint": "tool-call",
             "exchange": exchange,
             "events": [{ "kind": "tool-call", "text": "{", "detail": { "tool-call": {
-                "id": format!("call_{exchange}"), "name": "write", "arguments": { "id": content, "len": 300_000 } } } }],
+                "call": format!("call_{exchange}"), "name": "write", "content": { "content": content, "length": 300_000 } } } }],
         })
     }
 
@@ -214,7 +215,7 @@ mod tests {
     fn a_restart_goes_on_counting() {
         let request =
             json!({ "checkpoint": "request", "exchange": 9, "events": [{ "kind": "request" }] });
-        let mut session = Session::<Loop>::open(&json!({ "nudge_at": 2 })).unwrap();
+        let mut session = Session::<Loop>::start(&json!({ "nudge_at": 2 })).unwrap();
         session.observe(&call(1, 0)).unwrap();
         let mut session = session.restart().unwrap();
         session.observe(&call(2, 0)).unwrap();

@@ -83,7 +83,7 @@ pub struct Step {
     pub result: Option<u64>,
     /// Name of the tool; empty for a text.
     pub tool: String,
-    /// The vendor's id of the call, until its result came.
+    /// Id of the call, until its result came.
     pub call: String,
 }
 
@@ -126,6 +126,12 @@ impl Tail {
             step.result = Some(result);
             step.call.clear();
         }
+    }
+
+    /// Id of the newest call, as long as its result did not come.
+    pub fn waiting_call(&self) -> Option<String> {
+        let newest = self.steps.back()?;
+        (!newest.call.is_empty()).then(|| newest.call.clone())
     }
 
     /// The repetition at the end, if there is one: the one that was gone through most often.

@@ -41,7 +41,7 @@ impl Policy for Stall {
             .finding(GAP))
     }
 
-    fn open(_: Facts, settings: Settings, clocks: Clocks) -> Result<Self, String> {
+    fn start(_: Facts, settings: Settings, clocks: Clocks) -> Result<Self, String> {
         Ok(Self { settings, clocks })
     }
 
@@ -51,47 +51,46 @@ impl Policy for Stall {
 }
 
 impl Reasoner for Stall {
-    fn observe(&mut self, batch: &Batch) -> Assessment {
+    fn observe(&mut self, batch: &Batch) -> Result<Assessment, String> {
         for event in batch.events() {
             if let Some(Detail::Request(request)) = event.detail {
                 self.clocks.begin(batch.exchange(), request.streamed);
             }
         }
         if batch.checkpoint() == Checkpoint::Request {
-            return Assessment::none();
+            return Ok(Assessment::none());
         }
-        let Some(reading) = Reading::of(batch) else {
-            return Assessment::none();
-        };
-        match self.clocks.look(&self.settings, batch.exchange(), reading) {
-            None => Assessment::none(),
+        let silence = Reading::of(batch)
+            .and_then(|reading| self.clocks.look(&self.settings, batch.exchange(), reading));
+        let found = match silence {
+            None => return Ok(Assessment::none()),
             Some(Silence::BeforeFirst { ms }) => {
                 let summary = format!("no token came within {ms} ms");
-                Finding::new(FIRST_TOKEN, Severity::Medium, summary).into()
+                Finding::new(FIRST_TOKEN, Severity::Medium, summary)
             }
             Some(Silence::InMidStream { ms }) => {
                 let summary =
                     format!("the model has been silent for {ms} ms in the middle of its answer");
-                Finding::new(GAP, Severity::High, summary).into()
+                Finding::new(GAP, Severity::High, summary)
             }
-        }
+        };
+        Ok(found.about(Subject::Response).into())
     }
 }
 
 impl Actuator for Stall {
-    fn decide(&mut self, situation: &Situation) -> Decision {
+    fn decide(&mut self, situation: &Situation) -> Result<Decision, String> {
         if let Some(found) = situation.of_kind(GAP).next() {
             let reason = format!("Stalled: {}.", found.finding.summary);
-            return Decision::none().order(Stop::new(reason).confidence(self.settings.confidence));
+            let stop = Stop::new(reason).confidence(self.settings.confidence);
+            return Ok(Decision::none().order(stop));
         }
-        situation
-            .of_kind(FIRST_TOKEN)
-            .map(|_| {
-                Retry::new()
-                    .upstream(&self.settings.fallback_upstream)
-                    .model(&self.settings.fallback_model)
-            })
-            .collect()
+        let again = situation.of_kind(FIRST_TOKEN).map(|_| {
+            Retry::new()
+                .upstream(&self.settings.fallback_upstream)
+                .model(&self.settings.fallback_model)
+        });
+        Ok(again.collect())
     }
 }
 
@@ -114,14 +113,14 @@ mod tests {
     fn tick(ms: u64) -> Value {
         json!({
             "checkpoint": "tick", "time": ms * 1_000,
-            "events": [{ "kind": "vitals", "detail": { "vitals": [{ "id": 1, "value": ms as f64 * 1_000.0 }] } }],
+            "events": [{ "kind": "vitals", "detail": { "vitals": [{ "quantity": 1, "value": ms as f64 * 1_000.0 }] } }],
         })
     }
 
     #[test]
     fn a_reload_in_the_middle_of_a_silence_goes_on_counting() {
         let request = json!({ "events": [{ "kind": "request", "detail": { "request": { "streamed": true } } }] });
-        let mut session = Session::<Stall>::open(&json!({ "first_token_ms": 100 })).unwrap();
+        let mut session = Session::<Stall>::start(&json!({ "first_token_ms": 100 })).unwrap();
         session.observe(&request).unwrap();
         assert!(session.observe(&tick(0)).unwrap().findings.is_empty());
         let mut session = session.restart().unwrap();

@@ -62,7 +62,7 @@ impl Policy for TokenBudget {
         Ok(subscription)
     }
 
-    fn open(_: Facts, settings: Settings, state: State) -> Result<Self, String> {
+    fn start(_: Facts, settings: Settings, state: State) -> Result<Self, String> {
         Ok(Self { settings, state })
     }
 
@@ -72,7 +72,7 @@ impl Policy for TokenBudget {
 }
 
 impl Reasoner for TokenBudget {
-    fn observe(&mut self, batch: &Batch) -> Assessment {
+    fn observe(&mut self, batch: &Batch) -> Result<Assessment, String> {
         let limits = self.settings.limits();
         let mut assessment = Assessment::none();
         if batch.checkpoint() == Checkpoint::Request && self.state.set != limits {
@@ -94,19 +94,15 @@ impl Reasoner for TokenBudget {
                 assessment = assessment.find(Finding::new(NEAR, Severity::Medium, summary));
             }
         }
-        assessment
+        Ok(assessment)
     }
 }
 
 impl Actuator for TokenBudget {
-    fn decide(&mut self, situation: &Situation) -> Decision {
+    fn decide(&mut self, situation: &Situation) -> Result<Decision, String> {
         let mut decision = Decision::none();
         if situation.of_kind(LIMITS).next().is_some() {
-            let Limits {
-                tokens,
-                microdollars,
-            } = self.settings.limits();
-            decision = decision.order(Allocation::for_session(tokens, microdollars));
+            decision = decision.order(self.settings.limits().allocation());
         }
         for found in situation.of_kind(NEAR) {
             let summary = &found.finding.summary;
@@ -117,7 +113,7 @@ impl Actuator for TokenBudget {
                 decision = decision.order(alert.webhook(&self.settings.webhook));
             }
         }
-        decision
+        Ok(decision)
     }
 }
 
@@ -146,10 +142,10 @@ mod tests {
             "checkpoint": "request",
             "events": [
                 { "kind": "request" },
-                { "kind": "vitals", "detail": { "vitals": [{ "id": 12, "value": 900.0 }] } },
+                { "kind": "vitals", "detail": { "vitals": [{ "quantity": 12, "value": 900.0 }] } },
             ],
         });
-        let mut session = Session::<TokenBudget>::open(&json!({ "max_tokens": 1000 })).unwrap();
+        let mut session = Session::<TokenBudget>::start(&json!({ "max_tokens": 1000 })).unwrap();
         assert_eq!(session.observe(&request).unwrap().findings.len(), 2);
         let mut session = session.restart().unwrap();
         assert!(session.observe(&request).unwrap().findings.is_empty());

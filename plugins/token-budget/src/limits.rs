@@ -69,6 +69,18 @@ impl Settings {
 }
 
 impl Limits {
+    /// Those that are limits, as the ledger is told.
+    pub fn allocation(self) -> Allocation {
+        let mut allocation = Allocation::for_session();
+        if self.tokens > 0 {
+            allocation = allocation.tokens(self.tokens);
+        }
+        if self.microdollars > 0 {
+            allocation = allocation.cost(self.microdollars);
+        }
+        allocation
+    }
+
     /// Shares of the limits that are used: what of, and how much.
     pub fn used(self, batch: &Batch) -> impl Iterator<Item = (&'static str, f64)> {
         let share = |limit: u64, id| {
@@ -94,6 +106,20 @@ mod tests {
             ..Settings::default()
         };
         assert_eq!(settings.limits().microdollars, 2_500_000);
+    }
+
+    #[test]
+    fn what_is_not_limited_is_not_named() {
+        let named = |tokens, microdollars| {
+            let limits = Limits {
+                tokens,
+                microdollars,
+            };
+            limits.allocation().limits
+        };
+        assert_eq!(named(5, 0), [("tokens".into(), 5)]);
+        assert_eq!(named(0, 7), [("cost".into(), 7)]);
+        assert_eq!(named(5, 7), [("tokens".into(), 5), ("cost".into(), 7)]);
     }
 
     #[test]

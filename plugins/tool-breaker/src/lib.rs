@@ -36,7 +36,7 @@ impl Policy for ToolBreaker {
             .finding(TRIPPED))
     }
 
-    fn open(_: Facts, settings: Settings, tools: Tools) -> Result<Self, String> {
+    fn start(_: Facts, settings: Settings, tools: Tools) -> Result<Self, String> {
         Ok(Self { settings, tools })
     }
 
@@ -46,7 +46,7 @@ impl Policy for ToolBreaker {
 }
 
 impl Reasoner for ToolBreaker {
-    fn observe(&mut self, batch: &Batch) -> Assessment {
+    fn observe(&mut self, batch: &Batch) -> Result<Assessment, String> {
         let mut assessment = Assessment::none();
         for event in batch.events() {
             let Some(Detail::ToolResult(result)) = event.detail else {
@@ -64,17 +64,18 @@ impl Reasoner for ToolBreaker {
                 let summary = format!("{}: {}", trip.tool, trip.cause);
                 assessment = assessment.find(
                     Finding::new(TRIPPED, Severity::High, summary)
+                        .about(result)
                         .evidence(event.whole())
                         .data(&trip),
                 );
             }
         }
-        assessment
+        Ok(assessment)
     }
 }
 
 impl Actuator for ToolBreaker {
-    fn decide(&mut self, situation: &Situation) -> Decision {
+    fn decide(&mut self, situation: &Situation) -> Result<Decision, String> {
         let mut decision = Decision::none();
         for found in situation.of_kind(TRIPPED) {
             let Ok(Trip { tool, cause, again }) = found.finding.read_data() else {
@@ -94,7 +95,7 @@ impl Actuator for ToolBreaker {
                 decision = decision.order(alert.webhook(&self.settings.webhook));
             }
         }
-        decision
+        Ok(decision)
     }
 }
 
@@ -124,7 +125,7 @@ mod tests {
 
     #[test]
     fn a_restart_goes_on_counting_and_keeps_the_pause() {
-        let mut session = Session::<ToolBreaker>::open(&json!({ "min_calls": 2 })).unwrap();
+        let mut session = Session::<ToolBreaker>::start(&json!({ "min_calls": 2 })).unwrap();
         assert!(
             session
                 .observe(&failed(1_000_000))

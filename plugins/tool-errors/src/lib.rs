@@ -17,7 +17,7 @@ struct ToolErrors {
     counter: Counter,
 }
 
-/// What the reasoner tells the actuator.
+/// What a finding says besides its subject, the last result.
 #[derive(Serialize, Deserialize)]
 struct Repeated {
     count: u32,
@@ -46,7 +46,7 @@ impl Policy for ToolErrors {
             .finding(REPEATED))
     }
 
-    fn open(facts: Facts, settings: Settings, counter: Counter) -> Result<Self, String> {
+    fn start(facts: Facts, settings: Settings, counter: Counter) -> Result<Self, String> {
         Ok(Self {
             settings,
             session: facts.session,
@@ -60,7 +60,7 @@ impl Policy for ToolErrors {
 }
 
 impl Reasoner for ToolErrors {
-    fn observe(&mut self, batch: &Batch) -> Assessment {
+    fn observe(&mut self, batch: &Batch) -> Result<Assessment, String> {
         let results = batch.events().filter_map(|event| match event.detail {
             Some(Detail::ToolResult(result)) => Some((event, result)),
             _ => None,
@@ -69,37 +69,33 @@ impl Reasoner for ToolErrors {
         for (event, result) in results {
             self.counter.count(self.settings.mode, result.failed);
             if result.failed {
-                last = Some((event, &result.name));
+                last = Some((event, result));
             }
         }
         // Several results may arrive at once: they are one reason to tell, whichever of them passed the maximum.
-        let Some((event, tool)) = last else {
-            return Assessment::none();
+        let Some((event, result)) = last else {
+            return Ok(Assessment::none());
         };
         let Some(count) = self.counter.tell(&self.settings) else {
-            return Assessment::none();
+            return Ok(Assessment::none());
         };
-        Finding::new(
-            REPEATED,
-            Severity::Medium,
-            format!("{count} tool calls failed, the last one of {tool}"),
-        )
-        .evidence(event.whole())
-        .data(&Repeated {
-            count,
-            tool: tool.clone(),
-        })
-        .into()
+        let tool = result.name.clone();
+        let summary = format!("{count} tool calls failed, the last one of {tool}");
+        let found = Finding::new(REPEATED, Severity::Medium, summary)
+            .about(result)
+            .evidence(event.whole())
+            .data(&Repeated { count, tool });
+        Ok(found.into())
     }
 }
 
 impl Actuator for ToolErrors {
-    fn decide(&mut self, situation: &Situation) -> Decision {
+    fn decide(&mut self, situation: &Situation) -> Result<Decision, String> {
         let Some(found) = situation.of_kind(REPEATED).next() else {
-            return Decision::none();
+            return Ok(Decision::none());
         };
         let Ok(Repeated { count, tool }) = found.finding.read_data() else {
-            return Decision::none();
+            return Ok(Decision::none());
         };
         let trace = format!("{}/{}", self.session, situation.batch.exchange());
         host::log(
@@ -115,9 +111,9 @@ impl Actuator for ToolErrors {
             Speaker::System => Role::System,
             Speaker::User => Role::User,
         };
-        Decision::none()
+        Ok(Decision::none()
             .order(Injection::new(role, message))
-            .order(Annotation::new("tool-errors.trace", trace))
+            .order(Annotation::new("tool-errors.trace", trace)))
     }
 }
 
@@ -144,7 +140,7 @@ mod tests {
             "events": [{ "kind": "tool-result", "detail": { "tool-result": { "name": "search", "failed": true } } }],
         });
         let mut session =
-            testing::Session::<ToolErrors>::open(&json!({ "max_errors": 1 })).unwrap();
+            testing::Session::<ToolErrors>::start(&json!({ "max_errors": 1 })).unwrap();
         assert!(session.observe(&failed).unwrap().findings.is_empty());
         let mut session = session.restart().unwrap();
         let findings = session.observe(&failed).unwrap().findings;
@@ -152,6 +148,8 @@ mod tests {
 
         let found = ReportedFinding {
             policy: "tool-errors".into(),
+            is_own: true,
+            exchange: 1,
             finding: findings[0].clone(),
         };
         session.decide(vec![found], &failed).unwrap();

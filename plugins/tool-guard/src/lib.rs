@@ -25,10 +25,9 @@ struct ToolGuard {
     settings: Settings,
 }
 
-/// What the reasoner tells the actuator of a call that must not just pass.
+/// What a finding says of a call that must not just pass, besides which one it is about.
 #[derive(Serialize, Deserialize)]
 struct Judged {
-    id: String,
     tool: String,
     reason: String,
     /// The beginning of the arguments, for the person.
@@ -56,7 +55,7 @@ impl Policy for ToolGuard {
             .finding(HELD))
     }
 
-    fn open(_: Facts, settings: Settings, (): ()) -> Result<Self, String> {
+    fn start(_: Facts, settings: Settings, (): ()) -> Result<Self, String> {
         Ok(Self { settings })
     }
 
@@ -66,20 +65,19 @@ impl Policy for ToolGuard {
 }
 
 impl Reasoner for ToolGuard {
-    fn observe(&mut self, batch: &Batch) -> Assessment {
-        batch
-            .events()
-            .filter_map(|event| match event.detail {
-                Some(Detail::ToolCall(call)) => self.judge(&event, call),
-                _ => None,
-            })
-            .collect()
+    fn observe(&mut self, batch: &Batch) -> Result<Assessment, String> {
+        let findings = batch.events().filter_map(|event| match event.detail {
+            Some(Detail::ToolCall(call)) => self.judge(&event, call),
+            _ => None,
+        });
+        Ok(findings.collect())
     }
 }
 
 impl ToolGuard {
     fn judge(&self, event: &Event<'_>, call: &ToolCall) -> Option<Finding> {
-        let arguments = host::read_whole(&call.arguments, event.text, MAX_ARGUMENTS)
+        let arguments = host::read_whole(&call.content, event.text, MAX_ARGUMENTS)
+            .map_err(String::from)
             .and_then(|arguments| json::parse(&arguments));
         let (kind, severity, reason, verb) = match self.settings.judge(&call.name, &arguments) {
             Verdict::Allow => return None,
@@ -88,7 +86,6 @@ impl ToolGuard {
         };
         let shown = event.text.floor_char_boundary(SHOWN);
         let judged = Judged {
-            id: call.id.clone(),
             tool: call.name.clone(),
             reason,
             arguments: event.text[..shown].into(),
@@ -96,6 +93,7 @@ impl ToolGuard {
         let summary = format!("{} {verb}: {}", call.name, judged.reason);
         Some(
             Finding::new(kind, severity, summary)
+                .about(call)
                 .evidence(event.whole())
                 .data(&judged),
         )
@@ -103,22 +101,25 @@ impl ToolGuard {
 }
 
 impl Actuator for ToolGuard {
-    fn decide(&mut self, situation: &Situation) -> Decision {
+    fn decide(&mut self, situation: &Situation) -> Result<Decision, String> {
         let mut decision = Decision::none();
         for found in &situation.findings {
-            let Ok(call) = found.finding.read_data::<Judged>() else {
+            let Finding { kind, subject, .. } = &found.finding;
+            let (Subject::ToolCall(call), Ok(judged)) =
+                (subject, found.finding.read_data::<Judged>())
+            else {
                 continue;
             };
-            decision = if found.finding.kind == HELD {
-                let title = format!("Call the tool `{}`?", call.tool);
-                let body = format!("{}\n\nArguments: {}", call.reason, call.arguments);
+            decision = if kind == HELD {
+                let title = format!("Call the tool `{}`?", judged.tool);
+                let body = format!("{}\n\nArguments: {}", judged.reason, judged.arguments);
                 let wait_ms = self.settings.wait_seconds.saturating_mul(1_000);
-                decision.order(Hold::new(Item::ToolCall(call.id), title, wait_ms).body(body))
+                decision.order(Hold::new(subject.clone(), title, wait_ms).body(body))
             } else {
-                decision.order(ToolDenial::new(call.id, call.reason))
+                decision.order(ToolDenial::new(call, judged.reason))
             };
         }
-        decision
+        Ok(decision)
     }
 }
 

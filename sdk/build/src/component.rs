@@ -114,7 +114,8 @@ fn world(component: &[u8]) -> Result<World, String> {
                 == Some(interface)
         })
     };
-    match (exports("about"), exports("reasoning"), exports("acting")) {
+    let is_policy = exports("about") && exports("sessions");
+    match (is_policy, exports("reasoning"), exports("acting")) {
         (true, true, true) => Ok(World::Policy),
         (true, true, false) => Ok(World::Reasoner),
         (true, false, true) => Ok(World::Actuator),
@@ -177,19 +178,26 @@ mod tests {
         let component = |interfaces: &[&str]| {
             let exports: String = interfaces
                 .iter()
-                .map(|name| format!(r#"(instance ${name}) (export "airlock:policy/{name}@0.1.0" (instance ${name}))"#))
+                .map(|name| format!(r#"(instance ${name}) (export "airlock:policy/{name}@0.2.0" (instance ${name}))"#))
                 .collect();
             judge(&format!(
-                r#"(component (import "airlock:policy/types@0.1.0" (instance)) {exports})"#
+                r#"(component (import "airlock:policy/findings@0.2.0" (instance)) {exports})"#
             ))
         };
-        assert_eq!(component(&["about", "reasoning"]), Ok(World::Reasoner));
-        assert_eq!(component(&["about", "acting"]), Ok(World::Actuator));
         assert_eq!(
-            component(&["about", "reasoning", "acting"]),
+            component(&["about", "sessions", "reasoning"]),
+            Ok(World::Reasoner)
+        );
+        assert_eq!(
+            component(&["about", "sessions", "acting"]),
+            Ok(World::Actuator)
+        );
+        assert_eq!(
+            component(&["about", "sessions", "reasoning", "acting"]),
             Ok(World::Policy)
         );
-        assert!(component(&["reasoning"]).is_err());
+        assert!(component(&["sessions", "reasoning"]).is_err());
+        assert!(component(&["about", "reasoning"]).is_err());
     }
 
     #[test]

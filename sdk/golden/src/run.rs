@@ -7,15 +7,15 @@ use std::{collections::BTreeMap, fmt};
 
 use serde_json::{Value, json};
 
-use crate::case::{Case, Counters, Expect};
+use crate::case::{Call, Case, Counters, Expect};
 
-/// A policy that can be asked, in the JSON form of [`crate::wit_json`]. Errors are traps and the policy's own refusals.
+/// A policy that can be asked, in the JSON form of [`crate::wit_json`]. Errors are traps and the policy's own words.
 pub trait Subject {
     /// The policy's name: its findings are reported under it.
     fn name(&self) -> String;
     /// Judges settings; returns `subscription.findings`.
     fn configure(&mut self, settings: &str) -> Result<Vec<String>, String>;
-    /// Opens the session: a record `facts`, the settings, and what `content.read` finds.
+    /// Begins the session, of reasoner and actuator in one: a record `facts`, the settings, and what `content.read` finds.
     fn open(
         &mut self,
         facts: &Value,
@@ -33,7 +33,7 @@ pub trait Subject {
 pub struct Failure {
     /// Name of the case.
     pub case: String,
-    /// Index of the call, from 0; nothing if the settings or the opening failed.
+    /// Index of the call, from 0; nothing if the settings or the beginning failed.
     pub call: Option<usize>,
     /// What differs.
     pub reason: String,
@@ -83,11 +83,11 @@ pub fn run(case: &Case, subject: &mut dyn Subject) -> Result<(), Failure> {
     };
     subject
         .open(&case.facts, &settings, &case.content)
-        .map_err(|error| failure(None, format!("the session could not be opened: {error}")))?;
+        .map_err(|error| failure(None, format!("the session could not be begun: {error}")))?;
     let mut counters = Counters::default();
     for (index, call) in case.calls.iter().enumerate() {
-        let batch = call.counted(&mut counters);
-        answer(subject, &kinds, batch, &call.found)
+        call.counted(&mut counters)
+            .and_then(|batch| answer(subject, &kinds, batch, call))
             .and_then(|got| compare(&call.expect, &got))
             .map_err(|reason| failure(Some(index), reason))?;
     }
@@ -98,19 +98,19 @@ fn answer(
     subject: &mut dyn Subject,
     kinds: &[String],
     batch: Value,
-    found: &[Value],
+    call: &Call,
 ) -> Result<Expect, String> {
     let mut got = Expect::default();
     if let Some(assessment) = subject.observe(&batch)? {
         got.findings = list(&assessment, "findings");
-        got.release = list(&assessment, "release");
+        got.marks = list(&assessment, "marks");
         got.pending = list(&assessment, "pending");
     }
-    let own = got
-        .findings
-        .iter()
-        .map(|finding| json!({ "policy": subject.name(), "finding": finding }));
-    let wanted: Vec<Value> = found
+    let own = got.findings.iter().map(
+        |finding| json!({ "policy": subject.name(), "is-own": true, "exchange": call.exchange, "finding": finding }),
+    );
+    let wanted: Vec<Value> = call
+        .found
         .iter()
         .cloned()
         .chain(own)
@@ -120,6 +120,7 @@ fn answer(
         && let Some(decision) = subject.decide(&json!({ "findings": wanted, "batch": batch }))?
     {
         got.actions = list(&decision, "actions");
+        got.elsewhere = list(&decision, "elsewhere");
         got.pending.extend(list(&decision, "pending"));
     }
     Ok(got)
@@ -147,8 +148,9 @@ fn subscribed(kinds: &[String], reported: &Value) -> bool {
 fn compare(expected: &Expect, got: &Expect) -> Result<(), String> {
     for (what, expected, got) in [
         ("findings", &expected.findings, &got.findings),
-        ("release", &expected.release, &got.release),
+        ("marks", &expected.marks, &got.marks),
         ("actions", &expected.actions, &got.actions),
+        ("elsewhere", &expected.elsewhere, &got.elsewhere),
         ("pending", &expected.pending, &got.pending),
     ] {
         if expected.len() != got.len()

@@ -1,8 +1,15 @@
 //! Views of what the host passes: events with their text cut out, details found.
 
+mod piece;
+mod words;
+
+use std::ops::Range;
+
+use words::{EVENT_WORDS, Words};
+
 use crate::{
-    bindings::policy::airlock::policy::types as wit,
-    types::{Channel, Checkpoint, Detail, EventKind, PatternMatch, ReportedFinding, Span},
+    bindings::policy::airlock::policy::{actions, events as wit},
+    types::{Checkpoint, Detail, EventKind, PatternMatch, Place, ReportedFinding, Span},
 };
 
 /// Events of one exchange, or of the session itself, in order.
@@ -36,72 +43,71 @@ impl Batch {
 
     /// The events, with their texts and details.
     pub fn events(&self) -> impl Iterator<Item = Event<'_>> {
-        let mut start = 0;
-        let mut details = self.0.details.iter().peekable();
-        self.0.events.iter().enumerate().map(move |(index, event)| {
-            let end = event.text_end as usize;
-            // The host's offsets fall on borders of characters; an empty text is better than a trap if one did not.
-            let text = self.0.text.get(start..end).unwrap_or_default();
-            start = end;
-            let index = index as u32;
-            while details.next_if(|(of, _)| *of < index).is_some() {}
-            let detail = details
-                .next_if(|(of, _)| *of == index)
-                .map(|(_, detail)| detail);
-            Event {
-                index,
-                seq: self.0.first_seq + u64::from(index),
-                kind: event.kind,
-                channel: event.channel,
-                choice: event.choice,
-                block: event.block,
-                time: self.0.time + u64::from(event.after),
-                offset: event.offset,
-                tokens: event.tokens,
-                text,
-                detail,
-            }
-        })
+        let details = self.details();
+        self.words()
+            .enumerate()
+            .map(move |(index, (words, bytes))| {
+                let index = index as u32;
+                Event {
+                    index,
+                    seq: self.0.first_seq + u64::from(index),
+                    kind: words.kind,
+                    place: words.place,
+                    time: self.0.time + u64::from(words.after),
+                    offset: words.offset,
+                    tokens: words.tokens,
+                    // The host's offsets fall on borders of characters; an empty text is better than a trap if one did not.
+                    text: self.0.text.get(bytes).unwrap_or_default(),
+                    detail: words.detail.and_then(|at| details.get(at)),
+                }
+            })
     }
 
-    /// Matches of this policy's patterns, in order of their end.
+    /// Matches of this policy's patterns in generated text, in order of their end.
     pub fn matches(&self) -> &[PatternMatch] {
-        &self.0.matches
+        self.0
+            .attached
+            .as_ref()
+            .map_or(&[], |attached| &attached.matches)
     }
 
-    /// Where a match shows in the events of this batch, and its text there. The beginning of a match may lie in an
-    /// earlier batch: then the part that is here; nothing if none is.
-    pub fn find(&self, found: &PatternMatch) -> Option<(Span, &str)> {
-        let (from, to) = (found.offset, found.offset.saturating_add(found.len));
-        self.events().find_map(|event| {
-            let same_place = event.kind == EventKind::Text
-                && event.channel == found.channel
-                && event.choice == found.choice
-                && event.block == found.block;
-            let end = event.offset + event.text.len() as u32;
-            if !same_place || end < to || event.offset >= to {
-                return None;
-            }
-            let start = from.saturating_sub(event.offset);
-            let text = event
-                .text
-                .get(start as usize..(to - event.offset) as usize)?;
-            Some((event.span(start, text.len() as u32), text))
-        })
+    /// The text of a span, as far as this batch has it in one piece: the beginning may lie in an earlier batch, and the end
+    /// beyond the first 4,096 bytes that an event brings of a long text. Nothing if no byte of it is here.
+    pub fn text_of(&self, span: &Span) -> Option<&str> {
+        let bytes = piece::longest(self.words(), span)?;
+        self.0.text.get(bytes)
     }
 
     /// The newest value of a vital in this batch; ids are in [`vital`](crate::vital).
     pub fn vital(&self, id: crate::vital::Id) -> Option<f64> {
+        self.details().iter().rev().find_map(|detail| match detail {
+            Detail::Vitals(vitals) => vitals
+                .iter()
+                .find(|vital| vital.quantity == id)
+                .map(|vital| vital.value),
+            _ => None,
+        })
+    }
+
+    fn details(&self) -> &[Detail] {
         self.0
-            .details
-            .iter()
-            .rev()
-            .find_map(|(_, detail)| match detail {
-                Detail::Vitals(vitals) => vitals
-                    .iter()
-                    .find(|vital| vital.id == id)
-                    .map(|vital| vital.value),
-                _ => None,
+            .attached
+            .as_ref()
+            .map_or(&[], |attached| &attached.details)
+    }
+
+    /// The events in numbers, each with the bytes of its text in the joined one.
+    fn words(&self) -> impl Iterator<Item = (Words, Range<usize>)> {
+        let step = (self.0.event_words as usize).max(EVENT_WORDS);
+        let mut start = 0;
+        self.0
+            .events
+            .chunks(step)
+            .filter_map(Words::read)
+            .map(move |words| {
+                let bytes = start..words.text_end;
+                start = words.text_end;
+                (words, bytes)
             })
     }
 }
@@ -115,35 +121,27 @@ pub struct Event<'a> {
     pub seq: u64,
     /// What kind of fact it is.
     pub kind: EventKind,
-    /// For text: where it was written.
-    pub channel: Channel,
-    /// For text and tool calls: index of the choice.
-    pub choice: u16,
-    /// For text and tool calls: index of the block or call.
-    pub block: u16,
+    /// Where its text stands; in channel `none` if it has none, or one without a place.
+    pub place: Place,
     /// Microseconds since the Unix epoch.
     pub time: u64,
-    /// For text: offset of its first byte in its channel.
+    /// Offset of the first byte of its text in its place.
     pub offset: u32,
-    /// Tokens in the text.
+    /// For text: tokens in it.
     pub tokens: u32,
-    /// Its text.
+    /// Its text; of a message, a tool call or the result of one, the first 4,096 bytes.
     pub text: &'a str,
     /// Its detail, if its kind has one.
     pub detail: Option<&'a Detail>,
 }
 
 impl Event<'_> {
-    /// A part of its text, as evidence.
-    pub fn span(&self, start: u32, len: u32) -> Span {
-        Span {
-            event: self.index,
-            start,
-            len,
-        }
+    /// A part of its text: first byte in `text`, and bytes.
+    pub fn span(&self, start: u32, length: u32) -> Span {
+        self.place.span(self.offset.saturating_add(start), length)
     }
 
-    /// All of its text, as evidence.
+    /// All of its text.
     pub fn whole(&self) -> Span {
         self.span(0, self.text.len() as u32)
     }
@@ -159,7 +157,7 @@ pub struct Situation {
 }
 
 impl Situation {
-    pub(crate) fn new(situation: wit::Situation) -> Self {
+    pub(crate) fn new(situation: actions::Situation) -> Self {
         Self {
             findings: situation.findings,
             batch: Batch::new(situation.batch),
@@ -171,5 +169,68 @@ impl Situation {
         self.findings
             .iter()
             .filter(move |found| found.finding.kind == kind)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::{testing::batch, types::Channel, vital};
+
+    fn events(events: Value) -> Batch {
+        batch(&json!({ "first-seq": 3, "time": 100, "events": events })).unwrap()
+    }
+
+    #[test]
+    fn each_event_has_its_own_text_and_detail() {
+        let batch = events(json!([
+            { "kind": "vitals", "detail": { "vitals": [{ "quantity": 1, "value": 5.0 }] } },
+            { "kind": "text", "offset": 7, "text": "né", "after": 2, "tokens": 1 },
+            { "kind": "tool-call", "item": 1, "text": "{}", "detail": { "tool-call": { "call": "c" } } },
+            { "kind": "vitals", "detail": { "vitals": [{ "quantity": 1, "value": 6.0 }] } },
+        ]));
+        let events: Vec<_> = batch.events().collect();
+        assert_eq!(events.len(), 4);
+        assert_eq!(
+            (
+                events[1].text,
+                events[1].seq,
+                events[1].time,
+                events[1].tokens
+            ),
+            ("né", 4, 102, 1)
+        );
+        assert!(events[1].detail.is_none());
+        assert!(matches!(events[2].detail, Some(Detail::ToolCall(call)) if call.call == "c"));
+        assert_eq!(events[1].whole(), Place::new(Channel::Output).span(7, 3));
+        assert_eq!(
+            events[2].span(1, 1),
+            Place::new(Channel::ToolArguments).item(1).span(1, 1)
+        );
+        assert_eq!(
+            (batch.vital(vital::ELAPSED), batch.vital(vital::TOKEN_GAP)),
+            (Some(6.0), None)
+        );
+    }
+
+    #[test]
+    fn words_of_a_later_version_are_stepped_over() {
+        let mut wit =
+            events(json!([{ "kind": "text", "text": "a" }, { "kind": "text", "text": "b" }])).0;
+        wit.event_words = 12;
+        wit.events = wit
+            .events
+            .chunks(10)
+            .flat_map(|words| [words, &[1, 2]].concat())
+            .collect();
+        let batch = Batch::new(wit);
+        assert_eq!(
+            batch.events().map(|event| event.text).collect::<Vec<_>>(),
+            ["a", "b"]
+        );
     }
 }

@@ -1,17 +1,16 @@
 //! Short ways to write what a policy returns: constructors for what must be said, methods for what may be.
 
-use serde::Serialize;
-
 use crate::{
     types::{
-        Action, Approval, Assessment, Channel, ChannelRelease, Classification, Decision,
-        Description, EventKind, Finding, Generation, Item, OnTimeout, Pattern, PatternSyntax,
-        Pending, Question, ReleaseMark, ReleaseMode, Severity, Span, Subscription, Threshold, Wake,
+        Approval, Channel, ChannelRelease, Classification, Description, EventKind, Generation,
+        Pattern, PatternSyntax, Question, ReleaseMode, Subscription, Threshold, Wake,
     },
     vital,
 };
 
 mod actions;
+mod answers;
+mod edits;
 
 /// A description with the name, version, licence and summary of the policy's `Cargo.toml`.
 #[macro_export]
@@ -113,9 +112,9 @@ impl Subscription {
     }
 
     /// Calls `observe` once when a vital rises above this, and again after it fell below.
-    pub fn wake_above(mut self, vital: vital::Id, above: f64) -> Self {
+    pub fn wake_above(mut self, quantity: vital::Id, above: f64) -> Self {
         self.wakes
-            .push(Wake::VitalAbove(Threshold { vital, above }));
+            .push(Wake::VitalAbove(Threshold { quantity, above }));
         self
     }
 
@@ -176,162 +175,6 @@ impl Pattern {
     /// Whether case is ignored.
     pub fn ignore_case(mut self, ignore: bool) -> Self {
         self.ignore_case = ignore;
-        self
-    }
-}
-
-impl Finding {
-    /// A certain finding (confidence 1) without evidence. `kind` is `<policy>.<word>` by convention.
-    pub fn new(kind: impl Into<String>, severity: Severity, summary: impl Into<String>) -> Self {
-        Self {
-            kind: kind.into(),
-            severity,
-            confidence: 1.0,
-            summary: summary.into(),
-            evidence: Vec::new(),
-            data: String::new(),
-        }
-    }
-
-    /// How sure it is, 0..1.
-    pub fn confidence(mut self, confidence: f32) -> Self {
-        self.confidence = confidence;
-        self
-    }
-
-    /// Where it shows.
-    pub fn evidence(mut self, spans: impl IntoIterator<Item = Span>) -> Self {
-        self.evidence.extend(spans);
-        self
-    }
-
-    /// Anything else that actuators and people may want, as JSON. What cannot be written as JSON is left out.
-    pub fn data(mut self, data: &impl Serialize) -> Self {
-        self.data = serde_json::to_string(data).unwrap_or_default();
-        self
-    }
-
-    /// Reads what [`data`](Self::data) wrote.
-    ///
-    /// # Errors
-    /// If it is something else.
-    pub fn read_data<T: serde::de::DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
-        serde_json::from_str(&self.data)
-    }
-}
-
-/// A span is a list of one, so that `.evidence(event.whole())` reads well.
-impl IntoIterator for Span {
-    type Item = Span;
-    type IntoIter = std::iter::Once<Span>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        std::iter::once(self)
-    }
-}
-
-impl Default for Assessment {
-    fn default() -> Self {
-        Self::none()
-    }
-}
-
-impl Assessment {
-    /// Nothing found, nothing new released.
-    pub fn none() -> Self {
-        Self {
-            findings: Vec::new(),
-            release: Vec::new(),
-            pending: Vec::new(),
-        }
-    }
-
-    /// With one finding more.
-    pub fn find(mut self, finding: Finding) -> Self {
-        self.findings.push(finding);
-        self
-    }
-
-    /// With a channel that it holds released further.
-    pub fn release(mut self, mark: ReleaseMark) -> Self {
-        self.release.push(mark);
-        self
-    }
-
-    /// With an item parked until an answer arrives.
-    pub fn park(mut self, pending: Pending) -> Self {
-        self.pending.push(pending);
-        self
-    }
-}
-
-impl FromIterator<Finding> for Assessment {
-    fn from_iter<I: IntoIterator<Item = Finding>>(findings: I) -> Self {
-        Self {
-            findings: findings.into_iter().collect(),
-            ..Self::none()
-        }
-    }
-}
-
-impl From<Finding> for Assessment {
-    fn from(finding: Finding) -> Self {
-        Self::none().find(finding)
-    }
-}
-
-impl Default for Decision {
-    fn default() -> Self {
-        Self::none()
-    }
-}
-
-impl Decision {
-    /// Nothing ordered.
-    pub fn none() -> Self {
-        Self {
-            actions: Vec::new(),
-            pending: Vec::new(),
-        }
-    }
-
-    /// With one action more.
-    pub fn order(mut self, action: impl Into<Action>) -> Self {
-        self.actions.push(action.into());
-        self
-    }
-
-    /// With an item parked until an answer arrives.
-    pub fn park(mut self, pending: Pending) -> Self {
-        self.pending.push(pending);
-        self
-    }
-}
-
-impl<A: Into<Action>> FromIterator<A> for Decision {
-    fn from_iter<I: IntoIterator<Item = A>>(actions: I) -> Self {
-        Self {
-            actions: actions.into_iter().map(Into::into).collect(),
-            pending: Vec::new(),
-        }
-    }
-}
-
-impl Pending {
-    /// Parks an item until the question of this ticket is answered, for 1 to 86,400,000 ms. When nobody answers in time
-    /// it is treated as blocked.
-    pub fn new(ticket: u64, item: Item, deadline_ms: u32) -> Self {
-        Self {
-            ticket,
-            item,
-            deadline_ms,
-            on_timeout: OnTimeout::Block,
-        }
-    }
-
-    /// When nobody answers in time, it goes on as if there were no objection.
-    pub fn or_release(mut self) -> Self {
-        self.on_timeout = OnTimeout::Release;
         self
     }
 }

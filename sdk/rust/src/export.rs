@@ -11,7 +11,7 @@ macro_rules! export_reasoner {
         $crate::__export!(
             $policy,
             REASONER,
-            reasoning / __export_airlock_policy_reasoning_0_1_0_cabi
+            reasoning / __export_airlock_policy_reasoning_0_2_0_cabi
         );
     };
 }
@@ -24,7 +24,7 @@ macro_rules! export_actuator {
         $crate::__export!(
             $policy,
             ACTUATOR,
-            acting / __export_airlock_policy_acting_0_1_0_cabi
+            acting / __export_airlock_policy_acting_0_2_0_cabi
         );
     };
 }
@@ -38,8 +38,8 @@ macro_rules! export_policy {
         $crate::__export!(
             $policy,
             POLICY,
-            reasoning/__export_airlock_policy_reasoning_0_1_0_cabi
-            acting/__export_airlock_policy_acting_0_1_0_cabi
+            reasoning/__export_airlock_policy_reasoning_0_2_0_cabi
+            acting/__export_airlock_policy_acting_0_2_0_cabi
         );
     };
 }
@@ -51,8 +51,11 @@ macro_rules! __export {
         #[cfg(target_family = "wasm")]
         const _: () = {
             type Exported = $crate::glue::Component<$policy>;
-            $crate::glue::exports::about::__export_airlock_policy_about_0_1_0_cabi!(
+            $crate::glue::exports::about::__export_airlock_policy_about_0_2_0_cabi!(
                 Exported with_types_in $crate::glue::exports::about
+            );
+            $crate::glue::exports::sessions::__export_airlock_policy_sessions_0_2_0_cabi!(
+                Exported with_types_in $crate::glue::exports::sessions
             );
             $($crate::glue::exports::$interface::$cabi!(
                 Exported with_types_in $crate::glue::exports::$interface

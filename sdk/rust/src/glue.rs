@@ -6,8 +6,8 @@ pub use crate::bindings::{policy::exports::airlock::policy as exports, types};
 use crate::{
     Actuator, Batch, Policy, Reasoner, Situation,
     bindings::policy::{
-        airlock::policy::types as wit,
-        exports::airlock::policy::{about, acting, reasoning},
+        airlock::policy::{actions, events},
+        exports::airlock::policy::{about, acting, reasoning, sessions},
     },
     host,
     types::{Assessment, Decision, Description, Facts, Level, Subscription},
@@ -16,13 +16,14 @@ use crate::{
 /// A component that exports `T`.
 pub struct Component<T>(PhantomData<T>);
 
-/// One session of `T`. The host never enters a session twice at once, so the cell is never borrowed twice.
+/// One session of `T`, for all that `T` is. The host never enters a session twice at once, so the cell is never borrowed
+/// twice.
 pub struct Session<T>(RefCell<T>);
 
 impl<T: Policy> about::Guest for Component<T> {
-    fn describe() -> Description {
+    fn describe() -> Result<Description, String> {
         report_panics();
-        describe::<T>()
+        Ok(describe::<T>())
     }
 
     fn configure(settings: String) -> Result<Subscription, String> {
@@ -31,72 +32,57 @@ impl<T: Policy> about::Guest for Component<T> {
     }
 }
 
-impl<T: Reasoner> reasoning::Guest for Component<T> {
+impl<T: Policy> sessions::Guest for Component<T> {
     type Session = Session<T>;
 }
 
-impl<T: Reasoner> reasoning::GuestSession for Session<T> {
-    fn open(facts: Facts, settings: String) -> Result<reasoning::Session, String> {
-        Ok(reasoning::Session::new(Self::new(facts, &settings, None)?))
-    }
-
-    fn observe(&self, batch: wit::Batch) -> Assessment {
-        self.0.borrow_mut().observe(&Batch::new(batch))
-    }
-
-    fn save(&self) -> Result<Vec<u8>, String> {
-        save(&*self.0.borrow())
+impl<T: Policy> sessions::GuestSession for Session<T> {
+    fn start(facts: Facts, settings: String) -> Result<sessions::Session, String> {
+        Ok(sessions::Session::new(Self::new(facts, &settings, None)?))
     }
 
     fn restore(
         facts: Facts,
         settings: String,
         schema: u32,
-        bytes: Vec<u8>,
-    ) -> Result<reasoning::Session, String> {
-        Ok(reasoning::Session::new(Self::new(
+        saved: Vec<u8>,
+    ) -> Result<sessions::Session, String> {
+        Ok(sessions::Session::new(Self::new(
             facts,
             &settings,
-            Some((schema, &bytes)),
+            Some((schema, &saved)),
         )?))
+    }
+
+    fn save(&self) -> Result<Vec<u8>, String> {
+        save(&*self.0.borrow())
+    }
+}
+
+impl<T: Reasoner> reasoning::Guest for Component<T> {
+    fn observe(
+        session: reasoning::SessionBorrow<'_>,
+        batch: events::Batch,
+    ) -> Result<Assessment, String> {
+        let session = session.get::<Session<T>>();
+        session.0.borrow_mut().observe(&Batch::new(batch))
     }
 }
 
 impl<T: Actuator> acting::Guest for Component<T> {
-    type Session = Session<T>;
-}
-
-impl<T: Actuator> acting::GuestSession for Session<T> {
-    fn open(facts: Facts, settings: String) -> Result<acting::Session, String> {
-        Ok(acting::Session::new(Self::new(facts, &settings, None)?))
-    }
-
-    fn decide(&self, situation: wit::Situation) -> Decision {
-        self.0.borrow_mut().decide(&Situation::new(situation))
-    }
-
-    fn save(&self) -> Result<Vec<u8>, String> {
-        save(&*self.0.borrow())
-    }
-
-    fn restore(
-        facts: Facts,
-        settings: String,
-        schema: u32,
-        bytes: Vec<u8>,
-    ) -> Result<acting::Session, String> {
-        Ok(acting::Session::new(Self::new(
-            facts,
-            &settings,
-            Some((schema, &bytes)),
-        )?))
+    fn decide(
+        session: acting::SessionBorrow<'_>,
+        situation: actions::Situation,
+    ) -> Result<Decision, String> {
+        let session = session.get::<Session<T>>();
+        session.0.borrow_mut().decide(&Situation::new(situation))
     }
 }
 
 impl<T: Policy> Session<T> {
     fn new(facts: Facts, settings: &str, saved: Option<(u32, &[u8])>) -> Result<Self, String> {
         report_panics();
-        Ok(Self(RefCell::new(open(facts, settings, saved)?)))
+        Ok(Self(RefCell::new(start(facts, settings, saved)?)))
     }
 }
 
@@ -111,7 +97,7 @@ pub(crate) fn configure<T: Policy>(settings: &str) -> Result<Subscription, Strin
     T::configure(&parse::<T>(settings)?)
 }
 
-pub(crate) fn open<T: Policy>(
+pub(crate) fn start<T: Policy>(
     facts: Facts,
     settings: &str,
     saved: Option<(u32, &[u8])>,
@@ -123,7 +109,7 @@ pub(crate) fn open<T: Policy>(
             .map_err(|error| format!("saved state cannot be read: {error}"))?,
         Some((schema, bytes)) => T::migrate(schema, bytes)?,
     };
-    T::open(facts, parse::<T>(settings)?, state)
+    T::start(facts, parse::<T>(settings)?, state)
 }
 
 pub(crate) fn save<T: Policy>(policy: &T) -> Result<Vec<u8>, String> {
@@ -142,7 +128,7 @@ fn parse<T: Policy>(settings: &str) -> Result<T::Settings, String> {
     serde_json::from_str(settings).map_err(|error| error.to_string())
 }
 
-/// A panic becomes a trap, which carries no message: so the message goes to the log first.
+/// A panic becomes a trap, which has no words: so they go to the log first.
 fn report_panics() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {

@@ -34,7 +34,7 @@
 //!         Ok(Subscription::new().wake_on(EventKind::ToolResult).finding("tool-watch.*"))
 //!     }
 //!
-//!     fn open(_: Facts, _: Settings, _: ()) -> Result<Self, String> {
+//!     fn start(_: Facts, _: Settings, _: ()) -> Result<Self, String> {
 //!         Ok(Self)
 //!     }
 //!
@@ -44,23 +44,22 @@
 //! }
 //!
 //! impl Reasoner for ToolWatch {
-//!     fn observe(&mut self, batch: &Batch) -> Assessment {
-//!         batch
-//!             .events()
-//!             .filter_map(|event| match event.detail {
-//!                 Some(Detail::ToolResult(result)) if result.failed => Some(
-//!                     Finding::new("tool-watch.failed", Severity::Low, format!("{} failed", result.name))
-//!                         .evidence(event.whole()),
-//!                 ),
-//!                 _ => None,
-//!             })
-//!             .collect()
+//!     fn observe(&mut self, batch: &Batch) -> Result<Assessment, String> {
+//!         let failed = batch.events().filter_map(|event| match event.detail {
+//!             Some(Detail::ToolResult(result)) if result.failed => Some(
+//!                 Finding::new("tool-watch.failed", Severity::Low, format!("{} failed", result.name))
+//!                     .about(result)
+//!                     .evidence(event.whole()),
+//!             ),
+//!             _ => None,
+//!         });
+//!         Ok(failed.collect())
 //!     }
 //! }
 //!
 //! impl Actuator for ToolWatch {
-//!     fn decide(&mut self, situation: &Situation) -> Decision {
-//!         situation.findings.iter().map(|found| Alert::new(Severity::Low, &found.finding.summary)).collect()
+//!     fn decide(&mut self, situation: &Situation) -> Result<Decision, String> {
+//!         Ok(situation.findings.iter().map(|found| Alert::new(Severity::Low, &found.finding.summary)).collect())
 //!     }
 //! }
 //!
@@ -71,8 +70,8 @@
 //! The crate of a policy is a `cdylib`; `airlock policy build` makes the component. It also compiles natively, where
 //! [`testing`] stands in for the host, so that a policy is tested like any other Rust code.
 //!
-//! Guarantees: a panic reaches the operator's log before it becomes a trap; a policy that does not ask for content or
-//! answers does not import them, so it needs no grant for them.
+//! Guarantees: an error reaches the operator in the policy's own words, and so does a panic, by the log, before it becomes a
+//! trap, which has none; what the policy is not granted is refused when it is called ([`host`]), never missing.
 
 mod batch;
 #[allow(
@@ -91,6 +90,7 @@ mod glob;
 #[doc(hidden)]
 pub mod glue;
 pub mod host;
+mod place;
 mod policy;
 #[cfg(not(target_family = "wasm"))]
 #[allow(clippy::panic, reason = "the assertions of an author's tests")]
@@ -103,20 +103,31 @@ pub use policy::{Actuator, Policy, Reasoner};
 
 /// The records of the contract, as the WIT states them.
 pub mod types {
+    // `Situation` is shadowed by a view that cuts the text of events.
+    pub use crate::bindings::policy::airlock::policy::actions::{
+        Action, Alert, Allocation, Annotation, Block, BlockMode, Circuit, Decision, Handover, Hold,
+        Injection, MessageEdit, MessageEviction, MessageReplacement, Parameters, Position,
+        RemoteAction, Replacement, ResultSubstitution, Retry, Rollback, Route, Scope, Steering,
+        Stop, ToolDenial, ToolRewrite,
+    };
     pub use crate::bindings::policy::airlock::policy::asking::{
         Approval, Classification, Generation, Question,
     };
+    // `Batch` is shadowed by a view too, which reads the events out of numbers.
+    pub use crate::bindings::policy::airlock::policy::events::{
+        Answer, AnswerValue, CallKind, Checkpoint, ContentRef, Conversation, Detail, EventKind,
+        Facts, Failure, FailureKind, History, Intervention, Message, Outcome, Part, PatternMatch,
+        Request, Response, Role, ToolCall, ToolOffer, ToolResult, Vital,
+    };
+    pub use crate::bindings::policy::airlock::policy::findings::{
+        Assessment, Channel, Finding, OnTimeout, Pending, Place, ReleaseMark, ReportedFinding,
+        Severity, Span, Subject,
+    };
     pub use crate::bindings::policy::airlock::policy::logging::Level;
-    // `Batch` and `Situation` are shadowed by views that cut the text of events.
-    pub use crate::bindings::policy::airlock::policy::types::{
-        Action, Alert, Allocation, Annotation, Answer, AnswerValue, Assessment, Block, BlockMode,
-        Channel, ChannelRelease, Checkpoint, Circuit, ContentRef, Decision, Description, Detail,
-        EventKind, Facts, Failure, FailureKind, Finding, History, Hold, Injection, Intervention,
-        Item, Message, MessageEdit, MessageEviction, MessageReplacement, OnTimeout, Outcome,
-        Parameters, Pattern, PatternMatch, PatternSyntax, Pending, Position, ReleaseMark,
-        ReleaseMode, Replacement, ReportedFinding, Request, Response, ResultSubstitution, Retry,
-        Role, Route, Scope, Severity, Span, Steering, Stop, Subscription, Threshold, ToolCall,
-        ToolDenial, ToolResult, ToolRewrite, Vital, Wake,
+    pub use crate::bindings::policy::airlock::policy::refusals::{Refusal, RefusalKind};
+    pub use crate::bindings::policy::airlock::policy::subscriptions::{
+        ChannelRelease, Description, Pattern, PatternSyntax, ReleaseMode, Subscription, Threshold,
+        Wake,
     };
 }
 

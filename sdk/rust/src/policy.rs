@@ -9,9 +9,9 @@ use crate::{
 
 /// What every policy says of itself, and one session of it.
 ///
-/// A policy that is both reasoner and actuator is opened twice in each session: the two halves have each their own value
-/// of this type and their own state. What the actuator must know belongs in the findings, which also puts it on the
-/// timeline.
+/// A session has one value of this type, whether the policy concludes, orders or does both: what
+/// [`observe`](Reasoner::observe) remembers, [`decide`](Actuator::decide) finds. What people are to see of it belongs in
+/// the findings, which stand on the timeline.
 pub trait Policy: Sized + 'static {
     /// Settings, from JSON. Use `#[serde(default, deny_unknown_fields)]`, so that a misspelt setting is refused.
     type Settings: DeserializeOwned;
@@ -32,8 +32,8 @@ pub trait Policy: Sized + 'static {
     /// Begins a session, with the default state, or goes on with one, with the state that was saved.
     ///
     /// # Errors
-    /// Why the session cannot be served; the host treats it as a failure of the policy.
-    fn open(facts: Facts, settings: Self::Settings, state: Self::State) -> Result<Self, String>;
+    /// Why the session cannot be served: a fault of the policy, which the host reports in these words.
+    fn start(facts: Facts, settings: Self::Settings, state: Self::State) -> Result<Self, String>;
 
     /// What to remember, asked after each exchange and before hibernation.
     fn state(&self) -> &Self::State;
@@ -41,7 +41,7 @@ pub trait Policy: Sized + 'static {
     /// Reads the state of an earlier [`STATE_SCHEMA`](Self::STATE_SCHEMA).
     ///
     /// # Errors
-    /// If it cannot, as by default; the host then opens the session anew or keeps the old generation for it.
+    /// If it cannot, as by default; the host then begins the session anew or keeps the old generation for it.
     fn migrate(schema: u32, _saved: &[u8]) -> Result<Self::State, String> {
         Err(format!(
             "state of schema {schema} cannot be read, only of schema {}",
@@ -54,11 +54,18 @@ pub trait Policy: Sized + 'static {
 pub trait Reasoner: Policy {
     /// Called when one of the subscription's conditions holds. Must depend on nothing but its arguments, the facts and the
     /// state: the host replays it.
-    fn observe(&mut self, batch: &Batch) -> Assessment;
+    ///
+    /// # Errors
+    /// Why it cannot judge: a fault of the policy, which the host reports in these words.
+    fn observe(&mut self, batch: &Batch) -> Result<Assessment, String>;
 }
 
 /// Turns findings into actions.
 pub trait Actuator: Policy {
-    /// Called with findings of the kinds that the subscription names.
-    fn decide(&mut self, situation: &Situation) -> Decision;
+    /// Called with findings of the kinds that the subscription names. The same rule holds as for
+    /// [`observe`](Reasoner::observe).
+    ///
+    /// # Errors
+    /// Why it cannot decide: a fault of the policy, which the host reports in these words.
+    fn decide(&mut self, situation: &Situation) -> Result<Decision, String>;
 }

@@ -12,7 +12,7 @@
 //! A [`Session`] is called step by step, with batches written as the calls of golden cases:
 //!
 //! ```ignore
-//! let mut session = Session::<ToolWatch>::open(&json!({}))?;
+//! let mut session = Session::<ToolWatch>::start(&json!({}))?;
 //! let assessment = session.observe(&json!({
 //!     "checkpoint": "tool-result",
 //!     "events": [{ "kind": "tool-result", "detail": { "tool-result": { "name": "search", "failed": true } } }],
@@ -24,7 +24,7 @@
 
 use std::{collections::BTreeMap, fs, path::Path};
 
-use airlock_golden::{Call, Case, Subject, wit_json};
+use airlock_golden::{Call, Case, wit_json};
 use serde_json::{Value, json};
 
 use crate::{
@@ -33,6 +33,8 @@ use crate::{
 };
 
 pub(crate) mod host;
+#[cfg(test)]
+mod tests;
 
 /// Runs every `*.json` of a directory as a golden case of a reasoner.
 ///
@@ -58,7 +60,7 @@ pub fn golden_policy<T: Reasoner + Actuator>(directory: impl AsRef<Path>) {
     golden::<T>(directory.as_ref(), Some(observe), Some(decide));
 }
 
-/// One session of one half of a policy.
+/// One session of a policy.
 pub struct Session<T> {
     policy: T,
     facts: Value,
@@ -66,17 +68,17 @@ pub struct Session<T> {
 }
 
 impl<T: Policy> Session<T> {
-    /// Opens a session under settings, on a host that remembers nothing.
+    /// Begins a session under settings, on a host that remembers nothing.
     ///
     /// # Errors
-    /// What `configure` or `open` says.
-    pub fn open(settings: &Value) -> Result<Self, String> {
+    /// What `configure` or `start` says.
+    pub fn start(settings: &Value) -> Result<Self, String> {
         host::reset();
         let settings = settings.to_string();
         glue::configure::<T>(&settings)?;
         let facts = json!({});
         Ok(Self {
-            policy: open(&facts, &settings, None)?,
+            policy: start(&facts, &settings, None)?,
             facts,
             settings,
         })
@@ -85,10 +87,10 @@ impl<T: Policy> Session<T> {
     /// Saves and restores the session, as hibernation, a reload or a move does.
     ///
     /// # Errors
-    /// What `migrate` or `open` says.
+    /// What `migrate` or `start` says.
     pub fn restart(self) -> Result<Self, String> {
         let saved = glue::save(&self.policy)?;
-        let policy = open(&self.facts, &self.settings, Some((T::STATE_SCHEMA, &saved)))?;
+        let policy = start(&self.facts, &self.settings, Some((T::STATE_SCHEMA, &saved)))?;
         Ok(Self { policy, ..self })
     }
 
@@ -102,9 +104,9 @@ impl<T: Reasoner> Session<T> {
     /// Calls the reasoner with a batch, written as a call of a golden case.
     ///
     /// # Errors
-    /// What is wrong with the JSON.
+    /// What is wrong with the JSON, or what `observe` says.
     pub fn observe(&mut self, call: &Value) -> Result<Assessment, String> {
-        Ok(self.policy.observe(&batch(call)?))
+        self.policy.observe(&batch(call)?)
     }
 }
 
@@ -112,16 +114,16 @@ impl<T: Actuator> Session<T> {
     /// Calls the actuator with findings and the batch that they were drawn from.
     ///
     /// # Errors
-    /// What is wrong with the JSON.
+    /// What is wrong with the JSON, or what `decide` says.
     pub fn decide(
         &mut self,
         findings: Vec<ReportedFinding>,
         call: &Value,
     ) -> Result<Decision, String> {
-        Ok(self.policy.decide(&Situation {
+        self.policy.decide(&Situation {
             findings,
             batch: batch(call)?,
-        }))
+        })
     }
 }
 
@@ -132,11 +134,11 @@ impl<T: Actuator> Session<T> {
 pub fn batch(call: &Value) -> Result<Batch, String> {
     let call: Call = serde_json::from_value(call.clone()).map_err(text)?;
     Ok(Batch::new(
-        wit_json::from_value(&call.to_value()).map_err(text)?,
+        wit_json::from_value(&call.to_value()?).map_err(text)?,
     ))
 }
 
-/// What the policies of this thread logged since the last session was opened.
+/// What the policies of this thread logged since the last session was begun.
 pub fn logged() -> Vec<(Level, String)> {
     host::logged()
 }
@@ -162,8 +164,7 @@ fn golden<T: Policy>(directory: &Path, observe: Option<Half<T>>, decide: Option<
         let case: Case = serde_json::from_str(&text)
             .unwrap_or_else(|error| panic!("{}: {error}", file.display()));
         let mut native = Native::<T> {
-            reasoner: None,
-            actuator: None,
+            policy: None,
             observe,
             decide,
         };
@@ -175,15 +176,14 @@ fn golden<T: Policy>(directory: &Path, observe: Option<Half<T>>, decide: Option<
 /// Calls one half of a policy, in JSON.
 type Half<T> = fn(&mut T, &Value) -> Result<Value, String>;
 
-/// A policy as golden cases see it: its two halves have a value each, as under the host.
+/// A policy as golden cases see it: one value for all that it is, as under the host.
 struct Native<T> {
-    reasoner: Option<T>,
-    actuator: Option<T>,
+    policy: Option<T>,
     observe: Option<Half<T>>,
     decide: Option<Half<T>>,
 }
 
-impl<T: Policy> Subject for Native<T> {
+impl<T: Policy> airlock_golden::Subject for Native<T> {
     fn name(&self) -> String {
         T::describe().name
     }
@@ -200,53 +200,44 @@ impl<T: Policy> Subject for Native<T> {
     ) -> Result<(), String> {
         host::reset();
         host::serve(content);
-        self.reasoner = self
-            .observe
-            .map(|_| open(facts, settings, None))
-            .transpose()?;
-        self.actuator = self
-            .decide
-            .map(|_| open(facts, settings, None))
-            .transpose()?;
+        self.policy = Some(start(facts, settings, None)?);
         Ok(())
     }
 
     fn observe(&mut self, batch: &Value) -> Result<Option<Value>, String> {
-        call(self.observe, &mut self.reasoner, batch)
+        self.call(self.observe, batch)
     }
 
     fn decide(&mut self, situation: &Value) -> Result<Option<Value>, String> {
-        call(self.decide, &mut self.actuator, situation)
+        self.call(self.decide, situation)
     }
 }
 
-fn call<T>(
-    half: Option<Half<T>>,
-    policy: &mut Option<T>,
-    argument: &Value,
-) -> Result<Option<Value>, String> {
-    match (half, policy) {
-        (Some(half), Some(policy)) => half(policy, argument).map(Some),
-        _ => Ok(None),
+impl<T> Native<T> {
+    fn call(&mut self, half: Option<Half<T>>, argument: &Value) -> Result<Option<Value>, String> {
+        match (half, &mut self.policy) {
+            (Some(half), Some(policy)) => half(policy, argument).map(Some),
+            _ => Ok(None),
+        }
     }
 }
 
 fn observe<T: Reasoner>(policy: &mut T, batch: &Value) -> Result<Value, String> {
     let batch = Batch::new(wit_json::from_value(batch).map_err(text)?);
-    wit_json::to_value(&policy.observe(&batch)).map_err(text)
+    wit_json::to_value(&policy.observe(&batch)?).map_err(text)
 }
 
 fn decide<T: Actuator>(policy: &mut T, situation: &Value) -> Result<Value, String> {
     let situation = Situation::new(wit_json::from_value(situation).map_err(text)?);
-    wit_json::to_value(&policy.decide(&situation)).map_err(text)
+    wit_json::to_value(&policy.decide(&situation)?).map_err(text)
 }
 
-fn open<T: Policy>(
+fn start<T: Policy>(
     facts: &Value,
     settings: &str,
     saved: Option<(u32, &[u8])>,
 ) -> Result<T, String> {
-    glue::open(wit_json::from_value(facts).map_err(text)?, settings, saved)
+    glue::start(wit_json::from_value(facts).map_err(text)?, settings, saved)
 }
 
 fn text(error: serde_json::Error) -> String {

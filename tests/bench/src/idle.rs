@@ -19,6 +19,7 @@ use airlock_core::session::timeline::Recorder;
 use airlock_core::store::Store;
 use airlock_core::store::capture::Capture;
 use airlock_core::store::sqlite::{Options, SqliteStore};
+use airlock_policy::contract::types::{Refusal, RefusalKind};
 use airlock_policy::{Ask, Asker, Policies};
 
 /// Numbers of idle sessions.
@@ -134,7 +135,10 @@ fn own_rss_kib() -> u64 {
 struct Nobody;
 
 impl Asker for Nobody {
-    fn ask(&self, _: Ask<'_>) -> Result<u64, String> {
-        Err("nobody answers in a benchmark".to_owned())
+    fn ask(&self, _: Ask<'_>) -> Result<u64, Refusal> {
+        Err(Refusal {
+            kind: RefusalKind::Unknown,
+            message: "nobody answers in a benchmark".to_owned(),
+        })
     }
 }

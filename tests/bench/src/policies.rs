@@ -6,7 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use airlock_policy::contract::types::{Batch, Channel, Checkpoint, Event, EventKind, Facts};
+use airlock_policy::contract::types::{Batch, Channel, Checkpoint, EventKind, Facts, Place};
+use airlock_policy::contract::{EVENT_WORDS, EventWords};
 use airlock_policy::{Policies, PolicyEvent, PolicySettings, PolicySpec, Seat, Services};
 use anyhow::{Context as _, bail};
 
@@ -154,6 +155,7 @@ fn seat(policies: &Policies, name: &str) -> anyhow::Result<Seat> {
         tenant: "t".into(),
         principal: "p".into(),
         session: "bench".into(),
+        parent: String::new(),
         seed: 7,
         started: 1,
         extra: Vec::new(),
@@ -164,26 +166,32 @@ fn seat(policies: &Policies, name: &str) -> anyhow::Result<Seat> {
 /// A batch of events with 20 bytes of text each.
 pub fn batch(events: u32) -> Arc<Batch> {
     let text = "twenty bytes of text".repeat(events as usize);
+    let mut words = Vec::new();
+    for n in 0..events {
+        let event = EventWords {
+            kind: EventKind::Text,
+            detail: 0,
+            text_end: (n + 1) * 20,
+            after: n,
+            place: Place {
+                channel: Channel::Output,
+                choice: 0,
+                item: 0,
+                part: 0,
+            },
+            offset: n * 20,
+            tokens: 5,
+        };
+        event.write(&mut words);
+    }
     Arc::new(Batch {
         checkpoint: Checkpoint::Stream,
         exchange: 1,
         first_seq: 1,
         time: 1,
-        text_bytes: events * 20,
         text,
-        events: (0..events)
-            .map(|n| Event {
-                kind: EventKind::Text,
-                channel: Channel::Output,
-                choice: 0,
-                block: 0,
-                after: n,
-                text_end: (n + 1) * 20,
-                offset: n * 20,
-                tokens: 5,
-            })
-            .collect(),
-        details: Vec::new(),
-        matches: Vec::new(),
+        event_words: EVENT_WORDS,
+        events: words,
+        attached: None,
     })
 }

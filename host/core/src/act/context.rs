@@ -137,13 +137,13 @@ pub fn substitute_result(
     prompt: &mut Prompt,
     order: &wit::ResultSubstitution,
 ) -> Done {
-    let carries = |message: &MessageView| message.tool_results.iter().any(|r| r.id == order.id);
+    let carries = |message: &MessageView| message.tool_results.iter().any(|r| r.id == order.call);
     // Some servers count their ids from 0 in each answer: the newest result is meant.
     let index = scene.facts.view.messages.iter().rposition(carries);
     let Some(message) = index.and_then(|index| scene.facts.ids.get(index)).copied() else {
         return refused(format!(
             "this request has no result of a tool call `{}`",
-            order.id
+            order.call
         ));
     };
     if let Err(refusal) = standing(scene.facts, prompt, message) {
@@ -151,7 +151,7 @@ pub fn substitute_result(
     }
     let substitute = Edit::Substitute {
         message,
-        call: order.id.clone(),
+        call: order.call.clone(),
         text: order.text.clone(),
     };
     change(scene, prompt, order.scope, substitute)

@@ -26,7 +26,7 @@ pub fn name(action: &Action) -> &str {
         Action::Steer(_) => "steer",
         Action::SwitchModel(_) => "switch-model",
         Action::FallbackAgent(_) => "fallback-agent",
-        Action::Checkpoint(_) => "checkpoint",
+        Action::Savepoint(_) => "savepoint",
         Action::Rollback(_) => "rollback",
         Action::Allocate(_) => "allocate",
         Action::Other((name, _)) => name,

@@ -30,7 +30,7 @@ pub fn hold_for_person(
     order: &wit::Hold,
 ) -> Done {
     let facts = scene.facts;
-    let item = match item(scene, hold, &order.item) {
+    let item = match item(scene, hold, &order.subject) {
         Ok(item) => item,
         Err(refusal) => return refusal,
     };
@@ -45,7 +45,7 @@ pub fn hold_for_person(
         match &item {
             Item::Call(id) => {
                 let denial = wit::ToolDenial {
-                    id: id.clone(),
+                    call: id.clone(),
                     reason: format!("The call was not permitted ({said})."),
                 };
                 tools::deny(hold, &denial);
@@ -104,7 +104,7 @@ pub fn pending(
     if !scene.facts.session.mailbox.knows(&policy, pending.ticket) {
         return refused(format!("`{policy}` holds no ticket {}", pending.ticket));
     }
-    let item = match item(scene, hold, &pending.item) {
+    let item = match item(scene, hold, &pending.subject) {
         Ok(item) => item,
         Err(refusal) => return refusal,
     };
@@ -129,26 +129,26 @@ fn park(hold: &mut Hold, waiting: &mut Waiting, parked: Parked) {
     waiting.parked.push(parked);
 }
 
-/// The item that a policy names, if it can wait now.
-fn item(scene: &Scene<'_>, hold: &mut Hold, item: &wit::Item) -> Result<Item, Done> {
+/// What waits of the subject that a policy names, if it can wait now.
+fn item(scene: &Scene<'_>, hold: &mut Hold, subject: &wit::Subject) -> Result<Item, Done> {
     let too_late = |why: &str| Err((Outcome::TooLate, why.to_owned()));
-    match item {
-        wit::Item::Request if scene.phase != Phase::Request => {
+    match subject {
+        wit::Subject::Request if scene.phase != Phase::Request => {
             too_late("the request has already gone upstream")
         }
-        wit::Item::Request => Ok(Item::Request),
-        wit::Item::ToolResult(_) if scene.phase != Phase::Request => {
+        wit::Subject::Request => Ok(Item::Request),
+        wit::Subject::ToolResult(_) if scene.phase != Phase::Request => {
             too_late("the result has already gone upstream")
         }
-        wit::Item::ToolResult(id) if result_text(scene.facts, id).is_none() => {
+        wit::Subject::ToolResult(id) if result_text(scene.facts, id).is_none() => {
             Err(refused("this request brings no result of that call"))
         }
-        wit::Item::ToolResult(id) => Ok(Item::Result(id.clone())),
-        wit::Item::Text if scene.phase != Phase::Generating => {
+        wit::Subject::ToolResult(id) => Ok(Item::Result(id.clone())),
+        wit::Subject::Response | wit::Subject::Text(_) if scene.phase != Phase::Generating => {
             Err(refused("there is no generated text to hold"))
         }
-        wit::Item::Text => Ok(Item::Text),
-        wit::Item::ToolCall(id) => match hold.call(id).and_then(|s| s.call.as_ref()) {
+        wit::Subject::Response | wit::Subject::Text(_) => Ok(Item::Text),
+        wit::Subject::ToolCall(id) => match hold.call(id).and_then(|s| s.call.as_ref()) {
             None => Err(refused("there is no such tool call in this generation")),
             Some(call) if call.left => too_late("the client has a part of the call"),
             Some(call) if call.denial().is_some() => {
@@ -159,8 +159,11 @@ fn item(scene: &Scene<'_>, hold: &mut Hold, item: &wit::Item) -> Result<Item, Do
             )),
             Some(_) => Ok(Item::Call(id.clone())),
         },
-        wit::Item::Other(name) => Err(refused(format!(
-            "`{name}` is not an item of contract {}",
+        wit::Subject::Session | wit::Subject::Message(_) => Err(refused(
+            "only a request, a response, a tool call or the result of one can wait",
+        )),
+        wit::Subject::Other((name, _)) => Err(refused(format!(
+            "`{name}` is not a subject of contract {}",
             airlock_policy::contract::VERSION
         ))),
     }

@@ -85,8 +85,8 @@ mod tests {
 
     fn rewrite(arguments: usize) -> Action {
         Action::RewriteToolCall(wit::ToolRewrite {
-            id: "c1".to_owned(),
-            arguments: "x".repeat(arguments),
+            call: "c1".to_owned(),
+            content: "x".repeat(arguments),
         })
     }
 
@@ -94,13 +94,16 @@ mod tests {
     fn of_a_refused_order_what_is_small_is_kept_and_of_the_rest_its_size() {
         let mut room = Room::default();
         let kept = room.arguments(&rewrite(1000));
-        assert_eq!(kept["arguments"].as_str().map(str::len), Some(1000));
+        assert_eq!(kept["content"].as_str().map(str::len), Some(1000));
         let kept = room.arguments(&rewrite(100_000));
-        assert_eq!(kept, json!({"id": "c1", "arguments": {"bytes": 100_002}}));
+        assert_eq!(kept, json!({"call": "c1", "content": {"bytes": 100_002}}));
         // Many small ones are one big one.
         let set = (0..5000).map(|n| (n.to_string(), "1".to_owned())).collect();
         let scope = wit::Scope::Session;
-        let kept = room.arguments(&Action::SetParameters(wit::Parameters { set, scope }));
+        let kept = room.arguments(&Action::SetParameters(wit::Parameters {
+            fields: set,
+            scope,
+        }));
         assert!(json_bytes(&kept) < 200, "{kept}");
         // An action that nobody knows.
         let other = Action::Other(("n".repeat(1000), "y".repeat(100_000)));

@@ -13,7 +13,7 @@ pub fn set_parameters(
     prompt: &mut Prompt,
     parameters: &wit::Parameters,
 ) -> Done {
-    for (name, value) in &parameters.set {
+    for (name, value) in &parameters.fields {
         if RESERVED.contains(&name.as_str()) {
             return refused(format!("`{name}` has an action of its own"));
         }
@@ -24,10 +24,10 @@ pub fn set_parameters(
     match parameters.scope {
         Scope::Session => {
             let mut state = scene.facts.session.state();
-            state.overlay.set_parameters(&parameters.set);
+            state.overlay.set_parameters(&parameters.fields);
         }
         Scope::Exchange => {
-            let set = parameters.set.iter().cloned();
+            let set = parameters.fields.iter().cloned();
             prompt.changes.parameters.extend(set);
         }
     }
@@ -56,12 +56,20 @@ pub fn allocate(scene: &mut Scene<'_>, allocation: &wit::Allocation) -> Done {
     if allocation.scope == Scope::Exchange {
         return refused("limits of a single exchange are not available in this version of Airlock");
     }
-    let limit = |n: u64| (n > 0).then_some(n);
+    let mut limits = Limits::default();
+    for (name, most) in &allocation.limits {
+        match name.as_str() {
+            "tokens" => limits.tokens = Some(*most),
+            "cost" => limits.cost = Some(*most),
+            _ => {
+                return refused(format!(
+                    "`{name}` has no limit in this version of Airlock: `tokens` and `cost` have"
+                ));
+            }
+        }
+    }
     let session = &scene.facts.session;
-    session.ledger.allocate(Limits {
-        tokens: limit(allocation.max_tokens),
-        cost: limit(allocation.max_cost),
-    });
+    session.ledger.allocate(limits);
     scene.vitals.session = session.vitals();
     done()
 }

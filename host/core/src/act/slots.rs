@@ -3,11 +3,11 @@
 //! In one slot the strongest wins; the order of the policies breaks ties; losers are recorded as superseded.
 
 use super::name::name;
+use crate::event::Span;
 use crate::event::phase::Phase;
-use crate::event::{Channel, Place};
 use crate::reason::order::{By, Order};
 use crate::reason::plan::Plan;
-use airlock_policy::contract::types::{self as wit, Action, Item, Scope};
+use airlock_policy::contract::types::{self as wit, Action, Scope, Subject};
 
 /// What is to become of an order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,7 +33,7 @@ enum Slot {
     Messages(u64, u64),
     /// The result of this tool call.
     Result(String),
-    Range(Place, u32, u32),
+    Range(Span),
     /// A tool call, by its id.
     Call(String),
     /// The request, or held text.
@@ -157,10 +157,7 @@ fn impossible(action: &Action, phase: Phase) -> Option<String> {
         Action::ReplaceRange(_) if phase != Phase::Generating => {
             Some("there is no generated text to replace".to_owned())
         }
-        Action::ReplaceRange(x) if Channel::from_wit(x.channel).is_none() => {
-            Some("`none` is not a channel".to_owned())
-        }
-        Action::ReplaceRange(_) => None,
+        Action::ReplaceRange(x) => not_generated(&x.span),
         Action::Retry(_) if phase == Phase::Request => {
             Some("only a call that was sent can be repeated".to_owned())
         }
@@ -177,6 +174,18 @@ fn impossible(action: &Action, phase: Phase) -> Option<String> {
             name(other)
         )),
     }
+}
+
+/// Why a range cannot be replaced, if it is not one of generated text.
+pub(super) fn not_generated(span: &wit::Span) -> Option<String> {
+    let why = match Span::from_wit(*span) {
+        Some(span) if span.place.channel.is_generated() => return None,
+        Some(_) => {
+            "only generated text has ranges to replace: use `edit-message` or `substitute-tool-result`"
+        }
+        None => "it names no text",
+    };
+    Some(why.to_owned())
 }
 
 /// Strongest first: block, stop, hold, deny, answer locally, replace, evict, rewrite, retry, reroute, set parameters; the
@@ -205,32 +214,22 @@ fn slot(action: &Action) -> Slot {
             Slot::Fate
         }
         Action::Route(_) => Slot::Route,
-        Action::DenyToolCall(x) => Slot::Call(x.id.clone()),
-        Action::RewriteToolCall(x) => Slot::Call(x.id.clone()),
-        Action::HoldForPerson(x) => match &x.item {
-            Item::ToolCall(id) => Slot::Call(id.clone()),
-            Item::Request => Slot::Item("request"),
-            Item::Text => Slot::Item("text"),
-            Item::ToolResult(_) | Item::Other(_) => Slot::Own,
+        Action::DenyToolCall(x) => Slot::Call(x.call.clone()),
+        Action::RewriteToolCall(x) => Slot::Call(x.call.clone()),
+        Action::HoldForPerson(x) => match &x.subject {
+            Subject::ToolCall(id) => Slot::Call(id.clone()),
+            Subject::Request => Slot::Item("request"),
+            Subject::Response | Subject::Text(_) => Slot::Item("text"),
+            _ => Slot::Own,
         },
         Action::SetParameters(x) => {
-            Slot::Parameters(x.set.iter().map(|(name, _)| name.clone()).collect())
+            Slot::Parameters(x.fields.iter().map(|(name, _)| name.clone()).collect())
         }
         Action::EditMessage(x) => Slot::Messages(x.message, x.message),
         Action::EvictMessage(x) => Slot::Messages(x.message, x.message),
         Action::ReplaceMessages(x) => Slot::Messages(x.first, x.last),
-        Action::SubstituteToolResult(x) => Slot::Result(x.id.clone()),
-        Action::ReplaceRange(x) => match Channel::from_wit(x.channel) {
-            Some(channel) => {
-                let place = Place {
-                    channel,
-                    choice: x.choice,
-                    block: x.block,
-                };
-                Slot::Range(place, x.offset, x.offset.saturating_add(x.len))
-            }
-            None => Slot::Own,
-        },
+        Action::SubstituteToolResult(x) => Slot::Result(x.call.clone()),
+        Action::ReplaceRange(x) => Span::from_wit(x.span).map_or(Slot::Own, Slot::Range),
         _ => Slot::Own,
     }
 }
@@ -239,8 +238,8 @@ impl Slot {
     fn meets(&self, other: &Slot) -> bool {
         match (self, other) {
             (Slot::Parameters(a), Slot::Parameters(b)) => a.iter().any(|name| b.contains(name)),
-            (Slot::Range(p, start, end), Slot::Range(q, from, to)) => {
-                p == q && start < to && from < end
+            (Slot::Range(a), Slot::Range(b)) => {
+                a.place == b.place && a.offset < b.end() && b.offset < a.end()
             }
             // Identities grow along a conversation, but for one that a client put together from its branches: there a
             // contest that this overlooks is seen when the second change is made.
@@ -254,6 +253,7 @@ impl Slot {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::event::{Channel, Place};
 
     /// Orders of the operator, who needs no grant.
     fn ordered(actions: Vec<Action>) -> Vec<Order> {
@@ -317,11 +317,11 @@ mod tests {
 
     fn replace(offset: u32, len: u32) -> Action {
         Action::ReplaceRange(wit::Replacement {
-            channel: wit::Channel::Output,
-            choice: 0,
-            block: 0,
-            offset,
-            len,
+            span: wit::Span {
+                place: Place::new(Channel::Output, 0, 0).into(),
+                offset,
+                length: len,
+            },
             text: String::new(),
         })
     }
@@ -412,10 +412,10 @@ mod tests {
     #[test]
     fn what_has_gone_upstream_is_changed_for_the_session_only() {
         let ruling = |scope, phase| {
-            let id = "c".to_owned();
+            let call = "c".to_owned();
             let text = String::new();
             let substitute =
-                Action::SubstituteToolResult(wit::ResultSubstitution { id, text, scope });
+                Action::SubstituteToolResult(wit::ResultSubstitution { call, text, scope });
             let evict = Action::EvictMessage(wit::MessageEviction { message: 1, scope });
             ruled(vec![substitute, evict], phase)
         };

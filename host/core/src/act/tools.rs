@@ -5,7 +5,7 @@
 //! decide by exhaustion.
 
 use super::scene::{Done, Scene, done, refused};
-use crate::event::{Channel, Outcome};
+use crate::event::{CallKind, Channel, Outcome};
 use crate::release::Hold;
 use crate::release::call::Call;
 use crate::session::circuits::Admission;
@@ -18,13 +18,13 @@ const MAX_REWRITES: u8 = 2;
 /// Keeps a call from the client. Some servers give calls of several choices one id: those of one id and name are one to
 /// whoever denies them.
 pub fn deny(hold: &mut Hold, denial: &wit::ToolDenial) -> Done {
-    let mut outcome = unknown_call(&denial.id);
+    let mut outcome = unknown_call(&denial.call);
     let calls = || hold.stretches.iter().filter_map(|s| s.call.as_ref());
-    let named = calls().find(|call| call.id == denial.id);
+    let named = calls().find(|call| call.id == denial.call);
     let name = named.map(|call| call.name.clone()).unwrap_or_default();
     for stretch in &mut hold.stretches {
         let same = |call: &&mut Call| {
-            call.id == denial.id || (call.shown == denial.id && call.name == name)
+            call.id == denial.call || (call.shown == denial.call && call.name == name)
         };
         let Some(call) = stretch.call.as_mut().filter(same) else {
             continue;
@@ -48,22 +48,23 @@ pub fn deny(hold: &mut Hold, denial: &wit::ToolDenial) -> Done {
 
 /// Gives a call other arguments. The others judge them like those that the model wrote.
 pub fn rewrite(scene: &mut Scene<'_>, hold: &mut Hold, rewrite: &wit::ToolRewrite) -> Done {
-    let arguments = &rewrite.arguments;
-    if serde_json::from_str::<&serde_json::value::RawValue>(arguments).is_err() {
-        return refused(format!("the new arguments are not JSON: {arguments}"));
-    }
+    let arguments = &rewrite.content;
     let offender = scene
         .panel
         .offends(scene.by, Channel::ToolArguments, arguments);
-    let is_it = |call: &Call| call.id == rewrite.id;
+    let is_it = |call: &Call| call.id == rewrite.call;
     let mut stretches = hold.stretches.iter_mut().rev();
     let Some(stretch) = stretches.find(|s| s.call.as_ref().is_some_and(is_it)) else {
-        return unknown_call(&rewrite.id);
+        return unknown_call(&rewrite.call);
     };
     let place = stretch.place;
     let Some(call) = &mut stretch.call else {
-        return unknown_call(&rewrite.id);
+        return unknown_call(&rewrite.call);
     };
+    let is_json = || serde_json::from_str::<&serde_json::value::RawValue>(arguments).is_ok();
+    if call.kind() == CallKind::Function && !is_json() {
+        return refused(format!("the new arguments are not JSON: {arguments}"));
+    }
     if call.is_open() {
         return refused("the call is not complete: rewrite it at the tool-call checkpoint");
     }
@@ -88,7 +89,7 @@ pub fn rewrite(scene: &mut Scene<'_>, hold: &mut Hold, rewrite: &wit::ToolRewrit
     }
     call.rewrites += 1;
     call.rewritten = Some(arguments.clone());
-    let called = (call.id.clone(), call.name.clone());
+    let called = call.called();
     let (cause, now) = (scene.cause(), scene.now);
     scene
         .record

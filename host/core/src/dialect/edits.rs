@@ -74,9 +74,10 @@ impl EditError {
         let Place {
             channel,
             choice,
-            block,
+            item,
+            ..
         } = place;
-        let place = format!("{channel:?} in choice {choice}, block {block}");
+        let place = format!("{channel:?} in choice {choice}, item {item}");
         Self::Impossible {
             place,
             what: what.to_owned(),

@@ -9,6 +9,7 @@ mod fields;
 mod inert;
 mod logprobs;
 mod own;
+mod parts;
 mod read;
 mod reader;
 mod request;

@@ -48,12 +48,27 @@ pub struct MessageView {
     pub tool_results: Vec<ToolResultView>,
     /// Name of the speaker.
     pub name: Option<String>,
-    /// It has parts that are not text (images, audio, files).
-    pub has_media: bool,
+    /// Its parts that are not text (images, audio, files).
+    pub media: Vec<MediaView>,
     /// Bytes of the message in the body.
     pub span: Range<usize>,
     /// Of the parts that are not text; zero if there are none.
     pub media_digest: Digest,
+}
+
+/// A part that is not text.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MediaView {
+    /// The dialect's word for it.
+    pub name: String,
+    /// Index among the parts of its message.
+    pub index: u32,
+    /// Media type; empty if none is stated.
+    pub media_type: String,
+    /// Where it lies, if not in the request; an address or a file's id.
+    pub reference: String,
+    /// Bytes of it that are in the request, decoded; of an unknown part, those of its JSON.
+    pub bytes: u64,
 }
 
 /// The answer to a tool call.

@@ -1,6 +1,6 @@
 //! Words of the timeline in the contract's, and the other way.
 
-use super::words::{Channel, FailureKind, OnTimeout, Outcome, Role};
+use super::words::{CallKind, Channel, FailureKind, OnTimeout, Outcome, Place, Role, Subject};
 use airlock_policy::contract::types as wit;
 
 impl From<Channel> for wit::Channel {
@@ -11,6 +11,8 @@ impl From<Channel> for wit::Channel {
             Channel::Refusal => wit::Channel::Refusal,
             Channel::ToolArguments => wit::Channel::ToolArguments,
             Channel::Other => wit::Channel::Other,
+            Channel::Message => wit::Channel::Message,
+            Channel::ToolResult => wit::Channel::ToolResult,
         }
     }
 }
@@ -76,6 +78,42 @@ impl From<wit::OnTimeout> for OnTimeout {
         match word {
             wit::OnTimeout::Release => Self::Release,
             wit::OnTimeout::Block => Self::Block,
+        }
+    }
+}
+
+impl From<Place> for wit::Place {
+    fn from(place: Place) -> Self {
+        Self {
+            channel: place.channel.into(),
+            choice: place.choice.into(),
+            item: place.item,
+            part: place.part.into(),
+        }
+    }
+}
+
+impl From<&wit::Subject> for Subject {
+    fn from(subject: &wit::Subject) -> Self {
+        match subject {
+            wit::Subject::Session => Self::Session,
+            wit::Subject::Request => Self::Request,
+            wit::Subject::Message(message) => Self::Message { message: *message },
+            wit::Subject::Response => Self::Response,
+            wit::Subject::Text(span) => super::words::Span::from_wit(*span)
+                .map_or(Self::Response, |span| Self::Text { span }),
+            wit::Subject::ToolCall(call) => Self::ToolCall { call: call.clone() },
+            wit::Subject::ToolResult(call) => Self::ToolResult { call: call.clone() },
+            wit::Subject::Other((name, _)) => Self::Other { name: name.clone() },
+        }
+    }
+}
+
+impl From<CallKind> for wit::CallKind {
+    fn from(kind: CallKind) -> Self {
+        match kind {
+            CallKind::Function => Self::Function,
+            CallKind::Custom => Self::Custom,
         }
     }
 }

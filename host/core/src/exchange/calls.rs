@@ -106,7 +106,7 @@ pub fn seal(
         let place = stretch.place;
         if let Some(call) = &mut stretch.call {
             call.seal();
-            let called = (call.id.clone(), call.name.clone());
+            let called = call.called();
             hearing.panel.matched(place, &found);
             hearing.record.call(called, place, &arguments, None, now);
         }

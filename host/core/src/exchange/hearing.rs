@@ -228,6 +228,14 @@ impl Hearing {
         for entry in heard.excused {
             self.excuse(entry, matter);
         }
+        for (entry, there) in heard.elsewhere {
+            let order = Order {
+                by: By::Policy(entry),
+                action: there.action,
+            };
+            let why = "an action in another exchange is not available in this version of Airlock";
+            self.settle(&order, Ruling::Refused(why.to_owned()), matter, now);
+        }
         for (entry, pending) in heard.pending {
             let name = who(By::Policy(entry), &self.panel.plan);
             let (outcome, reason) = match self.panel.enforces(entry) {

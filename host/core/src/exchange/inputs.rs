@@ -110,6 +110,8 @@ impl Exchange {
                 model: &legs.model,
                 input_tokens: self.call.prompt.input_tokens,
                 attempt: legs.attempt,
+                leg: legs.number() + 1,
+                cause: "retried",
             });
         }
     }

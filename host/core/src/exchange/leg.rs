@@ -35,11 +35,14 @@ impl Exchange {
             legs.attempt += 1;
             (legs.upstream, legs.model) = (first.upstream.to_string(), first.model.to_string());
             measure::look_around(hearing, legs, now);
+            let cause = legs.cause();
             let asked = Asked {
                 upstream: &legs.upstream,
                 model: &legs.model,
                 input_tokens: call.prompt.input_tokens,
                 attempt: legs.attempt,
+                leg: legs.number() + 1,
+                cause,
             };
             hearing.record.request(&asked, now);
             hearing.checkpoint(Checkpoint::Request, call, now);

@@ -34,6 +34,8 @@ pub struct Legs {
     pub moved: bool,
     /// Number of the attempt, from 1; 0 before the first.
     pub attempt: u32,
+    /// Leg of the attempt that was told last.
+    told: Option<u32>,
     /// Upstream that is asked.
     pub upstream: String,
     /// Model that it is asked for.
@@ -99,6 +101,7 @@ impl Legs {
             stage: Stage::Opening(0, None),
             moved: false,
             attempt: 0,
+            told: None,
             upstream: String::new(),
             model: model.to_owned(),
             asked: None,
@@ -131,6 +134,16 @@ impl Legs {
     /// Number of the present leg, retries not counted, from 0.
     pub fn number(&self) -> u32 {
         self.steps.len() as u32
+    }
+
+    /// Why the attempt that is told now is made: nothing for the first. Asked once for each.
+    pub fn cause(&mut self) -> &'static str {
+        let number = self.number();
+        match self.told.replace(number) {
+            None => "",
+            Some(told) if told < number => "denied",
+            Some(_) => "retried",
+        }
     }
 
     /// The leg that can be sent is sent.

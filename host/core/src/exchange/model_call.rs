@@ -70,7 +70,7 @@ impl Matter for ModelCall {
             let calls = hand.calls.iter().filter_map(|index| {
                 let stretch = self.release.hold.stretches.get(*index)?;
                 Some(Action::DenyToolCall(wit::ToolDenial {
-                    id: stretch.call.as_ref()?.id.clone(),
+                    call: stretch.call.as_ref()?.id.clone(),
                     reason: format!("The call could not be judged: {why}."),
                 }))
             });
@@ -79,7 +79,7 @@ impl Matter for ModelCall {
         if checkpoint == Checkpoint::ToolResult && !hand.results.is_empty() {
             let results = hand.results.iter().map(|id| {
                 Action::SubstituteToolResult(wit::ResultSubstitution {
-                    id: id.clone(),
+                    call: id.clone(),
                     text: format!("The result was withheld: {why}."),
                     scope: wit::Scope::Session,
                 })
@@ -96,9 +96,7 @@ impl Matter for ModelCall {
     fn arrived(&self) -> Vec<ReleaseMark> {
         let stretches = self.release.hold.stretches.iter();
         let marks = stretches.map(|s| ReleaseMark {
-            channel: s.place.channel.into(),
-            choice: s.place.choice,
-            block: s.place.block,
+            place: s.place.into(),
             upto: s.text.len() as u32,
         });
         marks.collect()

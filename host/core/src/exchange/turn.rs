@@ -12,6 +12,7 @@ use crate::act::fate::Fate;
 use crate::event::Micros;
 use crate::people::waiting::Item;
 use airlock_policy::contract::types::{self as wit, Checkpoint};
+use airlock_policy::contract::{SMALL, large};
 
 /// How it goes on after a generation has said its last word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,13 +77,14 @@ pub fn finished(hearing: &mut Hearing, call: &mut ModelCall, now: Micros) {
     let response = wit::Response {
         finish: call.release.finish.clone().unwrap_or_default(),
         model: call.release.writer.identity().model.clone(),
-        input_tokens: usage.input,
-        output_tokens: usage.output,
-        cached_tokens: usage.cached,
-        reasoning_tokens: usage.reasoning,
+        input_tokens: usage.input.min(SMALL),
+        output_tokens: usage.output.min(SMALL),
+        cached_tokens: usage.cached.min(SMALL),
+        reasoning_tokens: usage.reasoning.min(SMALL),
         exact: usage.exact,
-        cost: cost.unwrap_or_default(),
+        cost: large(cost.unwrap_or_default()),
         status: "complete".to_owned(),
+        extra: Vec::new(),
     };
     hearing.record.response(response, now);
     hearing.checkpoint(Checkpoint::Response, call, now);

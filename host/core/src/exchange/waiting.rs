@@ -50,9 +50,12 @@ fn answers(hearing: &mut Hearing, call: &mut ModelCall, now: Micros) {
         let Some(entry) = entries.position(|g| *g.name == *answer.policy) else {
             continue;
         };
-        hearing.record.answer(entry, &answer);
+        let ticket = Awaits::Ticket(answer.ticket);
+        let waits = hearing.waiting.parked.iter().find(|p| p.awaits == ticket);
+        let subject = waits.map_or(wit::Subject::Session, |p| as_subject(&p.item));
+        hearing.record.answer(entry, &answer, subject);
         hearing.panel.wake(entry);
-        answered.push(Awaits::Ticket(answer.ticket));
+        answered.push(ticket);
     }
     let done: Vec<Parked> = hearing
         .waiting
@@ -62,6 +65,16 @@ fn answers(hearing: &mut Hearing, call: &mut ModelCall, now: Micros) {
     hearing.checkpoint(Checkpoint::Answer, call, now);
     for parked in done {
         release(hearing, call, &parked.item, now);
+    }
+}
+
+/// What waits, in the contract's words.
+fn as_subject(item: &Item) -> wit::Subject {
+    match item {
+        Item::Request => wit::Subject::Request,
+        Item::Text => wit::Subject::Response,
+        Item::Call(id) => wit::Subject::ToolCall(id.clone()),
+        Item::Result(id) => wit::Subject::ToolResult(id.clone()),
     }
 }
 
@@ -135,7 +148,7 @@ fn block(hearing: &mut Hearing, call: &mut ModelCall, item: &Item, said: &str, n
         }
         Item::Call(id) => {
             let denial = wit::ToolDenial {
-                id: id.clone(),
+                call: id.clone(),
                 reason: format!("The call was not permitted ({said})."),
             };
             tools::deny(&mut call.release.hold, &denial);
@@ -157,8 +170,8 @@ fn edited(hearing: &mut Hearing, call: &mut ModelCall, item: &Item, text: &str, 
                 call.resume();
             }
             let rewrite = wit::ToolRewrite {
-                id: id.clone(),
-                arguments: text.to_owned(),
+                call: id.clone(),
+                content: text.to_owned(),
             };
             let by = By::Operator { observed: false };
             let (mut scene, waiting) = hearing.scene(by, phase, now);
@@ -179,7 +192,7 @@ fn edited(hearing: &mut Hearing, call: &mut ModelCall, item: &Item, text: &str, 
 /// Gives the model another text as a tool's result, for good.
 fn withhold(hearing: &mut Hearing, call: &mut ModelCall, id: &str, text: &str, now: Micros) {
     let order = wit::ResultSubstitution {
-        id: id.to_owned(),
+        call: id.to_owned(),
         text: text.to_owned(),
         scope: wit::Scope::Session,
     };

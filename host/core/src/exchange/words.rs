@@ -72,7 +72,7 @@ impl Voice<'_> {
         if text.is_empty() || text.len() > MAX_REASON_BYTES {
             return None;
         }
-        let matches = Channel::ALL
+        let matches = Channel::GENERATED
             .into_iter()
             .any(|channel| !self.panel.matches(channel, text).is_empty());
         (!matches && !self.hold.quotes_held(text, QUOTATION_BYTES)).then(|| text.to_owned())

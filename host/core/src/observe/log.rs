@@ -6,19 +6,20 @@
 
 use crate::event::{Micros, Place};
 use airlock_policy::contract::types::{
-    self as wit, Batch, Checkpoint, Detail, EventKind, PatternMatch,
+    self as wit, Attachments, Batch, Checkpoint, Detail, EventKind, PatternMatch,
 };
+use airlock_policy::contract::{EVENT_WORDS, EventWords, SMALL, small};
 
 /// At most this much of a message, result or tool call is told as text; the rest is read by `content.read`.
 pub const INLINE_BYTES: usize = 4096;
 
 /// Which kinds of events a policy is told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Kinds(u16);
+pub struct Kinds(u32);
 
 impl Kinds {
     /// Every kind.
-    pub const ALL: Kinds = Kinds(u16::MAX);
+    pub const ALL: Kinds = Kinds(u32::MAX);
 
     /// The set of these kinds.
     pub fn of(kinds: &[EventKind]) -> Kinds {
@@ -29,12 +30,12 @@ impl Kinds {
 
     /// The set and one more kind.
     pub fn with(self, kind: EventKind) -> Kinds {
-        Kinds(self.0 | 1 << kind as u16)
+        Kinds(self.0 | 1 << kind as u32)
     }
 
     /// Whether the kind is in the set.
     pub fn has(self, kind: EventKind) -> bool {
-        self.0 & 1 << kind as u16 != 0
+        self.0 & 1 << kind as u32 != 0
     }
 }
 
@@ -47,7 +48,7 @@ pub struct Item {
     pub at: Micros,
     /// What.
     pub kind: EventKind,
-    /// Where, for text and tool calls.
+    /// Where its text stands, if it has a place.
     pub place: Option<Place>,
     /// Offset of the first byte in its channel, for text.
     pub offset: u32,
@@ -65,28 +66,6 @@ impl Item {
     /// What only few events have.
     pub fn detail(&self) -> Option<&Detail> {
         self.detail.as_deref()
-    }
-}
-
-/// Where a batch came from, to map a policy's spans back to the timeline.
-#[derive(Debug, Default)]
-pub struct Origins(Vec<(u64, u32)>);
-
-impl Origins {
-    /// Sequence number of the event at this index of the batch.
-    pub fn seq(&self, index: u32) -> Option<u64> {
-        self.0.get(index as usize).map(|(seq, _)| *seq)
-    }
-
-    /// Length of that event's text.
-    pub fn len_of(&self, index: u32) -> Option<u32> {
-        self.0.get(index as usize).map(|(_, len)| *len)
-    }
-
-    /// First and last sequence number; (0, 0) if the batch has no event.
-    pub fn range(&self) -> (u64, u64) {
-        let seq = |entry: Option<&(u64, u32)>| entry.map_or(0, |(seq, _)| *seq);
-        (seq(self.0.first()), seq(self.0.last()))
     }
 }
 
@@ -165,17 +144,17 @@ impl Log {
         }
     }
 
-    /// Adds a complete tool call.
-    pub fn push_tool_call(
+    /// Adds a fact whose text stands at a place, from its beginning.
+    pub fn push_at(
         &mut self,
-        seq: u64,
-        at: Micros,
+        (seq, at): (u64, Micros),
+        kind: EventKind,
         place: Place,
-        arguments: &str,
+        text: &str,
         detail: Detail,
         cause: Option<usize>,
     ) {
-        self.push(seq, at, EventKind::ToolCall, arguments, Some(detail), cause);
+        self.push(seq, at, kind, text, Some(detail), cause);
         if let Some(item) = self.items.last_mut() {
             item.place = Some(place);
         }
@@ -217,7 +196,8 @@ impl Log {
             .unwrap_or_default()
     }
 
-    /// Everything since `cursor` that the policy `reader`, with these `kinds`, is told.
+    /// Everything since `cursor` that the policy `reader`, with these `kinds`, is told; and the first and last sequence
+    /// number of it, (0, 0) if that is nothing.
     pub fn batch(
         &self,
         reader: usize,
@@ -226,65 +206,96 @@ impl Log {
         checkpoint: Checkpoint,
         exchange: u32,
         matches: Vec<PatternMatch>,
-    ) -> (Batch, Origins) {
+    ) -> (Batch, (u64, u64)) {
+        let text = self.text.len().saturating_sub(self.text_start(cursor));
         let mut batch = Batch {
             checkpoint,
             exchange,
             first_seq: 0,
             time: 0,
-            text: String::with_capacity(self.text.len().saturating_sub(self.text_start(cursor))),
-            text_bytes: 0,
+            text: String::with_capacity(text),
+            event_words: EVENT_WORDS,
             events: Vec::new(),
-            details: Vec::new(),
-            matches,
+            attached: None,
         };
-        let mut origins = Origins::default();
-        let mut joins: Option<(Place, u32)> = None;
-        for (i, item) in self.since(cursor).iter().enumerate().filter(|(_, item)| {
+        let mut details = Vec::new();
+        let mut range = (0, 0);
+        // The event that is being put together.
+        let mut open: Option<EventWords> = None;
+        let sees = |item: &Item| {
             item.only
                 .map_or(kinds.has(item.kind), |only| only == reader)
-        }) {
-            let text = self.text_of(cursor + i);
-            batch.text.push_str(text);
-            let text_end = batch.text.len() as u32;
-            let next = item
-                .place
-                .filter(|_| item.kind == EventKind::Text)
-                .map(|p| (p, item.offset + text.len() as u32));
-            if let (Some(joined), Some((place, _)), Some(last), Some(origin)) =
-                (joins, next, batch.events.last_mut(), origins.0.last_mut())
-                && joined == (place, item.offset)
-            {
-                last.text_end = text_end;
-                last.tokens += item.tokens;
-                origin.1 += text.len() as u32;
-                joins = next;
+        };
+        for (i, item) in self.since(cursor).iter().enumerate() {
+            if !sees(item) {
                 continue;
             }
-            if batch.events.is_empty() {
-                (batch.first_seq, batch.time) = (item.seq, item.at);
+            let text = self.text_of(cursor + i);
+            let (from, place) = (batch.text.len() as u32, place_of(item));
+            batch.text.push_str(text);
+            let text_end = batch.text.len() as u32;
+            range.1 = item.seq;
+            if range.0 == 0 {
+                (range.0, batch.first_seq, batch.time) = (item.seq, item.seq, item.at);
             }
-            if let Some(detail) = &item.detail {
-                batch
-                    .details
-                    .push((batch.events.len() as u32, (**detail).clone()));
+            if let Some(event) = &mut open {
+                let begins = event.offset + (event.text_end - event_start(&batch.events));
+                let goes_on = item.kind == EventKind::Text && event.kind == EventKind::Text;
+                if goes_on
+                    && event.place == place
+                    && begins == item.offset
+                    && event.text_end == from
+                {
+                    event.text_end = text_end;
+                    event.tokens = small(u64::from(event.tokens) + u64::from(item.tokens));
+                    continue;
+                }
+                event.write(&mut batch.events);
             }
-            batch.events.push(wit::Event {
+            let detail = match &item.detail {
+                Some(detail) => {
+                    details.push((**detail).clone());
+                    details.len() as u32
+                }
+                None => 0,
+            };
+            open = Some(EventWords {
                 kind: item.kind,
-                channel: item.place.map_or(wit::Channel::None, |p| p.channel.into()),
-                choice: item.place.map_or(0, |p| p.choice),
-                block: item.place.map_or(0, |p| p.block),
-                after: item.at.saturating_sub(batch.time).min(u32::MAX.into()) as u32,
+                detail,
                 text_end,
+                after: small(item.at.saturating_sub(batch.time)),
+                place,
                 offset: item.offset,
-                tokens: item.tokens,
+                tokens: item.tokens.min(SMALL),
             });
-            origins.0.push((item.seq, text.len() as u32));
-            joins = next;
         }
-        batch.text_bytes = batch.text.len() as u32;
-        (batch, origins)
+        if let Some(event) = open {
+            event.write(&mut batch.events);
+        }
+        if !details.is_empty() || !matches.is_empty() {
+            batch.attached = Some(Attachments { details, matches });
+        }
+        (batch, range)
     }
+}
+
+/// Where the text of the event that comes next begins.
+fn event_start(events: &[u32]) -> u32 {
+    const TEXT_END: usize = 2;
+    let last = events.len().checked_sub(EVENT_WORDS as usize);
+    last.and_then(|last| events.get(last + TEXT_END))
+        .copied()
+        .unwrap_or(0)
+}
+
+fn place_of(item: &Item) -> wit::Place {
+    let nowhere = wit::Place {
+        channel: wit::Channel::Nowhere,
+        choice: 0,
+        item: 0,
+        part: 0,
+    };
+    item.place.map_or(nowhere, Into::into)
 }
 
 /// The longest prefix of at most [`INLINE_BYTES`] that ends on a character boundary.
@@ -299,16 +310,8 @@ mod tests {
     use super::*;
     use crate::event::Channel;
 
-    const OUT: Place = Place {
-        channel: Channel::Output,
-        choice: 0,
-        block: 0,
-    };
-    const THINK: Place = Place {
-        channel: Channel::Reasoning,
-        choice: 0,
-        block: 0,
-    };
+    const OUT: Place = Place::new(Channel::Output, 0, 0);
+    const THINK: Place = Place::new(Channel::Reasoning, 0, 0);
 
     fn sample() -> Log {
         let mut log = Log::default();
@@ -322,20 +325,17 @@ mod tests {
 
     #[test]
     fn consecutive_text_of_one_place_is_one_event() {
-        let (batch, origins) = sample().batch(0, 0, Kinds::ALL, Checkpoint::Stream, 1, vec![]);
+        let (batch, range) = sample().batch(0, 0, Kinds::ALL, Checkpoint::Stream, 1, vec![]);
         assert_eq!(batch.text, "first tryhmHéllom");
-        assert_eq!(batch.text_bytes as usize, batch.text.len());
+        let events: Vec<EventWords> = batch.words().collect();
+        let ends: Vec<u32> = events.iter().map(|e| e.text_end).collect();
+        assert_eq!(ends, [9, 11, 17, 18]);
+        let offsets: Vec<u32> = events.iter().map(|e| e.offset).collect();
+        assert_eq!(offsets, [0, 0, 0, 2]);
+        assert_eq!(events[2].tokens, 2);
+        assert_eq!(range, (1, 5));
         assert_eq!(
-            batch.events.iter().map(|e| e.text_end).collect::<Vec<_>>(),
-            [9, 11, 17, 18]
-        );
-        assert_eq!(batch.events[2].tokens, 2);
-        assert_eq!(
-            (origins.seq(2), origins.len_of(2), origins.range()),
-            (Some(3), Some(6), (1, 5))
-        );
-        assert_eq!(
-            (batch.first_seq, batch.time, batch.events[1].after),
+            (batch.first_seq, batch.time, events[1].after),
             (1, 1_000, 1_000)
         );
     }
@@ -352,7 +352,7 @@ mod tests {
             vec![],
         );
         assert_eq!(batch.text, "Héllom");
-        let (batch, origins) = log.batch(
+        let (batch, range) = log.batch(
             0,
             0,
             Kinds::of(&[EventKind::Answer]),
@@ -360,7 +360,7 @@ mod tests {
             1,
             vec![],
         );
-        assert!(batch.events.is_empty() && batch.text.is_empty() && origins.range() == (0, 0));
+        assert!(batch.events.is_empty() && batch.text.is_empty() && range == (0, 0));
     }
 
     #[test]

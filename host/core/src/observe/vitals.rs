@@ -165,7 +165,7 @@ impl Vitals {
         (id::ELAPSED..=id::AGENT_IO)
             .filter_map(|id| Some((id, self.value(id, now)?)))
             .chain(health)
-            .map(|(id, value)| Vital { id, value })
+            .map(|(quantity, value)| Vital { quantity, value })
             .collect()
     }
 
@@ -231,9 +231,18 @@ mod tests {
         v.around.model = Some(track);
         let all = v.all(1);
         for vital in &all {
-            assert_eq!(v.value(vital.id, 1), Some(vital.value), "{}", vital.id);
+            assert_eq!(
+                v.value(vital.quantity, 1),
+                Some(vital.value),
+                "{}",
+                vital.quantity
+            );
         }
-        let ids: Vec<u16> = all.iter().map(|v| v.id).filter(|id| *id >= 30).collect();
+        let ids: Vec<u16> = all
+            .iter()
+            .map(|v| v.quantity)
+            .filter(|id| *id >= 30)
+            .collect();
         assert_eq!(
             ids,
             [

@@ -39,7 +39,10 @@ pub(super) fn change(
     };
     let result = view.tool_results.first().filter(|_| view.text.is_empty());
     match call.or_else(|| result.map(|result| result.id.clone())) {
-        Some(call) => tell_result(&call, message, text, facts, record, (cause, at)),
+        Some(call) => {
+            let place = (message, index as u32);
+            tell_result(&call, place, text, facts, record, (cause, at));
+        }
         None => record.message((message, view.role, index as u32), text, cause, at),
     }
 }
@@ -47,7 +50,7 @@ pub(super) fn change(
 /// The result as the model will see it, with the duration of the call if the result arrived in this exchange.
 fn tell_result(
     call: &str,
-    message: u64,
+    (message, index): (u64, u32),
     text: &str,
     facts: &Facts,
     record: &mut Record,
@@ -55,7 +58,7 @@ fn tell_result(
 ) {
     let mut told = record.log().since(0).iter();
     let arrived = told.find_map(|item| match item.detail() {
-        Some(Detail::ToolResult(r)) if r.id == call && r.message == message => Some(r.duration),
+        Some(Detail::ToolResult(r)) if r.call == call && r.message == message => Some(r.duration),
         _ => None,
     });
     let mut calls = facts.view.messages.iter().flat_map(|m| &m.tool_calls);
@@ -69,6 +72,7 @@ fn tell_result(
         duration: arrived.unwrap_or_default(),
         failed: states_failure(text),
         message,
+        index,
         text,
     };
     record.result(result, cause, at);

@@ -243,6 +243,7 @@ impl Panel {
             watchers: &mut self.watchers,
             log: record.log(),
             timeline: &facts.session.timeline,
+            session: &facts.session.facts.session,
             exchange: facts.number,
             on_finding,
         }
@@ -304,12 +305,12 @@ impl Panel {
 fn subject(item: &Item, session: &Session) -> Option<Subject> {
     Some(match item.detail()? {
         Detail::ToolCall(call) => Subject::Call {
-            id: call.id.clone(),
+            id: call.call.clone(),
             name: call.name.clone(),
-            arguments: session.contents.whole(call.arguments.id),
+            arguments: session.contents.whole(call.content.content),
         },
         Detail::ToolResult(result) => Subject::Result {
-            id: result.id.clone(),
+            id: result.call.clone(),
             name: result.name.clone(),
             failed: result.failed,
             duration: result.duration,

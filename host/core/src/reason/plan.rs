@@ -60,7 +60,7 @@ impl Plan {
             .map(|g| Wants::of(&g.subscription, |kind| g.sees(kind)))
             .collect();
         let mut patterns = [const { None }; 5];
-        for (slot, channel) in patterns.iter_mut().zip(Channel::ALL) {
+        for (slot, channel) in patterns.iter_mut().zip(Channel::GENERATED) {
             let specs: Vec<PatternSpec> = entries
                 .iter()
                 .enumerate()
@@ -169,7 +169,7 @@ impl Wants {
                 }
                 Wake::VitalAbove(threshold) => {
                     told = told.with(EventKind::Vitals);
-                    wants.thresholds.push((threshold.vital, threshold.above));
+                    wants.thresholds.push((threshold.quantity, threshold.above));
                 }
                 Wake::Other(_) => {}
             }
@@ -243,7 +243,7 @@ mod tests {
             &subscription(vec![
                 Wake::Event(EventKind::ToolResult),
                 Wake::VitalAbove(Threshold {
-                    vital: 1,
+                    quantity: 1,
                     above: 5.0,
                 }),
             ]),

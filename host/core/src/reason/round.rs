@@ -10,15 +10,15 @@ use sha2::{Digest as _, Sha256};
 use super::plan::Plan;
 use super::rules::view::Told;
 use super::watch::Watcher;
-use crate::event::{Body, Micros};
+use crate::event::{Body, Micros, Span};
 use crate::observe::log::{Item as LogItem, Kinds, Log};
 use crate::reason::on_finding::OnFinding;
 use crate::reason::order::{By, Order, checkpoint_name, matches_glob, severity_name};
 use crate::reason::rules::reaction::Occasion;
 use crate::session::timeline::Timeline;
 use airlock_policy::contract::types::{
-    Action, Assessment, Checkpoint, Decision, Detail, EventKind, Finding, Item, PatternMatch,
-    Pending, ReportedFinding, Situation,
+    Action, Assessment, Attachments, Checkpoint, Decision, Detail, Finding, PatternMatch, Pending,
+    RemoteAction, ReportedFinding, Situation, Subject,
 };
 use airlock_policy::fault::Fault;
 use airlock_policy::seat::Seat;
@@ -35,6 +35,8 @@ pub struct Heard {
     pub excused: Vec<usize>,
     /// What was found, for rules.
     pub findings: Vec<Told>,
+    /// Actions that a policy aims at other exchanges, with the policy.
+    pub elsewhere: Vec<(usize, RemoteAction)>,
     /// Items that a policy wants to park, with the policy.
     pub pending: Vec<(usize, Pending)>,
     /// Tickets of the questions that were asked, with the policy.
@@ -54,8 +56,6 @@ struct Found {
     cursor: usize,
     matches: Vec<PatternMatch>,
     findings: Vec<Finding>,
-    /// Sequence numbers of the events that each is about, as its evidence says.
-    about: Vec<Vec<u64>>,
 }
 
 /// Everything that a checkpoint needs of its exchange.
@@ -70,6 +70,8 @@ pub struct Round<'a> {
     pub log: &'a Log,
     /// Where it is recorded.
     pub timeline: &'a Timeline,
+    /// Id of the session.
+    pub session: &'a str,
     /// Number of the exchange.
     pub exchange: u32,
     /// The operator's table.
@@ -112,7 +114,7 @@ impl Round<'_> {
         let (entry, cursor) = (watcher.entry, watcher.cursor);
         let (generation, wants) = (self.plan.entries.get(entry)?, self.plan.wants.get(entry)?);
         let matches = watcher.told(self.log.len(), now);
-        let (batch, origins) = self.log.batch(
+        let (batch, range) = self.log.batch(
             entry,
             cursor,
             wants.sees,
@@ -132,7 +134,7 @@ impl Round<'_> {
             entry,
             "observe",
             checkpoint,
-            origins.range(),
+            range,
             called,
             answer.as_ref().ok().map(digest_of_assessment),
         );
@@ -144,19 +146,13 @@ impl Round<'_> {
             }
         };
         if let Some(watcher) = self.watchers.get_mut(index) {
-            watcher.mark(&assessment.release);
+            watcher.mark(&assessment.marks);
         }
         heard
             .pending
             .extend(assessment.pending.into_iter().map(|p| (entry, p)));
-        let mut about = Vec::new();
         for finding in &assessment.findings {
-            let evidence: Vec<(u64, u32, u32)> = finding
-                .evidence
-                .iter()
-                .filter_map(|s| Some((origins.seq(s.event)?, s.start, s.len)))
-                .collect();
-            about.push(evidence.iter().map(|(seq, ..)| *seq).collect());
+            let evidence = finding.evidence.iter().copied();
             self.timeline.append(
                 self.exchange,
                 Body::Finding {
@@ -166,7 +162,8 @@ impl Round<'_> {
                     severity: severity_name(finding.severity).to_owned(),
                     confidence: finding.confidence,
                     summary: finding.summary.clone(),
-                    evidence,
+                    subject: (&finding.subject).into(),
+                    evidence: evidence.filter_map(Span::from_wit).collect(),
                     data: finding.data.clone(),
                 },
             );
@@ -174,9 +171,8 @@ impl Round<'_> {
         Some(Found {
             entry,
             cursor,
-            matches: batch.matches.clone(),
+            matches: matches_of(&batch.attached),
             findings: assessment.findings,
-            about,
         })
     }
 
@@ -208,6 +204,8 @@ impl Round<'_> {
                         .filter(|x| wanted(&x.kind))
                         .map(|finding| ReportedFinding {
                             policy: policy.clone(),
+                            is_own: f.entry == entry,
+                            exchange: self.exchange,
                             finding: finding.clone(),
                         }),
                 );
@@ -233,7 +231,7 @@ impl Round<'_> {
                 .iter()
                 .filter(|(kind, _)| sees.has(*kind) && generation.sees(*kind))
                 .fold(Kinds::default(), |set, (kind, _)| set.with(*kind));
-            let (batch, origins) =
+            let (batch, range) =
                 self.log
                     .batch(entry, cursor, sees, checkpoint, self.exchange, matches);
             let situation = Situation { findings, batch };
@@ -251,7 +249,7 @@ impl Round<'_> {
                 entry,
                 "decide",
                 checkpoint,
-                origins.range(),
+                range,
                 called,
                 answer.as_ref().ok().map(digest_of_decision),
             );
@@ -260,20 +258,26 @@ impl Round<'_> {
                     heard
                         .pending
                         .extend(decision.pending.into_iter().map(|p| (entry, p)));
+                    let by = By::Policy(entry);
+                    let (aimed_here, there): (Vec<_>, Vec<_>) =
+                        decision.elsewhere.into_iter().partition(|order| {
+                            (order.session.is_empty() || order.session == self.session)
+                                && order.exchange == self.exchange
+                        });
+                    let aimed_here = aimed_here.into_iter().map(|order| order.action);
+                    let here = decision.actions.into_iter().chain(aimed_here);
+                    heard.orders.extend(here.map(|action| Order { by, action }));
                     heard
-                        .orders
-                        .extend(decision.actions.into_iter().map(|action| Order {
-                            by: By::Policy(entry),
-                            action,
-                        }));
+                        .elsewhere
+                        .extend(there.into_iter().map(|order| (entry, order)));
                 }
                 Err(fault) => self.failed(entry, fault, heard),
             }
         }
         for f in found {
             let observed = !self.enforces(f.entry);
-            for (finding, about) in f.findings.iter().zip(&f.about) {
-                let at_hand = self.at_hand(checkpoint, f.cursor, about);
+            for finding in &f.findings {
+                let at_hand = self.at_hand(checkpoint, f.cursor, &finding.subject);
                 for row in self.on_finding.iter().filter(|row| row.matches(finding)) {
                     let mut actions: Vec<Action> = Vec::new();
                     for (item, tool) in &at_hand {
@@ -298,41 +302,46 @@ impl Round<'_> {
         }
     }
 
-    /// What an action of the operator's table without an id means. At the checkpoints of calls and results: those that the
-    /// finding names as its evidence, and if it names none, all that the policy was told of now, since it can have meant any.
-    /// Elsewhere the request or the text. Never empty.
-    fn at_hand(&self, checkpoint: Checkpoint, cursor: usize, about: &[u64]) -> Vec<(Item, &str)> {
-        let kind = match checkpoint {
-            Checkpoint::ToolCall => EventKind::ToolCall,
-            Checkpoint::ToolResult => EventKind::ToolResult,
-            Checkpoint::Request => return vec![(Item::Request, "")],
-            _ => return vec![(Item::Text, "")],
+    /// What an action of the operator's table without an id means: what the finding is about. If it does not say so
+    /// exactly, then at the checkpoints of calls and results all that the policy was told of now, since it can have meant any;
+    /// elsewhere the request or the response. Never empty.
+    fn at_hand(
+        &self,
+        checkpoint: Checkpoint,
+        cursor: usize,
+        subject: &Subject,
+    ) -> Vec<(Subject, &str)> {
+        let named = |is: &dyn Fn(&Subject) -> bool, from: usize| -> Vec<(Subject, &str)> {
+            let told = self.log.since(from).iter();
+            told.filter_map(about).filter(|(s, _)| is(s)).collect()
         };
-        let items = |from: usize, is: &dyn Fn(&LogItem) -> bool| -> Vec<(Item, &str)> {
-            let told = self
-                .log
-                .since(from)
-                .iter()
-                .filter(|i| i.kind == kind && is(i));
-            told.filter_map(|item| match item.detail()? {
-                Detail::ToolCall(call) => Some((Item::ToolCall(call.id.clone()), &*call.name)),
-                Detail::ToolResult(result) => {
-                    Some((Item::ToolResult(result.id.clone()), &*result.name))
+        match subject {
+            Subject::ToolCall(_) | Subject::ToolResult(_) => {
+                let mut found = named(&|s| s == subject, 0);
+                // Told twice, if it was rewritten.
+                found.truncate(1);
+                if found.is_empty() {
+                    found.push((subject.clone(), ""));
                 }
-                _ => None,
-            })
-            .collect()
+                return found;
+            }
+            Subject::Request | Subject::Response | Subject::Text(_) => {
+                return vec![(subject.clone(), "")];
+            }
+            Subject::Session | Subject::Message(_) | Subject::Other(_) => {}
+        }
+        let is = match checkpoint {
+            Checkpoint::ToolCall => |s: &Subject| matches!(s, Subject::ToolCall(_)),
+            Checkpoint::ToolResult => |s: &Subject| matches!(s, Subject::ToolResult(_)),
+            Checkpoint::Request => return vec![(Subject::Request, "")],
+            _ => return vec![(Subject::Response, "")],
         };
-        let named = items(0, &|item| about.contains(&item.seq));
-        let all = match named.is_empty() {
-            false => named,
-            true => items(cursor, &|_| true),
-        };
+        let all = named(&is, cursor);
         match all.is_empty() {
             false => all,
             true => {
-                let newest = items(0, &|_| true).pop();
-                vec![newest.unwrap_or((Item::Text, ""))]
+                let newest = named(&is, 0).pop();
+                vec![newest.unwrap_or((Subject::Response, ""))]
             }
         }
     }
@@ -396,13 +405,30 @@ impl Round<'_> {
     }
 }
 
+/// The call or result that a fact is about, and its tool.
+fn about(item: &LogItem) -> Option<(Subject, &str)> {
+    match item.detail()? {
+        Detail::ToolCall(call) => Some((Subject::ToolCall(call.call.clone()), &*call.name)),
+        Detail::ToolResult(result) => {
+            Some((Subject::ToolResult(result.call.clone()), &*result.name))
+        }
+        _ => None,
+    }
+}
+
+fn matches_of(attached: &Option<Attachments>) -> Vec<PatternMatch> {
+    attached
+        .as_ref()
+        .map_or_else(Vec::new, |a| a.matches.clone())
+}
+
 fn lock(seat: &Mutex<Seat>) -> std::sync::MutexGuard<'_, Seat> {
     // A seat drops its instance before anything that could panic; its state is sound.
     seat.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn digest_of_assessment(a: &Assessment) -> String {
-    if a.findings.is_empty() && a.release.is_empty() && a.pending.is_empty() {
+    if a.findings.is_empty() && a.marks.is_empty() && a.pending.is_empty() {
         String::new()
     } else {
         digest(a)
@@ -410,7 +436,7 @@ fn digest_of_assessment(a: &Assessment) -> String {
 }
 
 fn digest_of_decision(d: &Decision) -> String {
-    if d.actions.is_empty() && d.pending.is_empty() {
+    if d.actions.is_empty() && d.elsewhere.is_empty() && d.pending.is_empty() {
         String::new()
     } else {
         digest(d)

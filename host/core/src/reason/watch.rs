@@ -4,7 +4,7 @@ use super::patterns::Match;
 use super::plan::Wants;
 use crate::event::{Channel, Micros, Place};
 use crate::observe::vitals::{Vitals, is_polled};
-use airlock_policy::contract::types::{EventKind, PatternMatch, ReleaseMark};
+use airlock_policy::contract::types::{self as wit, EventKind, PatternMatch, ReleaseMark};
 
 /// Between two looks at a vital that nobody can foretell: as often as the machine is sampled.
 const POLL_US: u64 = 1_000_000;
@@ -71,11 +71,11 @@ impl Watcher {
         self.woken = true;
         self.matches.push(PatternMatch {
             pattern: found.index,
-            channel: place.channel.into(),
-            choice: place.choice,
-            block: place.block,
-            offset: found.offset,
-            len: found.len,
+            span: wit::Span {
+                place: place.into(),
+                offset: found.offset,
+                length: found.len,
+            },
         });
     }
 
@@ -146,13 +146,8 @@ impl Watcher {
     /// Its marks move; never backwards.
     pub fn mark(&mut self, marks: &[ReleaseMark]) {
         for mark in marks {
-            let Some(channel) = Channel::from_wit(mark.channel) else {
+            let Some(place) = Place::from_wit(mark.place) else {
                 continue;
-            };
-            let place = Place {
-                channel,
-                choice: mark.choice,
-                block: mark.block,
             };
             match self.marks.iter_mut().find(|(p, _)| *p == place) {
                 Some((_, upto)) => *upto = (*upto).max(mark.upto),
@@ -181,11 +176,7 @@ mod tests {
     use crate::observe::vitals::{SessionVitals, id};
     use airlock_policy::contract::types;
 
-    const OUT: Place = Place {
-        channel: Channel::Output,
-        choice: 0,
-        block: 0,
-    };
+    const OUT: Place = Place::new(Channel::Output, 0, 0);
 
     fn wants() -> Wants {
         Wants {
@@ -287,9 +278,7 @@ mod tests {
         wants.holds[Channel::Output as usize] = Some(200);
         let mut w = Watcher::new(0, 0, vec![], 0);
         let mark = |upto| types::ReleaseMark {
-            channel: types::Channel::Output,
-            choice: 0,
-            block: 0,
+            place: OUT.into(),
             upto,
         };
         assert_eq!(w.limit(&wants, OUT), 0);

@@ -8,6 +8,8 @@
 //! for a sealed call was never judged, and ends the exchange where somebody judges.
 
 use crate::dialect::{CallKind, CallPart, Slot};
+use crate::event;
+use crate::session::record::Called;
 
 /// A tool call.
 #[derive(Clone, Debug)]
@@ -73,6 +75,23 @@ pub struct Sealed {
 }
 
 impl Call {
+    /// It as the record has it.
+    pub fn called(&self) -> Called {
+        Called {
+            id: self.id.clone(),
+            name: self.name.clone(),
+            kind: self.kind(),
+        }
+    }
+
+    /// Who runs the tool. What states no kind is a function: so it was before there were others.
+    pub fn kind(&self) -> event::CallKind {
+        match self.kind {
+            CallKind::Custom => event::CallKind::Custom,
+            CallKind::Function | CallKind::Unsaid => event::CallKind::Function,
+        }
+    }
+
     pub(super) fn new(part: &CallPart, leg: u32) -> Call {
         Call {
             id: String::new(),

@@ -34,7 +34,7 @@ impl Release {
             tool_calls,
             tool_results: Vec::new(),
             name: None,
-            has_media: false,
+            media: Vec::new(),
             span: 0..0,
             media_digest: Digest::default(),
         }

@@ -64,11 +64,11 @@ impl Hold {
             Some(index) => index,
             None => {
                 let calls = self.calls_of(part.choice).count();
-                let place = Place {
-                    channel: Channel::ToolArguments,
-                    choice: part.choice,
-                    block: u16::try_from(calls).unwrap_or(u16::MAX),
-                };
+                let place = Place::new(
+                    Channel::ToolArguments,
+                    part.choice,
+                    u32::try_from(calls).unwrap_or(u32::MAX),
+                );
                 let mut stretch = Stretch::new(place, patterns, tokens);
                 let mut call = Call::new(part, leg);
                 let bare = part.slot == Slot::Unnumbered && part.id.is_none();
@@ -189,7 +189,7 @@ impl Hold {
                 at < index && other.leg == call.leg && other.shown == call.shown
             });
         let id = if call.shown.is_empty() || taken {
-            format!("airlock-{}-{}", place.choice, place.block)
+            format!("airlock-{}-{}", place.choice, place.item)
         } else {
             call.shown.clone()
         };

@@ -13,11 +13,7 @@ use crate::event::{Channel, Place};
 use crate::observe::tokens::TokenCounter;
 use crate::reason::patterns::{Match, PatternSet, PatternSpec, Syntax};
 
-const OUT: Place = Place {
-    channel: Channel::Output,
-    choice: 0,
-    block: 0,
-};
+const OUT: Place = Place::new(Channel::Output, 0, 0);
 
 fn patterns(text: &str) -> [Option<Arc<PatternSet>>; 5] {
     let spec = PatternSpec {

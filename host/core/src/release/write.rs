@@ -107,8 +107,8 @@ impl Hold {
         let stays = match part.slot {
             Slot::Index(stated) if judged => stated == index,
             // With nobody to judge, it leaves as it came.
-            Slot::Index(_) | Slot::Whole => index == stretch.place.block,
-            Slot::Unnumbered => !judged && index == stretch.place.block,
+            Slot::Index(_) | Slot::Whole => u32::from(index) == stretch.place.item,
+            Slot::Unnumbered => !judged && u32::from(index) == stretch.place.item,
             Slot::Single => true,
         };
         let (id_said, name_said) = (part.id_said && judged, part.name_said && judged);

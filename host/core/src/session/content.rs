@@ -29,8 +29,8 @@ impl Contents {
         let id = kept.next;
         kept.by_id.insert(id, (exchange, text.into()));
         ContentRef {
-            id,
-            len: text.len() as u64,
+            content: id,
+            length: text.len() as u64,
         }
     }
 
@@ -71,15 +71,15 @@ mod tests {
         let contents = Contents::default();
         let long = "x".repeat(100_000);
         let content = contents.keep(1, &long);
-        assert_eq!(content.len, 100_000);
+        assert_eq!(content.length, 100_000);
         assert_eq!(
-            contents.read(content.id, 0, u32::MAX).unwrap().len(),
+            contents.read(content.content, 0, u32::MAX).unwrap().len(),
             MAX_READ
         );
-        assert_eq!(contents.read(content.id, 99_999, 10).unwrap(), b"x");
-        assert_eq!(contents.read(content.id, u64::MAX, 10).unwrap(), b"");
-        assert_eq!(contents.read(content.id + 1, 0, 1), None);
+        assert_eq!(contents.read(content.content, 99_999, 10).unwrap(), b"x");
+        assert_eq!(contents.read(content.content, u64::MAX, 10).unwrap(), b"");
+        assert_eq!(contents.read(content.content + 1, 0, 1), None);
         contents.forget(1);
-        assert_eq!(contents.read(content.id, 0, 1), None);
+        assert_eq!(contents.read(content.content, 0, 1), None);
     }
 }

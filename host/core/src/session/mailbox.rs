@@ -99,10 +99,11 @@ pub struct Answered {
 }
 
 impl Answered {
-    /// What the policy is told.
-    pub fn detail(&self) -> Detail {
+    /// What the policy is told; `subject` waits for it.
+    pub fn detail(&self, subject: wit::Subject) -> Detail {
         Detail::Answer(wit::Answer {
             ticket: self.ticket,
+            subject,
             value: self.value.clone(),
         })
     }
@@ -376,7 +377,9 @@ mod tests {
         let answers = mailbox.take(&bell);
         assert_eq!(answers[0].value, AnswerValue::Text("late".into()));
         assert_eq!((answers[0].seq, answers[0].policy.as_str()), (20, "p"));
-        assert!(matches!(answers[0].detail(), Detail::Answer(a) if a.ticket == 2));
+        assert!(
+            matches!(answers[0].detail(wit::Subject::Request), Detail::Answer(a) if a.ticket == 2)
+        );
         assert_eq!(mailbox.take(&bell), [], "taken once");
     }
 

@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use super::facts::Facts;
 use super::mailbox::Answered;
-use crate::dialect::Failure;
-use crate::event::{Body, Micros, Outcome, Place, Role};
+use crate::dialect::{Failure, MediaView};
+use crate::event::{Body, CallKind, Channel, Micros, Outcome, Place, Role};
 use crate::observe::log::{Log, inline};
 use airlock_policy::contract::types::{self as wit, Detail, EventKind, Vital};
+use airlock_policy::contract::{SMALL, large};
 
 /// Text is put on the timeline at the latest after so many bytes or so long, us.
 const FLUSH_BYTES: usize = 2048;
@@ -41,6 +42,20 @@ pub struct Asked<'a> {
     pub input_tokens: u32,
     /// Number of the attempt, from 1.
     pub attempt: u32,
+    /// Number of the call to an upstream, from 1.
+    pub leg: u32,
+    /// Why there is a further one; empty for the first.
+    pub cause: &'a str,
+}
+
+/// A tool call.
+pub struct Called {
+    /// Its id.
+    pub id: String,
+    /// Name of the tool.
+    pub name: String,
+    /// Who runs it.
+    pub kind: CallKind,
 }
 
 /// A tool's result as the model sees it.
@@ -55,6 +70,8 @@ pub struct Resulted<'a> {
     pub failed: bool,
     /// Identity of the message that bears it.
     pub message: u64,
+    /// Index of that message in the request.
+    pub index: u32,
     /// What it says.
     pub text: &'a str,
 }
@@ -134,6 +151,7 @@ impl Record {
         let detail = Detail::History(wit::History {
             at: at_index,
             known,
+            cause: "client".to_owned(),
         });
         self.log
             .push(seq, at, EventKind::HistoryRewritten, "", Some(detail), None);
@@ -156,14 +174,42 @@ impl Record {
             bytes: text.len() as u64,
         });
         let detail = Detail::Message(wit::Message {
-            id,
+            message: id,
             role: role.into(),
             index,
             content,
         });
-        let text = inline(text);
+        let place = Place::new(Channel::Message, 0, index);
+        let kind = EventKind::Message;
         self.log
-            .push(seq, at, EventKind::Message, text, Some(detail), cause);
+            .push_at((seq, at), kind, place, inline(text), detail, cause);
+    }
+
+    /// A part of a message that is not text. Its bytes are not kept.
+    pub fn part(&mut self, message: u64, part: &MediaView, at: Micros) {
+        let seq = self.note(Body::Part {
+            name: part.name.clone(),
+            message,
+            index: part.index,
+            media_type: part.media_type.clone(),
+            text: part.reference.clone(),
+            bytes: part.bytes,
+        });
+        let detail = Detail::Part(wit::Part {
+            name: part.name.clone(),
+            message,
+            index: part.index,
+            media_type: part.media_type.clone(),
+            reference: inline(&part.reference).to_owned(),
+            is_signed: false,
+            content: wit::ContentRef {
+                content: 0,
+                length: large(part.bytes),
+            },
+            extra: Vec::new(),
+        });
+        self.log
+            .push(seq, at, EventKind::Part, "", Some(detail), None);
     }
 
     /// A tool's result that the model will see; `cause` put it there.
@@ -174,6 +220,7 @@ impl Record {
             duration,
             failed,
             message,
+            index,
             text,
         } = result;
         let content = self.facts.session.contents.keep(self.facts.number, text);
@@ -187,22 +234,24 @@ impl Record {
             bytes: text.len() as u64,
         });
         let detail = Detail::ToolResult(wit::ToolResult {
-            id: id.to_owned(),
+            call: id.to_owned(),
             name,
-            duration,
+            duration: large(duration),
             failed,
             message,
             content,
+            extra: Vec::new(),
         });
-        let text = inline(text);
+        let place = Place::new(Channel::ToolResult, 0, index);
+        let kind = EventKind::ToolResult;
         self.log
-            .push(seq, at, EventKind::ToolResult, text, Some(detail), cause);
+            .push_at((seq, at), kind, place, inline(text), detail, cause);
     }
 
     /// A whole tool call with its present arguments; `cause` is not told by it.
     pub fn call(
         &mut self,
-        (id, name): (String, String),
+        Called { id, name, kind }: Called,
         place: Place,
         arguments: &str,
         cause: Option<usize>,
@@ -216,18 +265,23 @@ impl Record {
         let seq = self.note(Body::ToolCall {
             id: id.clone(),
             name: name.clone(),
+            call: kind,
             choice: place.choice,
-            block: place.block,
+            item: place.item,
             bytes: arguments.len() as u64,
             arguments: arguments.to_owned(),
         });
         let detail = Detail::ToolCall(wit::ToolCall {
-            id,
+            call: id,
             name,
-            arguments: content,
+            kind: kind.into(),
+            server: String::new(),
+            content,
+            extra: Vec::new(),
         });
+        let kind = EventKind::ToolCall;
         self.log
-            .push_tool_call(seq, at, place, inline(arguments), detail, cause);
+            .push_at((seq, at), kind, place, inline(arguments), detail, cause);
     }
 
     /// The request as it goes upstream now, told to those who judge it.
@@ -241,10 +295,15 @@ impl Record {
             streamed: view.streamed,
             messages: view.messages.len() as u32,
             tools: view.tools.clone(),
-            input_tokens: asked.input_tokens,
-            max_output_tokens: view.max_output_tokens.unwrap_or_default(),
-            retry: self.facts.retry,
+            input_tokens: asked.input_tokens.min(SMALL),
+            max_output_tokens: view.max_output_tokens.unwrap_or_default().min(SMALL),
+            retry: self.facts.retry.min(SMALL),
             attempt: asked.attempt,
+            conversation: wit::Conversation::Whole,
+            parent: 0,
+            leg: asked.leg,
+            cause: asked.cause.to_owned(),
+            extra: Vec::new(),
         });
         self.log
             .push(seq, at, EventKind::Request, "", Some(detail), None);
@@ -264,6 +323,8 @@ impl Record {
             max_output_tokens: view.max_output_tokens.unwrap_or_default(),
             retry: self.facts.retry,
             attempt: asked.attempt,
+            leg: asked.leg,
+            cause: asked.cause.to_owned(),
         })
     }
 
@@ -277,7 +338,7 @@ impl Record {
         });
         let detail = Detail::Failure(wit::Failure {
             kind: failure.kind.into(),
-            status: failure.status,
+            status: failure.status.into(),
             retryable,
         });
         let text = inline(&failure.message);
@@ -288,7 +349,7 @@ impl Record {
     /// Vitals, for those who want to see them.
     pub fn vitals(&mut self, values: Vec<Vital>, at: Micros) {
         let seq = self.note(Body::Vitals {
-            values: values.iter().map(|v| (v.id, v.value)).collect(),
+            values: values.iter().map(|v| (v.quantity, v.value)).collect(),
         });
         let detail = Detail::Vitals(values);
         self.log
@@ -308,6 +369,7 @@ impl Record {
         let detail = Detail::Intervention(wit::Intervention {
             action: done.action.to_owned(),
             policy: done.by.to_owned(),
+            exchange: self.facts.number,
             outcome: done.outcome.into(),
             reason: done.reason.to_owned(),
         });
@@ -315,11 +377,11 @@ impl Record {
         self.log.push(seq, at, kind, "", Some(detail), done.entry);
     }
 
-    /// An answer to a question of the policy `entry`, which alone is told.
-    pub fn answer(&mut self, entry: usize, answer: &Answered) {
-        let kind = EventKind::Answer;
+    /// An answer to a question of the policy `entry`, which alone is told; `subject` waits for it.
+    pub fn answer(&mut self, entry: usize, answer: &Answered, subject: wit::Subject) {
+        let (kind, detail) = (EventKind::Answer, answer.detail(subject));
         self.log
-            .push_for(entry, answer.seq, answer.at, kind, answer.detail());
+            .push_for(entry, answer.seq, answer.at, kind, detail);
     }
 
     /// The response has ended; the timeline is told when the exchange has.

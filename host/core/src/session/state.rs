@@ -19,6 +19,7 @@ use crate::observe::tokens::{TokenCounter, estimate};
 use crate::observe::vitals::SessionVitals;
 use crate::session::timeline::{Recorder, Timeline};
 use crate::store::{SavedSession, SessionHead};
+use airlock_policy::contract::SMALL;
 use airlock_policy::contract::types::Facts;
 use airlock_policy::fault::Fault;
 use airlock_policy::seat::Seat;
@@ -110,7 +111,9 @@ impl Session {
                 tenant: found.key.tenant.clone(),
                 principal: found.key.principal.clone(),
                 session: id.to_string(),
-                seed,
+                parent: String::new(),
+                // Those of older sessions have a bit more.
+                seed: seed & SMALL,
                 started: opened,
                 extra: [
                     ("session.source".to_owned(), found.key.source.clone()),

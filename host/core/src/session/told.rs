@@ -23,6 +23,9 @@ pub fn tell(facts: &Facts, told: &Told, record: &mut Record, at: Micros) -> Vec<
             let known_as = (*id, message.role, *index as u32);
             record.message(known_as, &message.text, None, at);
         }
+        for part in &message.media {
+            record.part(*id, part, at);
+        }
         for result in &message.tool_results {
             let failed = result
                 .failed
@@ -37,6 +40,7 @@ pub fn tell(facts: &Facts, told: &Told, record: &mut Record, at: Micros) -> Vec<
                 duration,
                 failed,
                 message: *id,
+                index: *index as u32,
                 text: &result.text,
             };
             record.result(told, None, at);

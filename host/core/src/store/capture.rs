@@ -178,6 +178,7 @@ fn each_content(body: &mut Body, f: &mut impl FnMut(&mut Content<'_>)) {
     let mut text = |text| f(&mut Content::Text(text));
     match body {
         Body::Message { text: t, .. }
+        | Body::Part { text: t, .. }
         | Body::ToolResult { text: t, .. }
         | Body::Text { text: t, .. }
         | Body::Failure { text: t, .. }

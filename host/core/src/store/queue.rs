@@ -269,6 +269,7 @@ pub fn weight(body: &Body) -> usize {
     RECORD
         + match body {
             Body::Message { text, .. }
+            | Body::Part { text, .. }
             | Body::ToolResult { text, .. }
             | Body::Text { text, .. }
             | Body::Failure { text, .. }

@@ -104,6 +104,15 @@ const MIGRATIONS: &[&str] = &[
     CREATE INDEX marks_by_at ON marks (at);
     CREATE INDEX marks_by_session ON marks (session);
 ",
+    // Contract 0.2: a policy's two halves have one memory, which neither of the old ones is; places and evidence are told
+    // otherwise.
+    "
+    DELETE FROM seats;
+    UPDATE events SET body = json_set(json_remove(body, '$.block'), '$.item', json_extract(body, '$.block'))
+        WHERE json_extract(body, '$.kind') IN ('text', 'tool-call') AND json_type(body, '$.block') IS NOT NULL;
+    UPDATE events SET body = json_set(body, '$.evidence', json('[]'), '$.subject', json('{\"of\":\"session\"}'))
+        WHERE json_extract(body, '$.kind') = 'finding' AND json_type(body, '$.subject') IS NULL;
+",
 ];
 
 /// Opens the database for the one writer, creates it if there is none, and brings it to the present schema. The file that is
@@ -217,6 +226,7 @@ pub(super) fn int(value: u64) -> i64 {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use super::*;
+    use crate::event::{Body, Subject};
 
     fn mode(path: &Path) -> u32 {
         std::fs::metadata(path).unwrap().permissions().mode() & 0o777
@@ -268,6 +278,64 @@ mod tests {
                 .unwrap(),
             99
         );
+    }
+
+    #[test]
+    fn what_was_recorded_before_the_present_contract_can_be_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("airlock.db");
+        let (connection, lock) = open(&path).unwrap();
+        let insert = |seq: i64, body: &str| {
+            connection
+                .execute("INSERT INTO events VALUES (1, ?1, 1, 1, ?2)", (seq, body))
+                .unwrap();
+        };
+        connection
+            .execute_batch(
+                "INSERT INTO sessions (n, id, tenant, principal, source, value, seed, opened, last_seen, oldest, replayable)
+                     VALUES (1, 's', 't', 'p', '', '', 1, 1, 1, 1, 1);
+                 INSERT INTO seats VALUES (1, 'p', '', 0, x'00', '[]');
+                 PRAGMA user_version = 3;",
+            )
+            .unwrap();
+        insert(
+            1,
+            r#"{"kind":"text","channel":"output","choice":0,"block":2,"offset":0,"text":"a","bytes":1,"tokens":1}"#,
+        );
+        insert(
+            2,
+            r#"{"kind":"tool-call","id":"c","name":"n","choice":0,"block":1,"arguments":"{}","bytes":2}"#,
+        );
+        insert(
+            3,
+            r#"{"kind":"finding","policy":"p","generation":1,"finding":"f","severity":"low","confidence":1.0,"summary":"s","evidence":[[1,0,1]]}"#,
+        );
+        drop((connection, lock));
+        let (connection, _lock) = open(&path).unwrap();
+        let bodies: Vec<String> = connection
+            .prepare("SELECT body FROM events ORDER BY seq")
+            .unwrap()
+            .query_map([], |row| row.get(0))
+            .unwrap()
+            .map(Result::unwrap)
+            .collect();
+        let events: Vec<Body> = bodies
+            .iter()
+            .map(|body| serde_json::from_str(body).unwrap_or_else(|e| panic!("{e}: {body}")))
+            .collect();
+        assert!(matches!(&events[0], Body::Text { place, .. } if place.item == 2));
+        assert!(matches!(&events[1], Body::ToolCall { item: 1, .. }));
+        assert!(matches!(
+            &events[2],
+            Body::Finding {
+                subject: Subject::Session,
+                ..
+            }
+        ));
+        let seats: i64 = connection
+            .query_row("SELECT count(*) FROM seats", [], |row| row.get(0))
+            .unwrap();
+        assert_eq!(seats, 0);
     }
 
     #[test]

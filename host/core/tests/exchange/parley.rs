@@ -58,11 +58,7 @@ fn text(value: &Value, key: &str) -> String {
 }
 
 fn output() -> Place {
-    Place {
-        channel: Channel::Output,
-        choice: 0,
-        block: 0,
-    }
+    Place::new(Channel::Output, 0, 0)
 }
 
 impl Dialect for Parley {
@@ -98,7 +94,7 @@ impl Inbound for Parley {
             tool_calls: Vec::new(),
             tool_results: Vec::new(),
             name: None,
-            has_media: false,
+            media: Vec::new(),
             span: 0..0,
             media_digest: Digest::default(),
         };

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use airlock_policy::contract::types::{Refusal, RefusalKind};
 use airlock_policy::{Asker, Policies, PolicySettings};
 use bytes::Bytes;
 use serde::Deserialize;
@@ -67,8 +68,11 @@ impl Alerts for Nobody {
 }
 
 impl Asker for Nobody {
-    fn ask(&self, _: airlock_policy::Ask<'_>) -> Result<u64, String> {
-        Err("nobody is asked".to_owned())
+    fn ask(&self, _: airlock_policy::Ask<'_>) -> Result<u64, Refusal> {
+        Err(Refusal {
+            kind: RefusalKind::Unknown,
+            message: "nobody is asked".to_owned(),
+        })
     }
 }
 

@@ -102,16 +102,13 @@ impl Trial<'_> {
                 .map_err(failed)
         };
         let (_, saved) = open(&Arc::new(trial_facts()))?.save().map_err(failed)?;
-        let (reasoning, acting) = saved.map_err(|e| {
+        let memory = saved.map_err(|e| {
             LoadError::new(
                 Stage::Rehearse,
                 format!("it refused to save a new session: {e}"),
             )
         })?;
-        let (bytes, most) = (
-            reasoning.len().max(acting.len()),
-            self.limits.state_kib as usize * 1024,
-        );
+        let (bytes, most) = (memory.len(), self.limits.state_kib as usize * 1024);
         if bytes > most {
             return Err(LoadError::new(
                 Stage::Rehearse,
@@ -155,6 +152,7 @@ fn trial_facts() -> types::Facts {
         tenant: "rehearsal".into(),
         principal: "rehearsal".into(),
         session: "rehearsal".into(),
+        parent: String::new(),
         seed: 1,
         started: 0,
         extra: Vec::new(),

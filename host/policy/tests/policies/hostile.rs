@@ -3,14 +3,16 @@
 
 mod contract;
 mod endurance;
+mod failing;
+mod imports;
 
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex};
 
 use airlock_policy::contract::types;
 use airlock_policy::{
-    Ask, Asker, ContentSource, FaultKind, Grants, Limits, OnFailure, Policies, PolicyEvent,
-    PolicySettings, PolicySpec, Seat, Services, State,
+    Ask, Asker, ContentSource, FaultKind, Limits, OnFailure, Policies, PolicyEvent, PolicySettings,
+    Seat, Services, State,
 };
 
 use crate::guests::Guest;
@@ -65,10 +67,10 @@ fn loops_for_ever() {
 }
 
 #[test]
-fn loops_for_ever_while_it_opens() {
+fn loops_for_ever_while_it_starts() {
     // Judged at load: it never serves.
     let guest = Guest {
-        open: "(loop $l (br $l))",
+        start: "(loop $l (br $l))",
         ..Guest::default()
     };
     let policies = with_policies(&[
@@ -140,7 +142,7 @@ fn floods_the_host_with_strings() {
     let guest = Guest {
         pages: 64,
         observe: "(call $log (i32.const 2) (i32.const 0) (i32.const 4000000))",
-        extra: r#"(import "airlock:policy/logging@0.1.0" "log" (func $log (param i32 i32 i32)))"#,
+        extra: r#"(import "airlock:policy/logging@VERSION" "log" (func $log (param i32 i32 i32)))"#,
         ..Guest::default()
     };
     let fault = fault_of(&guest);
@@ -150,11 +152,11 @@ fn floods_the_host_with_strings() {
 
 #[test]
 fn returns_a_huge_list() {
-    // Half a million findings at one address: 20 MB for the host to copy.
+    // Findings of 72 zero bytes: 21 MB for the host to copy.
     let guest = Guest {
         pages: 400,
         observe:
-            "(i32.store (i32.const 16) (i32.const 64)) (i32.store (i32.const 20) (i32.const 500000))
+            "(i32.store (i32.const 20) (i32.const 65536)) (i32.store (i32.const 24) (i32.const 300000))
                   (return (i32.const 16))",
         ..Guest::default()
     };
@@ -169,8 +171,8 @@ fn returns_more_findings_than_it_may() {
         ..settings().limits
     };
     let guest = Guest::observing(
-        // The usual finding twice: the list's length is the second word of the answer, which lies at the end.
-        "(i32.store (i32.const 16) (i32.const 65536)) (i32.store (i32.const 20) (i32.const 2))
+        // Two findings of zero bytes. An answer is a result: its first word says that it is one.
+        "(i32.store (i32.const 20) (i32.const 65536)) (i32.store (i32.const 24) (i32.const 2))
          (return (i32.const 16))",
     );
     let fault = fault_under(&guest, limits);
@@ -181,7 +183,7 @@ fn returns_more_findings_than_it_may() {
 #[test]
 fn returns_a_list_that_is_not_there() {
     let guest = Guest::observing(
-        "(i32.store (i32.const 16) (i32.const -64)) (i32.store (i32.const 20) (i32.const 3)) (return (i32.const 16))",
+        "(i32.store (i32.const 20) (i32.const -64)) (i32.store (i32.const 24) (i32.const 3)) (return (i32.const 16))",
     );
     assert_eq!(fault_of(&guest).kind, FaultKind::Malformed);
 }
@@ -209,8 +211,8 @@ fn traps_at_third_call() {
 
 #[test]
 fn a_crash_costs_no_memory_of_the_session() {
-    // Dies once, at the call whose batch has two events.
-    let guest = Guest::observing("(if (i32.eq (local.get 9) (i32.const 2)) (then unreachable))");
+    // Dies once, at the call whose batch has two events, of ten words each.
+    let guest = Guest::observing("(if (i32.eq (local.get 9) (i32.const 20)) (then unreachable))");
     let policies = with_policies(&[("bad", &guest, trusting())]);
     let mut seat = seat(&policies, "bad");
     for n in 1..=3 {
@@ -234,9 +236,9 @@ fn a_crash_costs_no_memory_of_the_session() {
 fn panics_with_last_words() {
     // What a panic hook does: say why, then trap.
     let guest = Guest {
-        observe: r"(call $log (i32.const 4) (i32.const 1024) (i32.const 17)) unreachable",
-        extra: r#"(import "airlock:policy/logging@0.1.0" "log" (func $log (param i32 i32 i32)))
-                  (data (i32.const 1024) "index out of rang")"#,
+        observe: r"(call $log (i32.const 4) (i32.const 30000) (i32.const 17)) unreachable",
+        extra: r#"(import "airlock:policy/logging@VERSION" "log" (func $log (param i32 i32 i32)))
+                  (data (i32.const 30000) "index out of rang")"#,
         ..Guest::default()
     };
     let fault = fault_of(&guest);

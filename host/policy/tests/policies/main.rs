@@ -5,4 +5,6 @@ mod bench;
 mod guests;
 mod hostile;
 mod reload;
+mod sessions;
 mod support;
+mod wasi;

@@ -2,6 +2,7 @@
 
 mod entries;
 mod moves;
+mod names;
 mod refusals;
 
 use std::collections::BTreeMap;

@@ -191,7 +191,7 @@ async fn a_stop_may_let_held_text_go_first() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_limit_that_a_policy_sets_cuts_the_stream_where_it_ends() {
-    let limit = json!({"allocate": {"scope": "session", "max-tokens": 60, "max-cost": 0}});
+    let limit = json!({"allocate": {"scope": "session", "limits": [["tokens", 60]]}});
     let world = world(vec![Policy::new("limit", on_request(&[limit]))]).await;
     let mut request = streamed(hello());
     request["metadata"] =

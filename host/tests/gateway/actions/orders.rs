@@ -14,7 +14,7 @@ pub fn stop(keep_held: bool) -> Value {
 }
 
 pub fn replace(offset: u32, len: u32, text: &str) -> Value {
-    json!({"replace-range": {"channel": "output", "choice": 0, "block": 0, "offset": offset, "len": len, "text": text}})
+    json!({"replace-range": {"span": {"place": {"channel": "output", "choice": 0, "item": 0, "part": 0}, "offset": offset, "length": len}, "text": text}})
 }
 
 pub fn route(model: &str, scope: &str) -> Value {

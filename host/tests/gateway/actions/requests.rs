@@ -45,7 +45,7 @@ async fn an_upstream_or_model_that_is_not_there_is_refused() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn parameters_are_set_and_reserved_ones_are_refused() {
-    let set = |set: Value| json!({"set-parameters": {"set": set, "scope": "exchange"}});
+    let set = |set: Value| json!({"set-parameters": {"fields": set, "scope": "exchange"}});
     let world = world(vec![
         Policy::new(
             "cool",

@@ -67,7 +67,7 @@ async fn a_retry_goes_where_it_was_sent_though_the_call_was_routed_before() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_item_that_waits_for_nobody_goes_its_stated_way() {
     for (on_timeout, status) in [("block", 400), ("release", 200)] {
-        let pending = json!({"pending": [{"ticket": 1, "item": "request", "deadline-ms": 10, "on-timeout": on_timeout}]});
+        let pending = json!({"pending": [{"ticket": 1, "subject": "request", "deadline-ms": 10, "on-timeout": on_timeout}]});
         let guest = Guest {
             assessments: vec![pending],
             ..on_request(&[])
@@ -80,7 +80,7 @@ async fn an_item_that_waits_for_nobody_goes_its_stated_way() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn time_alone_wakes_a_policy() {
-    let slow = json!({"wakes": [{"vital-above": {"vital": 1, "above": 200_000.0}}]});
+    let slow = json!({"wakes": [{"vital-above": {"quantity": 1, "above": 200_000.0}}]});
     let world = world(vec![Policy::new("clock", ordering(slow, &[stop(false)]))]).await;
     // Silent before the first token and after it.
     for (session, script) in [

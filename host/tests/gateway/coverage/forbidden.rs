@@ -168,7 +168,7 @@ async fn nothing_passes_a_mark() {
             subscription: Some(json!({"wakes": [{"every-tokens": 1}],
                 "release": [{"channel": "output", "mode": "hold-until-judged", "max-hold-ms": 20}]})),
             assessments: vec![
-                json!({"release": [{"channel": "output", "choice": 0, "block": 0, "upto": 6}]}),
+                json!({"marks": [{"place": {"channel": "output", "choice": 0, "item": 0, "part": 0}, "upto": 6}]}),
             ],
             observe: "(return {a0})",
             ..Default::default()

@@ -19,13 +19,7 @@ pub fn told(world: &World, session: &str) -> Said {
         } = &event.body
             && finding == "guest.told"
         {
-            let place = timeline
-                .iter()
-                .find_map(|e| match &e.body {
-                    Body::Text { place, .. } if e.seq == evidence[0].0 => Some(*place),
-                    _ => None,
-                })
-                .expect("the finding names an event of text");
+            let place = evidence.first().expect("the finding has its text").place;
             *told.0.entry(key(place)).or_default() += summary;
         }
     }
@@ -36,14 +30,15 @@ pub fn key(place: Place) -> String {
     let Place {
         channel,
         choice,
-        block,
+        item,
+        ..
     } = place;
     match channel {
         Channel::Output => format!("{choice}/content"),
         Channel::Reasoning => format!("{choice}/reasoning_content"),
         Channel::Refusal => format!("{choice}/refusal"),
-        Channel::ToolArguments => format!("{choice}/tool_calls/{block}"),
-        Channel::Other => format!("{choice}/other"),
+        Channel::ToolArguments => format!("{choice}/tool_calls/{item}"),
+        Channel::Other | Channel::Message | Channel::ToolResult => format!("{choice}/other"),
     }
 }
 

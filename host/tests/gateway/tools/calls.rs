@@ -11,11 +11,11 @@ pub fn on_call(actions: &[Value]) -> Guest {
 }
 
 pub fn deny(id: &str, reason: &str) -> Value {
-    json!({"deny-tool-call": {"id": id, "reason": reason}})
+    json!({"deny-tool-call": {"call": id, "reason": reason}})
 }
 
 pub fn rewrite(id: &str, arguments: &str) -> Value {
-    json!({"rewrite-tool-call": {"id": id, "arguments": arguments}})
+    json!({"rewrite-tool-call": {"call": id, "content": arguments}})
 }
 
 pub fn call(id: &str, name: &str, arguments: Value) -> Value {

@@ -5,14 +5,15 @@
 //! from.
 //!
 //! Only the world `policy` is generated: it holds every interface that the other two have. What tells the worlds apart is
-//! the component type that is linked into the guest, one small file for each.
+//! the component type that is linked into the guest, one small file for each. The `pure-` worlds need none: an import that a
+//! guest does not call is left out of its component.
 
 #[path = "../../src/bindings/digest.rs"]
 mod digest;
 
 use std::{fs, path::Path};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use wit_bindgen_core::{Files, WorldGenerator};
 use wit_component::{StringEncoding, metadata};
 use wit_parser::{Resolve, WorldId};
@@ -46,5 +47,16 @@ fn rust(resolve: &mut Resolve, world: WorldId) -> Result<String> {
     let mut files = Files::default();
     options.build().generate(resolve, world, &mut files)?;
     let (_, source) = files.iter().next().context("the generator wrote nothing")?;
-    Ok(String::from_utf8(source.to_vec())?)
+    refusals_in_words(&String::from_utf8(source.to_vec())?)
+}
+
+/// The generator shows an error as `{:?}`. The only one of the contract, `refusal`, has words for people.
+fn refusals_in_words(source: &str) -> Result<String> {
+    const DEBUG: &str = r#"write!(f, "{:?}", self)"#;
+    let (refusals, others) = source.split_once("pub mod state {").context("there is no interface `state`")?;
+    ensure!(
+        refusals.matches(DEBUG).count() == 1 && !others.contains(DEBUG),
+        "`refusal` is no longer the only error of the contract: say here how each of them is shown"
+    );
+    Ok(source.replacen(DEBUG, "f.write_str(&self.message)", 1))
 }

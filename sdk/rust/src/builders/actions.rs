@@ -1,9 +1,9 @@
-//! Constructors of actions, and the actions that records become.
+//! Constructors of the actions that do not edit, and the actions that records become.
 
 use crate::types::{
-    Action, Alert, Allocation, Annotation, Block, BlockMode, Circuit, Hold, Injection, Item,
-    MessageEdit, MessageEviction, MessageReplacement, OnTimeout, Parameters, PatternMatch,
-    Position, Replacement, ResultSubstitution, Retry, Role, Route, Scope, Severity, Steering, Stop,
+    Action, Alert, Allocation, Annotation, Block, BlockMode, Circuit, Handover, Hold, Injection,
+    MessageEdit, MessageEviction, MessageReplacement, OnTimeout, Parameters, Replacement,
+    ResultSubstitution, Retry, Rollback, Route, Scope, Severity, Steering, Stop, Subject,
     ToolDenial, ToolRewrite,
 };
 
@@ -37,6 +37,8 @@ actions! {
     Hold => HoldForPerson,
     Circuit => OpenCircuit,
     Steering => Steer,
+    Handover => FallbackAgent,
+    Rollback => Rollback,
     Allocation => Allocate,
 }
 
@@ -70,30 +72,6 @@ impl Alert {
     /// To this configured webhook; empty: the default ones.
     pub fn webhook(mut self, name: impl Into<String>) -> Self {
         self.webhook = name.into();
-        self
-    }
-}
-
-impl Injection {
-    /// After everything, for this exchange.
-    pub fn new(role: Role, text: impl Into<String>) -> Self {
-        Self {
-            role,
-            text: text.into(),
-            position: Position::End,
-            scope: Scope::Exchange,
-        }
-    }
-
-    /// Elsewhere.
-    pub fn at(mut self, position: Position) -> Self {
-        self.position = position;
-        self
-    }
-
-    /// For the rest of the session.
-    pub fn for_session(mut self) -> Self {
-        self.scope = Scope::Session;
         self
     }
 }
@@ -138,20 +116,6 @@ impl Block {
     }
 }
 
-impl Replacement {
-    /// Puts a text in the place of a match.
-    pub fn of(found: &PatternMatch, text: impl Into<String>) -> Self {
-        Self {
-            channel: found.channel,
-            choice: found.choice,
-            block: found.block,
-            offset: found.offset,
-            len: found.len,
-            text: text.into(),
-        }
-    }
-}
-
 impl Stop {
     /// Ends the generation; held text is discarded, and nothing is said of the confidence.
     pub fn new(reason: impl Into<String>) -> Self {
@@ -171,83 +135,6 @@ impl Stop {
     /// Lets held text go out first.
     pub fn keep_held(mut self) -> Self {
         self.keep_held = true;
-        self
-    }
-}
-
-impl Allocation {
-    /// Limits of the session; 0 leaves one as before.
-    pub fn for_session(max_tokens: u64, max_cost: u64) -> Self {
-        Self {
-            scope: Scope::Session,
-            max_tokens,
-            max_cost,
-        }
-    }
-
-    /// Limits of this exchange; 0 leaves one as before.
-    pub fn for_exchange(max_tokens: u64, max_cost: u64) -> Self {
-        Self {
-            scope: Scope::Exchange,
-            max_tokens,
-            max_cost,
-        }
-    }
-}
-
-impl MessageEdit {
-    /// Gives a message another text, for this exchange.
-    pub fn new(message: u64, text: impl Into<String>) -> Self {
-        Self {
-            message,
-            text: text.into(),
-            scope: Scope::Exchange,
-        }
-    }
-
-    /// For the rest of the session.
-    pub fn for_session(mut self) -> Self {
-        self.scope = Scope::Session;
-        self
-    }
-}
-
-impl MessageEviction {
-    /// Leaves a message out, for this exchange.
-    pub fn new(message: u64) -> Self {
-        Self {
-            message,
-            scope: Scope::Exchange,
-        }
-    }
-
-    /// For the rest of the session.
-    pub fn for_session(mut self) -> Self {
-        self.scope = Scope::Session;
-        self
-    }
-}
-
-impl MessageReplacement {
-    /// Takes out the messages from `first` to `last`, for this exchange. What is [said](Self::say) stands in their place.
-    pub fn of(first: u64, last: u64) -> Self {
-        Self {
-            first,
-            last,
-            messages: Vec::new(),
-            scope: Scope::Exchange,
-        }
-    }
-
-    /// With one message more in their place.
-    pub fn say(mut self, role: Role, text: impl Into<String>) -> Self {
-        self.messages.push((role, text.into()));
-        self
-    }
-
-    /// For the rest of the session.
-    pub fn for_session(mut self) -> Self {
-        self.scope = Scope::Session;
         self
     }
 }
@@ -287,48 +174,12 @@ impl Retry {
     }
 }
 
-impl ToolDenial {
-    /// Keeps the call with this id from the client; the model is given the reason as its result.
-    pub fn new(id: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self {
-            id: id.into(),
-            reason: reason.into(),
-        }
-    }
-}
-
-impl ToolRewrite {
-    /// Lets the call with this id out with other arguments, as JSON.
-    pub fn new(id: impl Into<String>, arguments: impl Into<String>) -> Self {
-        Self {
-            id: id.into(),
-            arguments: arguments.into(),
-        }
-    }
-}
-
-impl ResultSubstitution {
-    /// Gives the model another text as the result of the call with this id, for this exchange.
-    pub fn new(id: impl Into<String>, text: impl Into<String>) -> Self {
-        Self {
-            id: id.into(),
-            text: text.into(),
-            scope: Scope::Exchange,
-        }
-    }
-
-    /// For the rest of the session.
-    pub fn for_session(mut self) -> Self {
-        self.scope = Scope::Session;
-        self
-    }
-}
-
 impl Hold {
-    /// Lets an item wait for a person, for 1 to 86,400,000 ms. When nobody decides in time it is treated as blocked.
-    pub fn new(item: Item, title: impl Into<String>, deadline_ms: u32) -> Self {
+    /// Lets a subject (as of [`Pending`](crate::types::Pending::new)) wait for a person, for 1 to 86,400,000 ms. When nobody
+    /// decides in time it is treated as blocked.
+    pub fn new(subject: impl Into<Subject>, title: impl Into<String>, deadline_ms: u32) -> Self {
         Self {
-            item,
+            subject: subject.into(),
             title: title.into(),
             body: String::new(),
             deadline_ms,
@@ -357,5 +208,59 @@ impl Circuit {
             cooldown_ms,
             answer: answer.into(),
         }
+    }
+}
+
+impl Handover {
+    /// To this configured agent. The reason is for people and for that agent.
+    pub fn to(agent: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self {
+            agent: agent.into(),
+            reason: reason.into(),
+        }
+    }
+}
+
+impl Rollback {
+    /// To this savepoint. The model reads the note after it: what failed and why.
+    pub fn to(savepoint: impl Into<String>, note: impl Into<String>) -> Self {
+        Self {
+            savepoint: savepoint.into(),
+            note: note.into(),
+        }
+    }
+}
+
+impl Allocation {
+    /// Limits of the session; those that are not named stay as before.
+    pub fn for_session() -> Self {
+        Self {
+            scope: Scope::Session,
+            limits: Vec::new(),
+        }
+    }
+
+    /// Limits of this exchange; those that are not named stay as before.
+    pub fn for_exchange() -> Self {
+        Self {
+            scope: Scope::Exchange,
+            limits: Vec::new(),
+        }
+    }
+
+    /// At most so many tokens in all.
+    pub fn tokens(self, most: u64) -> Self {
+        self.limit("tokens", most)
+    }
+
+    /// At most so many microdollars in all.
+    pub fn cost(self, most: u64) -> Self {
+        self.limit("cost", most)
+    }
+
+    /// A limit by its name in the contract.
+    pub fn limit(mut self, name: impl Into<String>, most: u64) -> Self {
+        self.limits.push((name.into(), most));
+        self
     }
 }

@@ -44,14 +44,21 @@ pub(crate) mod logging {
 
 pub(crate) mod state {
     use super::with;
+    use crate::{
+        host::refusal,
+        types::{Refusal, RefusalKind},
+    };
 
-    pub(crate) fn get(key: &str) -> Option<Vec<u8>> {
+    pub(crate) fn fetch(key: &str) -> Option<Vec<u8>> {
         with(|memory| memory.state.get(key).cloned())
     }
 
-    pub(crate) fn set(key: &str, value: Option<&[u8]>) -> Result<(), String> {
+    pub(crate) fn put(key: &str, value: Option<&[u8]>) -> Result<(), Refusal> {
         if !(1..=128).contains(&key.len()) {
-            return Err("a key has 1 to 128 bytes".into());
+            return Err(refusal(
+                RefusalKind::OverLimit,
+                "a key has 1 to 128 bytes".into(),
+            ));
         }
         with(|memory| match value {
             Some(value) => drop(memory.state.insert(key.into(), value.into())),
@@ -63,25 +70,37 @@ pub(crate) mod state {
 
 pub(crate) mod content {
     use super::with;
+    use crate::{
+        host::refusal,
+        types::{Refusal, RefusalKind},
+    };
 
-    pub(crate) fn read(id: u64, offset: u64, len: u32) -> Option<Vec<u8>> {
-        let offset = usize::try_from(offset).ok()?;
+    pub(crate) fn read(content: u64, offset: u64, limit: u32) -> Result<Vec<u8>, Refusal> {
         with(|memory| {
-            let rest = memory.content.get(&id)?.as_bytes().get(offset..)?;
-            Some(rest[..rest.len().min(len as usize).min(65_536)].to_vec())
+            let Some(text) = memory.content.get(&content) else {
+                return Err(refusal(
+                    RefusalKind::Unknown,
+                    format!("there is no content {content}"),
+                ));
+            };
+            let from = usize::try_from(offset)
+                .unwrap_or(usize::MAX)
+                .min(text.len());
+            let rest = &text.as_bytes()[from..];
+            Ok(rest[..rest.len().min(limit as usize).min(65_536)].to_vec())
         })
     }
 }
 
 pub(crate) mod asking {
     use super::with;
-    use crate::types::Question;
+    use crate::types::{Question, Refusal};
 
     pub(crate) fn ask(
         _target: &str,
         _question: &Question,
         _deadline_ms: u32,
-    ) -> Result<u64, String> {
+    ) -> Result<u64, Refusal> {
         Ok(with(|memory| {
             memory.tickets += 1;
             memory.tickets

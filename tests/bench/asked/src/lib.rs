@@ -22,7 +22,7 @@ impl Policy for Asked {
             .sees(EventKind::Text))
     }
 
-    fn open(_: Facts, _: Settings, (): ()) -> Result<Self, String> {
+    fn start(_: Facts, _: Settings, (): ()) -> Result<Self, String> {
         Ok(Self)
     }
 
@@ -32,12 +32,13 @@ impl Policy for Asked {
 }
 
 impl Reasoner for Asked {
-    fn observe(&mut self, batch: &Batch) -> Assessment {
+    fn observe(&mut self, batch: &Batch) -> Result<Assessment, String> {
         // Something that an optimiser cannot leave out, and that is false for any text of a model.
         if batch.text().bytes().any(|byte| byte == 0) {
-            return Assessment::none().find(Finding::new("asked.zero", Severity::Info, "a zero"));
+            let zero = Finding::new("asked.zero", Severity::Info, "a zero");
+            return Ok(zero.about(Subject::Response).into());
         }
-        Assessment::none()
+        Ok(Assessment::none())
     }
 }
 

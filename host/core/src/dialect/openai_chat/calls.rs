@@ -146,11 +146,7 @@ fn said<'a>(
 }
 
 fn other(choice: u16) -> Place {
-    Place {
-        channel: Channel::Other,
-        choice,
-        block: 0,
-    }
+    Place::new(Channel::Other, choice, 0)
 }
 
 /// A stated index. Some servers write it with a fraction of zero.

@@ -199,7 +199,7 @@ fn prepend(source: &str, edits: &Edits<'_>) -> Result<String, EditError> {
                     .identity
                     .and_then(|identity| identity.reasoning_field)
                     .unwrap_or(say::REASONING),
-                Channel::ToolArguments | Channel::Other => continue,
+                _ => continue,
             };
             let own = message.get(field);
             let whole = match own.map(json::first_byte) {

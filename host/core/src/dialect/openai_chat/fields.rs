@@ -43,11 +43,7 @@ const NOT_GENERATED: &[&str] = &[
 /// Tells the facts of a chunk or body in their order.
 pub(super) fn walk<'a>(source: &'a str, form: Form, tell: Tell<'_, 'a>) -> Result<(), Undecodable> {
     let root = Object::parse(source).map_err(|error| undecodable("the response", error))?;
-    let other = Place {
-        channel: Channel::Other,
-        choice: 0,
-        block: 0,
-    };
+    let other = Place::new(Channel::Other, 0, 0);
     let mut seen = Vec::new();
     if let Some(failure) = bare_failure(source, &root) {
         tell(Fact::Error(failure));
@@ -142,11 +138,7 @@ fn choice<'a>(
         return Err(undecodable(path(), what));
     }
     seen.push(index);
-    let place = |channel| Place {
-        channel,
-        choice: index,
-        block: 0,
-    };
+    let place = |channel| Place::new(channel, index, 0);
     let other = place(Channel::Other);
     let (primary, secondary) = match form {
         Form::Frame => ("delta", "message"),
@@ -251,11 +243,7 @@ fn delta<'a>(
     tell: Tell<'_, 'a>,
 ) -> Result<(), Undecodable> {
     let entries = object(value, path)?;
-    let place = |channel| Place {
-        channel,
-        choice,
-        block: 0,
-    };
+    let place = |channel| Place::new(channel, choice, 0);
     let other = place(Channel::Other);
     for (key, value) in &entries.0 {
         if json::is_null(value) {
@@ -304,11 +292,7 @@ fn reasoning<'a>(
     path: &dyn Fn() -> String,
     tell: Tell<'_, 'a>,
 ) -> Result<(), Undecodable> {
-    let place = |channel| Place {
-        channel,
-        choice,
-        block: 0,
-    };
+    let place = |channel| Place::new(channel, choice, 0);
     let mut said = Cow::Borrowed("");
     for name in ["reasoning", "reasoning_content"] {
         let Some(value) = delta.get(name) else {
@@ -375,11 +359,7 @@ fn content<'a>(
     path: &dyn Fn() -> String,
     tell: Tell<'_, 'a>,
 ) -> Result<(), Undecodable> {
-    let place = |channel| Place {
-        channel,
-        choice,
-        block: 0,
-    };
+    let place = |channel| Place::new(channel, choice, 0);
     if json::first_byte(value) != b'[' {
         return string(value, place(Channel::Output), path, tell);
     }

@@ -6,9 +6,12 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::dialect::json::{self, Object};
+use crate::dialect::openai_chat::parts;
 use crate::dialect::openai_chat::undecodable::undecodable;
 use crate::dialect::request::{Digest, Hasher};
-use crate::dialect::{MessageView, RequestView, ToolCallView, ToolResultView, Undecodable};
+use crate::dialect::{
+    MediaView, MessageView, RequestView, ToolCallView, ToolResultView, Undecodable,
+};
 use crate::event::Role;
 
 /// Fields that constrain the form of the answer, in OpenAI's API and in those of vLLM and llama.cpp.
@@ -141,7 +144,11 @@ fn message(source: &str, index: usize, value: &RawValue) -> Result<MessageView, 
             ));
         }
     };
-    let (mut text, media_digest) = content(&fields).map_err(|error| inside(&place, error))?;
+    let Content {
+        mut text,
+        media,
+        media_digest,
+    } = content(&fields).map_err(|error| inside(&place, error))?;
     let name = fields.string("name").map(Cow::into_owned);
     let mut tool_results = Vec::new();
     if role == Role::Tool {
@@ -162,29 +169,43 @@ fn message(source: &str, index: usize, value: &RawValue) -> Result<MessageView, 
         tool_calls: calls(&fields).map_err(|error| inside(&place, error))?,
         tool_results,
         name,
-        has_media: media_digest.is_some(),
+        media,
         media_digest: media_digest.unwrap_or_default(),
         span: json::span(source, value),
     })
 }
 
-/// Text of a message, and a digest of its parts that are not text.
-fn content(fields: &Object<'_>) -> Result<(String, Option<Digest>), Undecodable> {
+/// Text of a message, its parts that are not text, and a digest of those.
+#[derive(Default)]
+struct Content {
+    text: String,
+    media: Vec<MediaView>,
+    media_digest: Option<Digest>,
+}
+
+fn content(fields: &Object<'_>) -> Result<Content, Undecodable> {
     let refusal = optional_string(fields, "refusal")?;
     let Some(value) = fields.get("content") else {
-        return Ok((refusal.unwrap_or_default().into_owned(), None));
+        return Ok(Content {
+            text: refusal.unwrap_or_default().into_owned(),
+            ..Content::default()
+        });
     };
     let mut texts: Vec<Cow<'_, str>> = Vec::new();
-    let mut media = None;
+    let (mut media, mut hasher) = (Vec::new(), None);
     match json::first_byte(value) {
         b'"' => texts.extend(json::string(value)),
         b'[' => {
-            for part in json::array(value).map_err(|error| undecodable("content", error))? {
+            let parts = json::array(value).map_err(|error| undecodable("content", error))?;
+            for (index, part) in parts.into_iter().enumerate() {
                 match part_text(part.get()) {
                     Some(text) => texts.push(text),
-                    None => media
-                        .get_or_insert_with(Hasher::default)
-                        .part(canonical(part).as_bytes()),
+                    None => {
+                        media.push(parts::media(index, part.get()));
+                        hasher
+                            .get_or_insert_with(Hasher::default)
+                            .part(canonical(part).as_bytes());
+                    }
                 }
             }
         }
@@ -200,7 +221,11 @@ fn content(fields: &Object<'_>) -> Result<(String, Option<Digest>), Undecodable>
         1 => texts.remove(0).into_owned(),
         _ => texts.join("\n"),
     };
-    Ok((text, media.map(Hasher::digest)))
+    Ok(Content {
+        text,
+        media,
+        media_digest: hasher.map(Hasher::digest),
+    })
 }
 
 /// The text of a part that is text.

@@ -28,9 +28,9 @@ pub(super) fn text_frame(
         Channel::Reasoning => json!({ identity.reasoning_field.unwrap_or(REASONING): text }),
         Channel::Refusal => json!({ "refusal": text }),
         Channel::ToolArguments => {
-            json!({ "tool_calls": [{ "index": place.block, "function": { "arguments": text } }] })
+            json!({ "tool_calls": [{ "index": place.item, "function": { "arguments": text } }] })
         }
-        Channel::Other => {
+        Channel::Other | Channel::Message | Channel::ToolResult => {
             return Err(EditError::at(
                 place,
                 "no one field bears the text of this channel",

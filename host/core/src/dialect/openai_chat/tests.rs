@@ -15,11 +15,7 @@ use crate::dialect::{Edits, Identity, Piece, TextEdit, Undecodable};
 use crate::event::{Channel, Place};
 
 fn place(channel: Channel) -> Place {
-    Place {
-        channel,
-        choice: 0,
-        block: 0,
-    }
+    Place::new(channel, 0, 0)
 }
 
 fn frames(stream: &[u8]) -> Vec<Frame> {

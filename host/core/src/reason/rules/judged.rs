@@ -8,7 +8,7 @@ use super::rule::Rule;
 use super::view::View;
 use crate::event::Micros;
 use crate::reason::order::{By, Order};
-use airlock_policy::contract::types::{Checkpoint, Item};
+use airlock_policy::contract::types::{self as wit, Checkpoint};
 use airlock_policy::spec::OnFailure;
 
 /// Where the rules stand in one exchange.
@@ -32,11 +32,15 @@ pub struct Judged {
 impl Judged {
     pub(super) fn order(&mut self, index: usize, rule: &Rule, view: &View<'_>) {
         let (at_hand, tool) = match view.subject {
-            Some(Subject::Call { id, name, .. }) => (Item::ToolCall(id.clone()), name.as_str()),
-            Some(Subject::Result { id, name, .. }) => (Item::ToolResult(id.clone()), name.as_str()),
+            Some(Subject::Call { id, name, .. }) => {
+                (wit::Subject::ToolCall(id.clone()), name.as_str())
+            }
+            Some(Subject::Result { id, name, .. }) => {
+                (wit::Subject::ToolResult(id.clone()), name.as_str())
+            }
             Some(Subject::Failure(_)) | None => match view.moment.checkpoint {
-                Checkpoint::Request | Checkpoint::ToolResult => (Item::Request, ""),
-                _ => (Item::Text, ""),
+                Checkpoint::Request | Checkpoint::ToolResult => (wit::Subject::Request, ""),
+                _ => (wit::Subject::Response, ""),
             },
         };
         let occasion = Occasion {

@@ -11,7 +11,7 @@ mod words;
 pub(in crate::reason) use self::read::read;
 pub use self::terms::{BlockMode, Lasting, Timeout};
 pub(in crate::reason) use self::words::{Name, Words, row};
-use airlock_policy::contract::types::{self, Action, Item, Scope, Severity};
+use airlock_policy::contract::types::{self, Action, Scope, Severity, Subject};
 
 /// What a row orders.
 #[derive(Clone, Debug, PartialEq)]
@@ -130,7 +130,7 @@ pub struct Occasion<'a> {
     /// How bad it is.
     pub severity: Severity,
     /// What an action without an id means.
-    pub at_hand: Item,
+    pub at_hand: Subject,
     /// Tool of the call or result at hand; empty if there is none.
     pub tool: &'a str,
 }
@@ -146,7 +146,7 @@ impl Reaction {
             }
         };
         let id = || match &occasion.at_hand {
-            Item::ToolCall(id) | Item::ToolResult(id) => id.clone(),
+            Subject::ToolCall(id) | Subject::ToolResult(id) => id.clone(),
             _ => String::new(),
         };
         match self {
@@ -185,7 +185,7 @@ impl Reaction {
                 scope: (*scope).into(),
             }),
             Self::SetParameters { set, scope } => Action::SetParameters(types::Parameters {
-                set: set.clone(),
+                fields: set.clone(),
                 scope: (*scope).into(),
             }),
             Self::Route {
@@ -207,12 +207,12 @@ impl Reaction {
                 after_ms: *after_ms,
             }),
             Self::DenyToolCall { message } => Action::DenyToolCall(types::ToolDenial {
-                id: id(),
+                call: id(),
                 reason: or_summary(message),
             }),
             Self::SubstituteToolResult { message, scope } => {
                 Action::SubstituteToolResult(types::ResultSubstitution {
-                    id: id(),
+                    call: id(),
                     text: message.clone(),
                     scope: (*scope).into(),
                 })
@@ -222,7 +222,7 @@ impl Reaction {
                 deadline_ms,
                 on_timeout,
             } => Action::HoldForPerson(types::Hold {
-                item: occasion.at_hand.clone(),
+                subject: occasion.at_hand.clone(),
                 title: occasion.title.to_owned(),
                 body: or_summary(message),
                 deadline_ms: *deadline_ms,
@@ -242,8 +242,11 @@ impl Reaction {
                 max_cost,
             } => Action::Allocate(types::Allocation {
                 scope: Scope::Session,
-                max_tokens: *max_tokens,
-                max_cost: *max_cost,
+                limits: [("tokens", *max_tokens), ("cost", *max_cost)]
+                    .into_iter()
+                    .filter(|(_, most)| *most > 0)
+                    .map(|(name, most)| (name.to_owned(), most))
+                    .collect(),
             }),
         }
     }

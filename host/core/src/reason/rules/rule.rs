@@ -115,11 +115,11 @@ impl Rule {
         let name = self.name.trim_start_matches("rule:");
         match subject {
             Some(Subject::Call { id, .. }) => Action::DenyToolCall(ToolDenial {
-                id: id.clone(),
+                call: id.clone(),
                 reason: format!("the rule `{name}` cannot judge this call: {why}"),
             }),
             Some(Subject::Result { id, .. }) => Action::SubstituteToolResult(ResultSubstitution {
-                id: id.clone(),
+                call: id.clone(),
                 text: format!("This result is withheld: the rule `{name}` cannot judge it: {why}"),
                 scope: Scope::Session,
             }),

@@ -167,7 +167,7 @@ impl State {
         self.saved_seats = saved
             .seats
             .iter()
-            .filter_map(|seat| Some((seat.policy.clone(), from_row(seat)?)))
+            .map(|seat| (seat.policy.clone(), from_row(seat)))
             .collect();
         let Some(bytes) = &saved.state else {
             return SavedMailbox::default();

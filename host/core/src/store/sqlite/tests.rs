@@ -116,11 +116,7 @@ fn reduced_capture_keeps_content_off_the_disk_and_marks_the_session() {
                 bytes: 32,
             },
         );
-        let place = Place {
-            channel: Channel::Output,
-            choice: 0,
-            block: 0,
-        };
+        let place = Place::new(Channel::Output, 0, 0);
         let mut offset = 0;
         // The address is cut in three, and the vitals between the chunks do not tear it apart.
         for chunk in ["write to ja", "ne@exam", "ple.com please"] {

@@ -1,61 +1,9 @@
-//! Guests that break the contract, or want what they were not granted.
+//! Guests that break the contract.
+
+use airlock_policy::contract::EventWords;
+use serde_json::{Value, json};
 
 use super::*;
-
-#[test]
-fn imports_what_was_not_granted() {
-    let reads = Guest {
-        extra: r#"(import "airlock:policy/content@0.1.0" "read" (func $read (param i64 i64 i32 i32)))"#,
-        ..Guest::default()
-    };
-    let asks = Guest {
-        extra: r#"(import "airlock:policy/asking@0.1.0" "ask" (func $ask (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32)))"#,
-        ..Guest::default()
-    };
-    let nothing = PolicySpec {
-        grants: Some(Grants::default()),
-        ..PolicySpec::default()
-    };
-    // A built-in policy has `asking` linked, and each question without a grant refused; a file has not even that.
-    let policies = with_policies(&[
-        ("reads", &reads, nothing.clone()),
-        ("asks", &asks, nothing.clone()),
-    ]);
-    assert!(policies.current().get("reads").is_none() && policies.current().get("asks").is_some());
-    let reads = last_error(&policies, "reads");
-    assert!(
-        reads.contains("link") && reads.contains("content = true"),
-        "{reads}"
-    );
-    let dir = tempfile::tempdir().unwrap();
-    std::fs::write(dir.path().join("asks.wasm"), asks.build()).unwrap();
-    let policies = watching(dir.path(), [("asks".to_owned(), nothing)].into());
-    assert!(policies.current().entries.is_empty());
-    let asks = last_error(&policies, "asks");
-    assert!(asks.contains("link") && asks.contains("asks"), "{asks}");
-}
-
-#[test]
-fn imports_the_world() {
-    let component = wat::parse_str(
-        r#"(component
-            (import "wasi:cli/environment@0.2.0" (instance))
-            (instance $i)
-            (export "airlock:policy/about@0.1.0" (instance $i)))"#,
-    )
-    .unwrap();
-    let policies = Policies::start(PolicySettings {
-        builtins: vec![("wasi".into(), Cow::Owned(component))],
-        specs: [("wasi".to_owned(), trusting())].into(),
-        ..settings()
-    })
-    .unwrap();
-    assert!(
-        last_error(&policies, "wasi").contains("wasi = true"),
-        "{}",
-        last_error(&policies, "wasi")
-    );
-}
 
 #[test]
 fn returns_an_unknown_action() {
@@ -63,7 +11,7 @@ fn returns_an_unknown_action() {
     // contract does not have is malformed.
     let guest = Guest {
         decide:
-            "(i32.store (i32.const 16) (i32.const 40000)) (i32.store (i32.const 20) (i32.const 1))
+            "(i32.store (i32.const 20) (i32.const 40000)) (i32.store (i32.const 24) (i32.const 1))
                  (i32.store (i32.const 40000) (i32.const 99)) (return (i32.const 16))",
         ..Guest::default()
     };
@@ -75,12 +23,7 @@ fn returns_an_unknown_action() {
     );
 
     let guest = Guest {
-        decide: "(i32.store (i32.const 16) (i32.const 40000)) (i32.store (i32.const 20) (i32.const 1))
-                 (i32.store (i32.const 40000) (i32.const 24))
-                 (i32.store (i32.const 40008) (i32.const 1024)) (i32.store (i32.const 40012) (i32.const 4))
-                 (i32.store (i32.const 40016) (i32.const 1024)) (i32.store (i32.const 40020) (i32.const 4))
-                 (return (i32.const 16))",
-        extra: r#"(data (i32.const 1024) "boom")"#,
+        decision: Some(json!({ "actions": [{ "other": ["boom", "boom"] }] })),
         ..Guest::default()
     };
     let policies = with_policies(&[("bad", &guest, trusting())]);
@@ -107,10 +50,14 @@ fn declares_an_unknown_action() {
 #[test]
 fn lies_about_its_version() {
     let other = Guest {
-        contract: vec![("@0.1.0", "@0.2.0")],
+        contract: vec![("@0.2.0", "@0.3.0")],
         ..Guest::default()
     };
-    // Says 0.1.0 and has another enum behind it.
+    let earlier = Guest {
+        contract: vec![("@0.2.0", "@0.1.0")],
+        ..Guest::default()
+    };
+    // Says 0.2.0 and has another enum behind it.
     let forged = Guest {
         contract: vec![("enum severity {", "enum severity { whisper,")],
         ..Guest::default()
@@ -121,16 +68,23 @@ fn lies_about_its_version() {
     };
     let policies = with_policies(&[
         ("other", &other, trusting()),
+        ("earlier", &earlier, trusting()),
         ("forged", &forged, trusting()),
         ("vague", &vague, trusting()),
         ("good", &Guest::default(), trusting()),
     ]);
     let error = |name| last_error(&policies, name);
-    assert!(
-        error("other").starts_with("version") && error("other").contains("0.2.0"),
-        "{}",
-        error("other")
-    );
+    for (name, version) in [("other", "0.3.0"), ("earlier", "0.1.0")] {
+        let error = error(name);
+        assert!(
+            error.starts_with("version") && error.contains(&format!("@{version}`")),
+            "{error}"
+        );
+        assert!(
+            error.contains("this host speaks 0.2.0: rebuild it"),
+            "{error}"
+        );
+    }
     assert!(error("forged").starts_with("link"), "{}", error("forged"));
     assert!(
         error("vague").contains("semantic version"),
@@ -140,43 +94,178 @@ fn lies_about_its_version() {
     assert_eq!(policies.current().entries.len(), 1);
 }
 
+/// As the contract promises: within 0.2 there are only additions, and what a guest does not use it does not need.
+#[test]
+fn speaks_a_later_patch_of_the_contract() {
+    let later = Guest {
+        contract: vec![("@0.2.0", "@0.2.1")],
+        observe: "(call $log (i32.const 2) (i32.const 0) (i32.const 0))",
+        extra: r#"(import "airlock:policy/logging@VERSION" "log" (func $log (param i32 i32 i32)))"#,
+        ..Guest::default()
+    };
+    let policies = with_policies(&[("later", &later, trusting())]);
+    assert_eq!(observe(&mut seat(&policies, "later")).unwrap(), 1);
+}
+
 #[test]
 fn leaks_handles() {
     let fault = fault_of(&Guest::observing(
-        "(loop $l (drop (call $new-reasoning (i32.const 1))) (br $l))",
+        "(loop $l (drop (call $new (i32.const 1))) (br $l))",
     ));
     assert_eq!(fault.kind, FaultKind::Flood, "{fault}");
     assert!(fault.message.contains("limits.handles"), "{fault}");
 }
 
+/// A finding that is sound but for what is changed in it.
+fn finding(change: Value) -> Value {
+    let mut finding = json!({
+        "kind": "guard.seen", "severity": "low", "confidence": 1, "subject": "response", "summary": "", "data": "",
+    });
+    for (name, value) in change.as_object().unwrap() {
+        finding[name] = value.clone();
+    }
+    finding
+}
+
+/// A guest whose first answer is usual and whose second has this finding.
+fn finding_later(change: Value) -> Guest {
+    Guest {
+        assessments: vec![json!({ "findings": [finding(change)] })],
+        ..Guest::observing("(if (i32.eq (global.get $count) (i32.const 2)) (then (return {a0})))")
+    }
+}
+
+/// What its second call comes to. The batches are of one text, and each begins with the first byte of it.
+fn second_call(change: Value) -> Result<types::Assessment, airlock_policy::Fault> {
+    let guest = finding_later(change);
+    let policies = with_policies(&[("guest", &guest, trusting())]);
+    let mut seat = seat(&policies, "guest");
+    seat.observe(&batch(1)).unwrap();
+    seat.observe(&batch(2))
+}
+
 #[test]
 fn answers_with_nonsense() {
-    // Confidence 2.0 in the usual finding: its fourth word.
-    let guest = Guest::observing(
-        "(memory.copy (i32.const 40000) (i32.load (i32.const 24)) (i32.const 0))
-         (i32.store (i32.const 16) (i32.const 40000)) (i32.store (i32.const 20) (i32.const 1))
-         (i32.store (i32.const 40000) (i32.const 64)) (i32.store (i32.const 40004) (i32.const 1))
-         (i32.store (i32.const 40012) (i32.const 0x40000000)) (return (i32.const 16))",
+    for (change, says) in [
+        (json!({ "confidence": 2 }), "confidence 2"),
+        (json!({ "kind": "" }), "kind has 0 bytes"),
+        (json!({ "data": "{" }), "not JSON"),
+    ] {
+        let fault = second_call(change).unwrap_err();
+        assert_eq!(fault.kind, FaultKind::Malformed, "{fault}");
+        assert!(fault.message.contains(says), "{fault}");
+    }
+}
+
+#[test]
+fn points_at_text_that_was_not_told() {
+    let evidence = |channel: &str, item: u32, offset: u32, length: u32| {
+        let place = json!({ "channel": channel, "choice": 0, "item": item, "part": 0 });
+        second_call(json!({ "evidence": [{ "place": place, "offset": offset, "length": length }] }))
+    };
+    // 40 bytes were told of the answer.
+    for (offset, length) in [(0, 40), (39, 1), (40, 0)] {
+        let found = evidence("output", 0, offset, length).unwrap();
+        assert_eq!(found.findings[0].evidence[0].length, length);
+    }
+    for (offset, length) in [(0, 41), (40, 1), (u32::MAX, u32::MAX)] {
+        let fault = evidence("output", 0, offset, length).unwrap_err();
+        assert_eq!(fault.kind, FaultKind::Malformed, "{fault}");
+        assert!(
+            fault.message.contains("ends beyond what was told"),
+            "{fault}"
+        );
+    }
+    // A text of which this batch says nothing may have been told before.
+    evidence("message", 3, 100, 10).unwrap();
+    evidence("output", 1, 100, 10).unwrap();
+    let fault = evidence("message", 3, u32::MAX, 1).unwrap_err();
+    assert_eq!(
+        fault.kind,
+        FaultKind::Malformed,
+        "no text has so many bytes: {fault}"
     );
-    let fault = fault_of(&guest);
-    assert_eq!(fault.kind, FaultKind::Malformed);
-    assert!(fault.message.contains("confidence 2"), "{fault}");
-    // Evidence beyond the batch.
-    let guest = Guest::observing(
-        "(i32.store (i32.const 16) (i32.const 40000)) (i32.store (i32.const 20) (i32.const 1))
-         (i32.store (i32.const 40000) (i32.const 64)) (i32.store (i32.const 40004) (i32.const 1))
-         (i32.store (i32.const 40024) (i32.const 40100)) (i32.store (i32.const 40028) (i32.const 1))
-         (i32.store (i32.const 40100) (i32.const 5)) (return (i32.const 16))",
-    );
-    let fault = fault_of(&guest);
-    assert_eq!(fault.kind, FaultKind::Malformed);
-    assert!(fault.message.contains("evidence"), "{fault}");
+}
+
+#[test]
+fn points_at_the_rest_of_a_long_text() {
+    // The event holds the beginning of it; `content.read` gives the rest.
+    let told = |offset: u32| {
+        let place = json!({ "channel": "tool-result", "choice": 0, "item": 2, "part": 0 });
+        let guest = finding_later(
+            json!({ "evidence": [{ "place": place, "offset": offset, "length": 10 }] }),
+        );
+        let policies = with_policies(&[("guest", &guest, trusting())]);
+        let mut seat = seat(&policies, "guest");
+        seat.observe(&batch(1)).unwrap();
+        seat.observe(&long_result())
+    };
+    told(5_000).unwrap();
+    told(9_990).unwrap();
+    let fault = told(9_991).unwrap_err();
+    assert_eq!(fault.kind, FaultKind::Malformed, "{fault}");
+}
+
+/// A tool result of 10,000 bytes, of which the event has 4,096.
+fn long_result() -> Arc<types::Batch> {
+    let mut events = Vec::new();
+    EventWords {
+        kind: types::EventKind::ToolResult,
+        detail: 1,
+        text_end: 4096,
+        after: 0,
+        place: types::Place {
+            channel: types::Channel::ToolResult,
+            item: 2,
+            ..ANSWER
+        },
+        offset: 0,
+        tokens: 0,
+    }
+    .write(&mut events);
+    let result = types::ToolResult {
+        call: "call_1".into(),
+        name: "search".into(),
+        duration: 1,
+        failed: false,
+        message: 1,
+        content: types::ContentRef {
+            content: 1,
+            length: 10_000,
+        },
+        extra: vec![],
+    };
+    Arc::new(types::Batch {
+        checkpoint: types::Checkpoint::ToolResult,
+        text: "x".repeat(4096),
+        events,
+        attached: Some(types::Attachments {
+            details: vec![types::Detail::ToolResult(result)],
+            matches: vec![],
+        }),
+        ..(*batch(1)).clone()
+    })
+}
+
+#[test]
+fn points_at_what_an_earlier_batch_told_of_the_same_text() {
+    let place = json!({ "channel": "output", "choice": 0, "item": 0, "part": 0 });
+    let guest =
+        finding_later(json!({ "evidence": [{ "place": place, "offset": 5, "length": 10 }] }));
+    let policies = with_policies(&[("guest", &guest, trusting())]);
+    let mut seat = seat(&policies, "guest");
+    seat.observe(&batch(1)).unwrap();
+    // The next 20 bytes of it.
+    let mut next = (*batch(1)).clone();
+    next.events[8] = 20;
+    let found = seat.observe(&Arc::new(next)).unwrap();
+    assert_eq!(found.findings[0].evidence[0].offset, 5);
 }
 
 #[test]
 fn saves_more_than_it_may() {
     let guest = Guest {
-        save: "(i32.store offset=8 (i32.const {saved}) (i32.add (i32.const 4) (i32.mul (global.get $count) (i32.const 2000))))",
+        save: "(i32.store offset=8 {saved} (i32.add (i32.const 4) (i32.mul (global.get $count) (i32.const 2000))))",
         ..Guest::default()
     };
     let limits = Limits {

@@ -41,7 +41,11 @@ fn a_file_does_not_replace_a_built_in_policy() {
 fn entries_are_taken_whole_or_not_at_all() {
     let dir = tempfile::tempdir().unwrap();
     put(dir.path(), "guard.wasm", version("1.0.0"));
-    put(dir.path(), "other.wasm", version("1.0.0"));
+    put(
+        dir.path(),
+        "other.wasm",
+        Guest::default().named("other").build(),
+    );
     let policies = watching(dir.path(), [("guard".to_owned(), trusting())].into());
     let observing = PolicySpec {
         mode: Mode::Observe,

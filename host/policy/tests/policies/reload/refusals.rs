@@ -1,6 +1,7 @@
 //! What is refused before it serves: its world, its imports, its settings, its content, its golden cases.
 
 use super::*;
+use crate::wasi::printing;
 
 #[test]
 fn a_wrong_world_is_refused() {
@@ -16,13 +17,9 @@ fn a_wrong_world_is_refused() {
 #[test]
 fn an_ungranted_import_is_refused() {
     let (dir, policies) = guarded();
-    let asks = Guest {
-        extra: r#"(import "airlock:policy/asking@0.1.0" "ask" (func $ask (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32)))"#,
-        ..Guest::default()
-    };
-    put(dir.path(), "guard.wasm", asks.build());
-    refused(&policies, "link");
-    put(dir.path(), "guard.toml", "[grants]\nasks = [\"judge\"]\n");
+    put(dir.path(), "guard.wasm", printing("").build());
+    refused(&policies, "wasi = true");
+    put(dir.path(), "guard.toml", "[grants]\nwasi = true\n");
     eventually("granted, it serves", || {
         serving(&policies, "guard").number == 2
     });
@@ -65,7 +62,8 @@ fn bad_settings_are_refused() {
         dir.path(),
         "guard.wasm",
         Guest {
-            settings_error: "`limit` must be even",
+            configure: "(return {error})",
+            error: "`limit` must be even".into(),
             ..Guest::default()
         }
         .build(),
@@ -122,7 +120,7 @@ fn what_was_said_last_is_rehearsed() {
     let mut old = seat(&policies, "guard");
     old.observe(&batch(4)).unwrap();
     let dies =
-        Guest::observing("(if (i32.eq (local.get 9) (i32.const 4)) (then unreachable))").build();
+        Guest::observing("(if (i32.eq (local.get 9) (i32.const 40)) (then unreachable))").build();
     put(dir.path(), "guard.wasm", dies);
     refused(&policies, "rehearse");
 }

@@ -218,11 +218,7 @@ fn usage_is_that_of_all_rounds() {
 #[test]
 fn a_body_begins_with_what_was_said_before_and_lacks_denied_calls() {
     let before = TextEdit {
-        place: Place {
-            channel: Channel::Output,
-            choice: 0,
-            block: 0,
-        },
+        place: Place::new(Channel::Output, 0, 0),
         text: "Before. ".into(),
     };
     for content in [
@@ -269,11 +265,7 @@ fn what_does_not_read_as_meant_does_not_leave() {
     );
     let texts = Edits {
         texts: vec![TextEdit {
-            place: Place {
-                channel: Channel::Output,
-                choice: 0,
-                block: 0,
-            },
+            place: Place::new(Channel::Output, 0, 0),
             text: "c".into(),
         }],
         ..Edits::default()

@@ -79,7 +79,13 @@ fn a_request_is_read() {
     let roles: Vec<_> = view
         .messages
         .iter()
-        .map(|message| (message.role, message.text.as_str(), message.has_media))
+        .map(|message| {
+            (
+                message.role,
+                message.text.as_str(),
+                !message.media.is_empty(),
+            )
+        })
         .collect();
     assert_eq!(
         roles,

@@ -54,11 +54,7 @@ fn text_goes_out_in_the_field_of_its_channel() {
         Channel::ToolArguments,
     ] {
         let calls = channel == Channel::ToolArguments;
-        let at = Place {
-            channel,
-            choice: 2,
-            block: if calls { 3 } else { 0 },
-        };
+        let at = Place::new(channel, 2, if calls { 3 } else { 0 });
         let (pieces, chunk) = spoken(&identity(), at);
         let expected = if calls {
             Piece::Call(CallPart {

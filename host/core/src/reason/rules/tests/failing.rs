@@ -112,7 +112,7 @@ fn a_result_that_a_forbidding_rule_cannot_judge_is_withheld() {
     else {
         panic!("{:?}", judged.orders);
     };
-    assert!(withheld.id == "r1" && withheld.text.contains("withheld"));
+    assert!(withheld.call == "r1" && withheld.text.contains("withheld"));
 }
 
 #[test]

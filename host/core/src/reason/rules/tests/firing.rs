@@ -59,7 +59,7 @@ fn a_rule_about_an_event_fires_for_each_and_names_it() {
     let Action::DenyToolCall(denial) = &judged.orders[0].action else {
         panic!("{:?}", judged.orders)
     };
-    assert_eq!((denial.id.as_str(), denial.reason.as_str()), ("c1", "no"));
+    assert_eq!((denial.call.as_str(), denial.reason.as_str()), ("c1", "no"));
     let judged = stage.judge(
         &rules,
         Checkpoint::ToolResult,
@@ -72,7 +72,7 @@ fn a_rule_about_an_event_fires_for_each_and_names_it() {
         matches!(&first.action, Action::OpenCircuit(c) if c.tool == "shell" && c.cooldown_ms == 60_000)
     );
     assert!(
-        matches!(&second.action, Action::SubstituteToolResult(r) if r.id == "c1" && r.text == "gone")
+        matches!(&second.action, Action::SubstituteToolResult(r) if r.call == "c1" && r.text == "gone")
     );
     assert!(
         stage

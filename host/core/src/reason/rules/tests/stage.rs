@@ -12,7 +12,7 @@ use super::super::{Judged, RuleError, Rules, Standing};
 use crate::event::Micros;
 use crate::event::declared::{Declared, Risk};
 use crate::observe::vitals::{SessionVitals, Vitals};
-use airlock_policy::contract::types::{Checkpoint, Facts, Finding, Severity};
+use airlock_policy::contract::types::{self as wit, Checkpoint, Facts, Finding, Severity};
 
 #[derive(Deserialize)]
 struct File {
@@ -66,6 +66,7 @@ impl Stage {
         Self {
             vitals: Vitals::new(1_000_000, session),
             facts: Facts {
+                parent: String::new(),
                 tenant: "acme".into(),
                 principal: "ci".into(),
                 session: "00".repeat(16),
@@ -152,6 +153,7 @@ pub fn told(severity: Severity, observed: bool) -> Told {
             severity,
             confidence: 0.9,
             summary: "an address".into(),
+            subject: wit::Subject::Session,
             evidence: vec![],
             data: String::new(),
         },

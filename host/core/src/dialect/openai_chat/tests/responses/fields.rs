@@ -64,11 +64,7 @@ fn each_field_that_bears_text_has_a_channel() {
     }
     let chunk = r#"{"id":"c","provider":"p","obfuscation":"zz","choices":[{"index":3,"delta":{},"text":"a","stop_reason":"x"}],"citations":["b"]}"#;
     let third = Piece::Text {
-        place: Place {
-            channel: Other,
-            choice: 3,
-            block: 0,
-        },
+        place: Place::new(Other, 3, 0),
         text: "a".into(),
         generated: true,
     };
