@@ -76,10 +76,18 @@ pub fn start(component: &[u8]) -> anyhow::Result<Arc<Policies>> {
             .collect(),
         specs: names
             .iter()
-            .map(|name| (name.clone(), PolicySpec::default()))
+            .map(|name| (name.clone(), asked()))
             .collect(),
         ..PolicySettings::default()
     })
+}
+
+/// The entry of a copy of the policy `asked`.
+fn asked() -> PolicySpec {
+    PolicySpec {
+        component: Some("asked".to_owned()),
+        ..PolicySpec::default()
+    }
 }
 
 fn reload(folder: &Path, component: &Path) -> anyhow::Result<Stats> {
@@ -98,7 +106,7 @@ fn reload(folder: &Path, component: &Path) -> anyhow::Result<Stats> {
         let draft = folder.join("reloaded.draft");
         fs::write(&draft, changed)?;
         let began = Instant::now();
-        fs::rename(&draft, folder.join("reloaded.wasm"))?;
+        fs::rename(&draft, folder.join("blocklist.wasm"))?;
         loop {
             match events.blocking_recv()? {
                 PolicyEvent::Loaded { .. } => break,

@@ -88,6 +88,11 @@ impl Server {
                 folder.join("policies").join(format!("{name}.wasm")),
             )
             .with_context(|| format!("cannot copy {}: run `make bench`", component.display()))?;
+            let own = component.file_stem().unwrap_or_default().display();
+            fs::write(
+                folder.join("policies").join(format!("{name}.toml")),
+                format!("component = \"{own}\"\n"),
+            )?;
         }
         let config = folder.join("airlock.toml");
         fs::write(
