@@ -141,14 +141,17 @@ bool exports_airlock_policy_reasoning_observe(
   return fails ? fail(err, "I was asked to fail") : true;
 }
 
-// ---- acting: one block, however many findings there are
+// ---- acting: one block, however many findings there are. Only its own: another policy may give its findings any kind
 
 bool exports_airlock_policy_acting_decide(
   exports_airlock_policy_sessions_session_t *session, exports_airlock_policy_acting_situation_t *situation,
   exports_airlock_policy_acting_decision_t *ret, policy_string_t *err
 ) {
   memset(ret, 0, sizeof *ret);
-  if (situation->findings.len) // only those of the kind that `configure` named are told
+  bool found = false;
+  for (size_t i = 0; i < situation->findings.len; i++) // only those of the kind that `configure` named are told
+    found |= situation->findings.ptr[i].is_own;
+  if (found)
     *PUSH(ret->actions) = (airlock_policy_actions_action_t){
       .tag = AIRLOCK_POLICY_ACTIONS_ACTION_BLOCK,
       .val.block = {

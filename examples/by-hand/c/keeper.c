@@ -14,7 +14,7 @@ typedef airlock_policy_findings_subject_t subject_t;
 typedef airlock_policy_subscriptions_wake_t wake_t;
 typedef exports_airlock_policy_sessions_session_t session_t;
 
-enum { FORMAT = 1, TEXTS = 8, WAITING = 8, ID = 64, DEADLINE_MS = 60000 };
+enum { FORMAT = 1, TEXTS = 8, DEADLINE_MS = 60000 };
 static const char SECRET[] = "secret";
 
 // What a session remembers. Numbers and arrays only, no pointers: so it is saved as it lies in memory.
@@ -22,9 +22,6 @@ struct exports_airlock_policy_sessions_session_t {
   uint64_t bytes, words, denied; // bytes read, words painted over, calls denied
   // Texts under way: where they stand (words 4 to 7 of an event), how far they are read, and how much of the word has begun.
   struct text { uint32_t exchange, place[4], read, begun; } texts[TEXTS];
-  // Calls that wait for people: the ticket of the question, 0 if none, and the id of the call.
-  struct waiting { uint64_t ticket; uint32_t length; uint8_t call[ID]; } waiting[WAITING];
-  uint32_t asked;
 };
 
 // Room for one more in a list, which is a pointer and a length.
@@ -76,8 +73,9 @@ bool exports_airlock_policy_about_configure(
 ) {
   policy_string_free(settings);
   memset(ret, 0, sizeof *ret);
-  // Called every 16 tokens, for each complete tool call, at the end and for answers. What wakes it is what it is told; text
-  // with the tokens.
+  // Called when the model is called, every 16 tokens, for each complete tool call, at the end and for answers. What wakes it
+  // is what it is told; text with the tokens.
+  *PUSH(ret->wakes) = event(AIRLOCK_POLICY_EVENTS_EVENT_KIND_REQUEST);
   *PUSH(ret->wakes) = (wake_t){AIRLOCK_POLICY_SUBSCRIPTIONS_WAKE_EVERY_TOKENS, .val.every_tokens = 16};
   *PUSH(ret->wakes) = event(AIRLOCK_POLICY_EVENTS_EVENT_KIND_TOOL_CALL);
   *PUSH(ret->wakes) = event(AIRLOCK_POLICY_EVENTS_EVENT_KIND_RESPONSE_END);
@@ -181,17 +179,12 @@ static void read_on(session_t *session, assessment_t *ret, uint32_t exchange, co
 }
 
 // A tool is to be called: `rm` never, `pay` when people said so, any other at once.
-static void judge_call(session_t *session, assessment_t *ret, detail_t *detail, policy_string_t arguments) {
+static void judge_call(assessment_t *ret, detail_t *detail, policy_string_t arguments) {
   policy_string_t id = detail->val.tool_call.call;
   if (is(detail->val.tool_call.name, "rm"))
     find(ret, "keeper.tool", tool_call(id), text("The tool `rm` may not be called."));
   if (!is(detail->val.tool_call.name, "pay"))
     return;
-  struct waiting *waiting = &session->waiting[session->asked % WAITING];
-  if (waiting->ticket || id.len > ID) {
-    find(ret, "keeper.tool", tool_call(id), text("Too many payments wait for people."));
-    return;
-  }
   policy_string_t people;
   policy_string_set(&people, "people"); // what an import is given stays the caller's: no copies
   airlock_policy_asking_question_t question = {.tag = AIRLOCK_POLICY_ASKING_QUESTION_APPROVE};
@@ -205,9 +198,6 @@ static void judge_call(session_t *session, assessment_t *ret, detail_t *detail, 
     find(ret, "keeper.unasked", tool_call(id), refusal.message);
     return;
   }
-  session->asked++;
-  *waiting = (struct waiting){.ticket = ticket, .length = id.len};
-  memcpy(waiting->call, id.ptr, id.len);
   // The call waits for the answer, everything else goes on.
   *PUSH(ret->pending) = (airlock_policy_findings_pending_t){
     .ticket = ticket,
@@ -217,15 +207,19 @@ static void judge_call(session_t *session, assessment_t *ret, detail_t *detail, 
   };
 }
 
-// An answer came. With a yes the call goes on by itself; else it is found, and `decide` denies it.
-static void hear(session_t *session, assessment_t *ret, airlock_policy_events_answer_t *answer) {
-  for (struct waiting *waiting = session->waiting; waiting < session->waiting + WAITING; waiting++) {
-    if (waiting->ticket != answer->ticket)
-      continue;
-    if (answer->value.tag != AIRLOCK_POLICY_EVENTS_ANSWER_VALUE_TEXT)
-      find(ret, "keeper.tool", tool_call((policy_string_t){waiting->call, waiting->length}), text("Nobody approved it."));
-    waiting->ticket = 0;
-  }
+// An answer came, and it says what waits for it. With a yes the call goes on by itself; else it is found, and `decide` denies
+// it.
+static void hear(assessment_t *ret, airlock_policy_events_answer_t *answer) {
+  bool waits = answer->subject.tag == AIRLOCK_POLICY_FINDINGS_SUBJECT_TOOL_CALL;
+  if (waits && answer->value.tag != AIRLOCK_POLICY_EVENTS_ANSWER_VALUE_TEXT)
+    find(ret, "keeper.tool", tool_call(answer->subject.val.tool_call), text("Nobody approved it."));
+}
+
+// The texts of an exchange are over, or begin anew.
+static void forget(session_t *session, uint32_t exchange) {
+  for (struct text *at = session->texts; at < session->texts + TEXTS; at++)
+    if (at->exchange == exchange)
+      at->exchange = 0;
 }
 
 bool exports_airlock_policy_reasoning_observe(
@@ -243,22 +237,25 @@ bool exports_airlock_policy_reasoning_observe(
     if (memmem(said.ptr, said.len, "trap me please", 14))
       fault = "I was asked to fail"; // how a policy fails: the host shows these words
     switch (event[0]) {
+    case AIRLOCK_POLICY_EVENTS_EVENT_KIND_REQUEST: // another attempt: nothing of the one before has left, nor will
+      if (is(detail->val.request.cause, "retried"))
+        forget(session, batch->exchange);
+      break;
     case AIRLOCK_POLICY_EVENTS_EVENT_KIND_TEXT:
       if (event[4] == AIRLOCK_POLICY_FINDINGS_CHANNEL_OUTPUT)
         read_on(session, ret, batch->exchange, event, said);
       break;
     case AIRLOCK_POLICY_EVENTS_EVENT_KIND_TOOL_CALL:
-      judge_call(session, ret, detail, said);
+      judge_call(ret, detail, said);
       break;
     case AIRLOCK_POLICY_EVENTS_EVENT_KIND_ANSWER:
-      hear(session, ret, &detail->val.answer);
+      hear(ret, &detail->val.answer);
       break;
     case AIRLOCK_POLICY_EVENTS_EVENT_KIND_RESPONSE_END: // nothing can become the word any more: all of it goes out
       for (struct text *at = session->texts; at < session->texts + TEXTS; at++)
-        if (at->exchange == batch->exchange) {
+        if (at->exchange == batch->exchange)
           mark(ret, at->place, at->read);
-          at->exchange = 0;
-        }
+      forget(session, batch->exchange);
       break;
     }
   }
@@ -268,7 +265,7 @@ bool exports_airlock_policy_reasoning_observe(
   return fault ? fail(err, fault) : true;
 }
 
-// ---- acting: one action for each finding
+// ---- acting: one action for each finding of its own. Another policy may give its findings any kind
 
 bool exports_airlock_policy_acting_decide(
   session_t *session, exports_airlock_policy_acting_situation_t *situation,
@@ -277,6 +274,8 @@ bool exports_airlock_policy_acting_decide(
   memset(ret, 0, sizeof *ret);
   for (size_t i = 0; i < situation->findings.len; i++) {
     finding_t *finding = &situation->findings.ptr[i].finding;
+    if (!situation->findings.ptr[i].is_own)
+      continue;
     if (finding->subject.tag == AIRLOCK_POLICY_FINDINGS_SUBJECT_TEXT) {
       *PUSH(ret->actions) = (airlock_policy_actions_action_t){
         .tag = AIRLOCK_POLICY_ACTIONS_ACTION_REPLACE_RANGE,

@@ -79,10 +79,11 @@ export const reasoning = {
 };
 
 export const acting = {
-  // One block, however many findings there are. Only those of the kind that `configure` named are told.
+  // One block, however many findings there are. Only those of the kind that `configure` named are told, and only its own
+  // count: another policy may give its findings any kind.
   decide(session, situation) {
     const block = { mode: 'hard', reason: 'The answer held a word that must not leave.', fallback: '' };
-    const actions = situation.findings.length > 0 ? [{ tag: 'block', val: block }] : [];
+    const actions = situation.findings.some(({ isOwn }) => isOwn) ? [{ tag: 'block', val: block }] : [];
     return { actions, elsewhere: [], pending: [] };
   },
 };

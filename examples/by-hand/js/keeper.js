@@ -8,7 +8,7 @@ const FORMAT = 2; // of what `save` writes; 1 is the one in C
 const SECRET = 'secret';
 const DEADLINE_MS = 60_000;
 // An event gives its kind and its channel as numbers: those of the cases in wit/events.wit and wit/findings.wit.
-const KIND = { text: 6, toolCall: 7, responseEnd: 9, answer: 12 };
+const KIND = { request: 5, text: 6, toolCall: 7, responseEnd: 9, answer: 12 };
 const CHANNELS = ['nowhere', 'output', 'reasoning', 'refusal', 'tool-arguments', 'message', 'tool-result', 'other'];
 
 export const about = {
@@ -28,9 +28,10 @@ export const about = {
 
   configure(settings) {
     return {
-      // Called every 16 tokens, for each complete tool call, at the end and for answers. What wakes it is what it is told;
-      // text with the tokens.
+      // Called when the model is called, every 16 tokens, for each complete tool call, at the end and for answers. What wakes
+      // it is what it is told; text with the tokens.
       wakes: [
+        { tag: 'event', val: 'request' },
         { tag: 'every-tokens', val: 16 },
         { tag: 'event', val: 'tool-call' },
         { tag: 'event', val: 'response-end' },
@@ -48,7 +49,6 @@ export const about = {
 class Session {
   counts = { bytes: 0, words: 0, denied: 0 }; // bytes read, words painted over, calls denied
   texts = []; // texts under way: { exchange, place, read (how far), begun (the beginning of the word at its end) }
-  waiting = []; // calls that wait for people: [ticket, call]
 
   static start(facts, settings) {
     return new Session();
@@ -59,11 +59,15 @@ class Session {
     return Object.assign(new Session(), JSON.parse(String.fromCharCode(...saved)));
   }
 
-  // JSON in nothing but ASCII, so that characters are bytes.
+  // Nothing in it is but ASCII, so characters are bytes.
   save() {
-    const json = JSON.stringify({ counts: this.counts, texts: this.texts, waiting: this.waiting });
-    const ascii = json.replace(/[^ -~]/g, (c) => '\\u' + c.charCodeAt(0).toString(16).padStart(4, '0'));
-    return Uint8Array.from(ascii, (c) => c.charCodeAt(0));
+    const json = JSON.stringify({ counts: this.counts, texts: this.texts });
+    return Uint8Array.from(json, (c) => c.charCodeAt(0));
+  }
+
+  // The texts of an exchange are over, or begin anew.
+  forget(exchange) {
+    this.texts = this.texts.filter((text) => text.exchange !== exchange);
   }
 }
 
@@ -140,13 +144,12 @@ function readOn(session, answer, exchange, { place, offset, said, bytes }) {
 }
 
 // A tool is to be called: `rm` never, `pay` when people said so, any other at once.
-function judgeCall(session, answer, { name, call }, args) {
+function judgeCall(answer, { name, call }, args) {
   if (name === 'rm') answer.findings.push(finding('keeper.tool', toolCall(call), 'The tool `rm` may not be called.'));
   if (name !== 'pay') return;
   const question = { tag: 'approve', val: { title: 'May this be paid?', body: args, choices: [] } };
   try {
     const ticket = ask('people', question, DEADLINE_MS);
-    session.waiting.push([ticket, call]);
     // The call waits for the answer, everything else goes on.
     answer.pending.push({ ticket, subject: toolCall(call), deadlineMs: DEADLINE_MS, onTimeout: 'block' });
   } catch ({ payload: refusal }) {
@@ -156,11 +159,11 @@ function judgeCall(session, answer, { name, call }, args) {
   }
 }
 
-// An answer came. With a yes the call goes on by itself; else it is found, and `decide` denies it.
-function hear(session, answer, { ticket, value }) {
-  const [, call] = session.waiting.find(([waits]) => waits === ticket) ?? [];
-  if (call && value.tag !== 'text') answer.findings.push(finding('keeper.tool', toolCall(call), 'Nobody approved it.'));
-  session.waiting = session.waiting.filter(([waits]) => waits !== ticket);
+// An answer came, and it says what waits for it. With a yes the call goes on by itself; else it is found, and `decide` denies
+// it.
+function hear(answer, { subject, value }) {
+  if (subject.tag !== 'tool-call' || value.tag === 'text') return;
+  answer.findings.push(finding('keeper.tool', subject, 'Nobody approved it.'));
 }
 
 export const reasoning = {
@@ -169,14 +172,16 @@ export const reasoning = {
     for (const event of eventsOf(batch)) {
       // How a policy fails: with words, which the host shows as they are.
       if (event.said.includes('trap me please')) throw new Error('I was asked to fail');
+      // Another attempt: nothing of the one before has left, nor will.
+      if (event.kind === KIND.request && event.detail.cause === 'retried') session.forget(batch.exchange);
       if (event.kind === KIND.text && event.place.channel === 'output') readOn(session, answer, batch.exchange, event);
-      if (event.kind === KIND.toolCall) judgeCall(session, answer, event.detail, event.said);
-      if (event.kind === KIND.answer) hear(session, answer, event.detail);
+      if (event.kind === KIND.toolCall) judgeCall(answer, event.detail, event.said);
+      if (event.kind === KIND.answer) hear(answer, event.detail);
       if (event.kind === KIND.responseEnd) {
         // Nothing can become the word any more: all of it goes out.
         const ended = session.texts.filter((text) => text.exchange === batch.exchange);
         answer.marks.push(...ended.map(({ place, read }) => ({ place, upto: read })));
-        session.texts = session.texts.filter((text) => text.exchange !== batch.exchange);
+        session.forget(batch.exchange);
       }
     }
     return answer;
@@ -184,10 +189,11 @@ export const reasoning = {
 };
 
 export const acting = {
-  // One action for each finding.
+  // One action for each finding of its own. Another policy may give its findings any kind.
   decide(session, situation) {
     const actions = [];
-    for (const { finding } of situation.findings) {
+    for (const { isOwn, finding } of situation.findings) {
+      if (!isOwn) continue;
       const { tag, val } = finding.subject;
       if (tag === 'text') {
         actions.push({ tag: 'replace-range', val: { span: val, text: '█████' } });

@@ -49,7 +49,7 @@ impl Reasoner for Codenames {
 
 impl Actuator for Codenames {
     fn decide(&mut self, situation: &Situation) -> Result<Decision, String> {
-        let names = situation.of_kind(FOUND).flat_map(|found| &found.finding.evidence);
+        let names = situation.own_of_kind(FOUND).flat_map(|found| &found.finding.evidence);
         Ok(names.map(|name| Replacement::of(*name, "█████")).collect())
     }
 }

@@ -17,9 +17,10 @@ pub use generated::airlock::policy::{
 };
 pub use generated::exports::airlock::policy::{about, acting, reasoning, sessions};
 
+pub(crate) mod weight;
 mod words;
 
-pub use words::{EVENT_WORDS, EventWords, SMALL, large, small};
+pub use words::{EVENT_WORDS, EventWords, LARGE, SMALL, large, small};
 
 /// The records of all interfaces of the contract.
 pub mod types {

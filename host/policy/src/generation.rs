@@ -14,7 +14,7 @@ use super::limits::Limits;
 use super::program::{Instance, Program};
 use super::services::{SavedState, Services};
 use super::spec::{AskQuota, Grants, Mode, Move, OnFailure};
-use crate::contract::types;
+use crate::contract::{types, weight};
 
 /// Calls kept of each generation, to rehearse its successor with.
 const RECENT_CALLS: usize = 16;
@@ -121,9 +121,15 @@ impl Told {
     /// Roughly what keeping it costs.
     pub(super) fn bytes(&self) -> usize {
         let batch = self.batch();
-        batch.text.len()
-            + size_of_val(batch.events.as_slice())
-            + batch.attached.as_ref().map_or(0, |a| a.details.len() * 256)
+        let attached = batch.attached.as_ref().map_or(0, |attached| {
+            let details: usize = attached.details.iter().map(weight::detail).sum();
+            details + size_of_val(attached.matches.as_slice())
+        });
+        let findings: usize = match self {
+            Self::Batch(_) => 0,
+            Self::Situation(situation) => situation.findings.iter().map(weight::reported).sum(),
+        };
+        batch.text.len() + size_of_val(batch.events.as_slice()) + attached + findings
     }
 }
 
@@ -243,5 +249,80 @@ impl Generation {
             .iter()
             .cloned()
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use types::{Detail, Subject};
+
+    fn batch(details: Vec<Detail>) -> types::Batch {
+        types::Batch {
+            checkpoint: types::Checkpoint::Answer,
+            exchange: 1,
+            first_seq: 1,
+            time: 1,
+            text: String::new(),
+            event_words: crate::contract::EVENT_WORDS,
+            events: vec![],
+            attached: Some(types::Attachments {
+                details,
+                matches: vec![],
+            }),
+        }
+    }
+
+    fn reported() -> types::ReportedFinding {
+        types::ReportedFinding {
+            policy: "guard".into(),
+            is_own: true,
+            session: "s".into(),
+            exchange: 1,
+            finding: types::Finding {
+                kind: "guard.seen".into(),
+                severity: types::Severity::Info,
+                confidence: 1.0,
+                subject: Subject::Session,
+                summary: "x".repeat(RECENT_BYTES),
+                evidence: vec![],
+                data: String::new(),
+            },
+        }
+    }
+
+    #[test]
+    fn what_is_kept_counts_what_its_strings_hold() {
+        let long = || "x".repeat(RECENT_BYTES);
+        let answer = |value| {
+            Detail::Answer(types::Answer {
+                ticket: 1,
+                subject: Subject::Session,
+                value,
+            })
+        };
+        let failure = types::Failure {
+            kind: types::FailureKind::Tool,
+            status: 0,
+            retryable: false,
+            extra: vec![("why".into(), long())],
+        };
+        for detail in [
+            answer(types::AnswerValue::Text(long())),
+            answer(types::AnswerValue::Vectors(vec![vec![0.5; 100]; 164])),
+            Detail::Failure(failure),
+            Detail::Finding(reported()),
+            Detail::Other(("later".into(), long())),
+        ] {
+            let told = Told::Batch(Arc::new(batch(vec![detail])));
+            assert!(told.bytes() > RECENT_BYTES, "{}", told.bytes());
+        }
+        let situation = types::Situation {
+            findings: vec![reported()],
+            batch: batch(vec![]),
+        };
+        assert!(Told::Situation(situation).bytes() > RECENT_BYTES);
+        let nothing = Told::Batch(Arc::new(batch(vec![])));
+        assert_eq!(nothing.bytes(), 0);
     }
 }

@@ -3,13 +3,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use airlock_golden::{Case, Subject, wit_json};
 use serde_json::Value;
 
 use super::fault::Fault;
 use super::program::Instance;
-use super::services::ContentSource;
+use super::services::{Ask, Asker, ContentSource};
 use crate::contract::types;
 
 /// What `content.read` finds in a case.
@@ -23,6 +24,16 @@ impl ContentSource for Content {
             .min(text.len());
         let end = start.saturating_add(len as usize).min(text.len());
         text.get(start..end).map(<[u8]>::to_vec)
+    }
+}
+
+/// Takes every question and answers none: tickets 1, 2, ... of one session, as in the SDK's native tests.
+#[derive(Default)]
+pub(super) struct Tickets(AtomicU64);
+
+impl Asker for Tickets {
+    fn ask(&self, _: Ask<'_>) -> Result<u64, types::Refusal> {
+        Ok(self.0.fetch_add(1, Ordering::Relaxed) + 1)
     }
 }
 

@@ -12,6 +12,7 @@ use wasmtime::component::{HasSelf, Linker};
 use wasmtime::{ResourceLimiter, StoreContextMut, UpdateDeadline};
 use wasmtime_wasi::{WasiCtxView, WasiView};
 
+use super::excerpt::{LOG_BYTES, beginning, ending};
 use super::limits::Limits;
 use super::services::{Ask, Services};
 use super::spec::{AskQuota, Grants};
@@ -21,8 +22,6 @@ use crate::contract::{
 };
 use types::{Refusal, RefusalKind};
 
-/// Bytes kept of a log message.
-const LOG_BYTES: usize = 4096;
 /// Bytes of the last log message that a fault repeats.
 const LAST_WORDS: usize = 512;
 /// Bytes of one ranged read.
@@ -100,8 +99,7 @@ impl Host {
         let printed = self.wasi.as_ref().map(|wasi| wasi.take_printed());
         for (level, text) in printed.unwrap_or_default() {
             // What went wrong stands at the end of a traceback.
-            let end = text.ceil_char_boundary(text.len().saturating_sub(LAST_WORDS));
-            let last_words = text.get(end..).unwrap_or_default().to_owned();
+            let last_words = ending(&text, LAST_WORDS).to_owned();
             logging::Host::log(self, level, text);
             self.last_words = last_words;
         }
@@ -134,9 +132,9 @@ impl refusals::Host for Host {}
 
 impl logging::Host for Host {
     fn log(&mut self, level: logging::Level, message: String) {
-        let message = cut(&message, LOG_BYTES);
+        let message = beginning(&message, LOG_BYTES);
         self.last_words.clear();
-        self.last_words.push_str(cut(message, LAST_WORDS));
+        self.last_words.push_str(beginning(message, LAST_WORDS));
         if self.retold.is_some() {
             return;
         }
@@ -165,11 +163,11 @@ impl logging::Host for Host {
 }
 
 impl state::Host for Host {
-    fn fetch(&mut self, key: String) -> Option<Vec<u8>> {
+    fn recall(&mut self, key: String) -> Option<Vec<u8>> {
         self.values.get(&key).cloned()
     }
 
-    fn put(&mut self, key: String, value: Option<Vec<u8>>) -> Result<(), Refusal> {
+    fn keep(&mut self, key: String, value: Option<Vec<u8>>) -> Result<(), Refusal> {
         if key.is_empty() || key.len() > KEY_BYTES {
             return Err(refusal(
                 RefusalKind::OverLimit,
@@ -426,9 +424,4 @@ impl LogGate {
 
 fn refusal(kind: RefusalKind, message: String) -> Refusal {
     Refusal { kind, message }
-}
-
-/// The longest beginning of a text that has at most `max` bytes.
-fn cut(text: &str, max: usize) -> &str {
-    text.get(..text.floor_char_boundary(max)).unwrap_or(text)
 }

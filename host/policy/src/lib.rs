@@ -16,6 +16,7 @@ pub mod contract;
 mod directory;
 mod engine;
 mod error;
+mod excerpt;
 pub mod fault;
 pub mod generation;
 mod golden;

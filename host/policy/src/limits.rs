@@ -25,7 +25,7 @@ pub struct Limits {
     pub handles: u32,
     /// Findings of one assessment.
     pub findings: u32,
-    /// Actions of one decision.
+    /// Actions of one decision, those elsewhere included.
     pub actions: u32,
     /// Spans of evidence, release marks and pending items of one answer, each.
     pub details: u32,

@@ -85,7 +85,7 @@ impl Loader {
         answers::subscription(&subscription)
             .and_then(|()| (self.check)(&subscription))
             .map_err(|e| LoadError::new(Stage::Settings, e))?;
-        stage.golden(&inspection)?;
+        stage.golden(&inspection, &description)?;
         stage.rehearse(&settings, predecessor)?;
 
         let ungranted = ungranted(&description, &subscription, &grants);
@@ -161,8 +161,9 @@ pub fn for_replay(
     Ok(Arc::new(loader.load(&candidate, 1, None)?))
 }
 
-/// A component is what its file or its entry says it is: findings bear the name that it calls itself, and who subscribes to
-/// them must not be fooled by a file that was renamed.
+/// A component is what its file or its entry says it is. Its kinds of findings are called after the component by convention
+/// (`<policy>.<word>`), and an operator's tables and other policies know them so: a renamed file must not pass for another
+/// policy.
 fn is_named(own: &str, candidate: &Candidate) -> Result<(), LoadError> {
     let (entry, spec) = (&*candidate.name, &candidate.spec);
     let stem = spec.file.as_deref().and_then(Path::file_stem);

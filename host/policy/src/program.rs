@@ -17,6 +17,9 @@ use super::services::SavedState;
 use super::spec::Grants;
 use crate::contract::{about, acting, reasoning, sessions, types};
 
+/// Stands before what a guest logged last in a failed call.
+const LAST_WORDS: &str = "; its last words: ";
+
 /// A component that is ready to be instantiated. What it imports has been checked against the grants.
 pub(super) struct Program {
     engine: Arc<Engine>,
@@ -191,7 +194,7 @@ impl Instance {
         let (instance, answer) = self.call(None, |store, guest| {
             guest.about.call_configure(store, settings)
         })?;
-        Ok((instance, answer.map_err(|e| last_words(&e).to_owned())))
+        Ok((instance, answer.map_err(|e| beginning(&e).to_owned())))
     }
 
     pub(super) fn reasons(&self) -> bool {
@@ -222,9 +225,10 @@ impl Instance {
             }
         })?;
         let session = session.map_err(|e| {
+            let why = why(&e, instance.host());
             Fault::new(
                 FaultKind::Session,
-                format!("the policy refused to open the session: {}", last_words(&e)),
+                format!("the policy refused to open the session: {why}"),
             )
         })?;
         instance.0.session = Some(session);
@@ -272,7 +276,8 @@ impl Instance {
             Some(session) => guest.sessions.session().call_save(store, session),
             None => Ok(Ok(Vec::new())),
         })?;
-        Ok((instance, saved.map_err(|e| last_words(&e).to_owned())))
+        let saved = saved.map_err(|e| why(&e, instance.host()));
+        Ok((instance, saved))
     }
 
     /// The questions of the last call and what it was told.
@@ -307,12 +312,21 @@ impl Instance {
 fn succeeded<R>((instance, answer): (Instance, Result<R, String>)) -> Result<(Instance, R), Fault> {
     match answer {
         Ok(answer) => Ok((instance, answer)),
-        Err(words) => Err(Fault::new(FaultKind::Failed, last_words(&words))),
+        Err(error) => Err(Fault::new(FaultKind::Failed, why(&error, instance.host()))),
+    }
+}
+
+/// Why a call failed: the guest's error, and what it logged last unless the error says that too.
+fn why(error: &str, host: &Host) -> String {
+    let error = beginning(error);
+    match host.last_words.trim() {
+        said if said.is_empty() || error.contains(said) => error.to_owned(),
+        said => format!("{error}{LAST_WORDS}{said}"),
     }
 }
 
 /// As much of a guest's error as an operator reads. Never empty.
-fn last_words(error: &str) -> &str {
+fn beginning(error: &str) -> &str {
     const MOST: usize = 2048;
     match error.get(..error.floor_char_boundary(MOST)) {
         Some("") | None => "it does not say why",
@@ -356,10 +370,14 @@ fn run_apart<R: Send>(
     store: &mut Store<Host>,
     f: impl FnOnce(&mut Store<Host>) -> wasmtime::Result<R> + Send,
 ) -> wasmtime::Result<R> {
+    // Whoever listens here listens there, and where nobody is to hear anything nobody does.
+    let listener = tracing::dispatcher::get_default(Clone::clone);
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new()
             .name("airlock-wasi".into())
-            .spawn_scoped(scope, || f(store))?;
+            .spawn_scoped(scope, || {
+                tracing::dispatcher::with_default(&listener, || f(store))
+            })?;
         thread
             .join()
             .unwrap_or_else(|_| Err(wasmtime::Error::msg("the host failed in a WASI call")))
@@ -401,7 +419,7 @@ fn fault(host: &Host, error: &wasmtime::Error) -> Fault {
         None => (FaultKind::Malformed, cause),
     };
     if !host.last_words.is_empty() {
-        message.push_str("; its last words: ");
+        message.push_str(LAST_WORDS);
         message.push_str(host.last_words.trim_end());
     }
     tracing::debug!(

@@ -15,7 +15,8 @@ use crate::contract::types::EventKind;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PolicySpec {
-    /// What the component calls itself, where that is not the name of this entry or of its file. Findings bear this name.
+    /// What the component calls itself, where that is not the name of this entry or of its file. Findings are reported under
+    /// the entry's name; their kinds are called after the component by convention.
     pub component: Option<String>,
     /// Component to load instead of the built-in policy, or of the directory's file, of this name. Relative to the
     /// configuration file that states it. Not allowed in `<name>.toml`: a file in the directory speaks for itself only.

@@ -2,6 +2,7 @@
 //!
 //! An interpreter says why it gave up on its standard error, and nowhere else.
 
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
@@ -14,9 +15,13 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView};
 
 use crate::contract::logging::Level;
+use crate::excerpt::{LOG_BYTES, ending};
 
-/// Bytes of one call's print that are kept; the rest is dropped. A traceback has a few hundred.
+/// Bytes of one call's print that are kept: the newest, because a traceback says at its end what went wrong. More than the
+/// log takes, since blank lines may follow.
 const KEPT: usize = 16 << 10;
+/// Stands where the beginning was dropped.
+const CUT: &str = "... ";
 
 /// The WASI of one store.
 pub(super) struct Wasi {
@@ -46,14 +51,11 @@ impl Wasi {
         }
     }
 
-    /// What was printed since the last time, one text for each stream that said something.
+    /// What was printed since the last time, one text for each stream that said something: its end, as much as the log takes.
     pub(super) fn take_printed(&self) -> Vec<(Level, String)> {
         let said = self.printed.iter().map(|(level, printed)| {
             let mut kept = printed.0.lock().unwrap_or_else(PoisonError::into_inner);
-            let text = String::from_utf8_lossy(&std::mem::take(&mut *kept))
-                .trim_end()
-                .to_owned();
-            (*level, text)
+            (*level, std::mem::take(&mut *kept).text())
         });
         said.filter(|(_, text)| !text.is_empty()).collect()
     }
@@ -61,13 +63,37 @@ impl Wasi {
 
 /// What a guest prints in one call.
 #[derive(Clone, Default)]
-struct Printed(Arc<Mutex<Vec<u8>>>);
+struct Printed(Arc<Mutex<Kept>>);
+
+#[derive(Default)]
+struct Kept {
+    newest: VecDeque<u8>,
+    /// Whether there was more before.
+    cut: bool,
+}
+
+impl Kept {
+    fn add(&mut self, bytes: &[u8]) {
+        self.newest.extend(bytes);
+        let beyond = self.newest.len().saturating_sub(KEPT);
+        self.newest.drain(..beyond);
+        self.cut |= beyond > 0;
+    }
+
+    fn text(mut self) -> String {
+        let text = String::from_utf8_lossy(self.newest.make_contiguous());
+        let text = text.trim_end();
+        if text.is_empty() || !self.cut && text.len() <= LOG_BYTES {
+            return text.to_owned();
+        }
+        format!("{CUT}{}", ending(text, LOG_BYTES - CUT.len()))
+    }
+}
 
 impl Printed {
     fn add(&self, bytes: &[u8]) {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let room = KEPT.saturating_sub(kept.len()).min(bytes.len());
-        kept.extend_from_slice(bytes.get(..room).unwrap_or_default());
+        kept.add(bytes);
     }
 }
 

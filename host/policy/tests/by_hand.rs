@@ -48,12 +48,15 @@ in_each_language! {
     the_guard_blocks_what_it_finds
     the_keeper_says_what_it_is
     the_keeper_releases_what_it_has_read
+    the_keeper_begins_anew_with_another_attempt
     the_keeper_paints_over_a_word_after_any_text
     the_keeper_denies_a_tool
     the_keeper_asks_and_lets_the_call_wait
+    the_keeper_denies_only_what_waits_for_the_answer
     the_keeper_says_that_it_may_not_ask
     the_keeper_goes_on_counting_in_another_seat
     the_keeper_restores_nothing_that_it_does_not_know
+    a_policy_acts_on_findings_of_its_own_only
     a_policy_fails_in_its_own_words
     a_later_version_may_add_words_to_events
     a_long_session_fits_into_its_memory
@@ -262,6 +265,34 @@ fn the_keeper_releases_what_it_has_read(_: &Language, policies: &Policies) {
     assert_eq!(read(Told::new()), (vec![], vec![]));
 }
 
+/// After `retried` every place begins anew: nothing is known of those of the attempt before, wherever they ended.
+fn the_keeper_begins_anew_with_another_attempt(_: &Language, policies: &Policies) {
+    let mut seat = seat(policies, "keeper", Services::none());
+    let mut read = |told: Told| {
+        let answer = seat.observe(&told.batch()).unwrap();
+        let mut marks: Vec<_> = answer
+            .marks
+            .iter()
+            .map(|mark| (mark.place.choice, mark.upto))
+            .collect();
+        marks.sort_unstable();
+        (answer.findings.len(), marks)
+    };
+    read(Told::new().request("").text(0, "a sec"));
+    read(
+        Told::new()
+            .choice(1)
+            .text(0, "and a long other answer, sec"),
+    );
+    // With a further leg the text goes on.
+    let leg = Told::new().request("denied").text(5, "ret, and a sec");
+    assert_eq!(read(leg), (1, vec![(0, 16)]));
+    let again = Told::new().request("retried").text(0, "ret, sec");
+    assert_eq!(read(again), (0, vec![(0, 5)]));
+    // Of the other choice nothing was said this time.
+    assert_eq!(read(Told::new().end()), (0, vec![(0, 8)]));
+}
+
 /// Spans count bytes of UTF-8, wherever the text stands in the batch and however the language counts.
 fn the_keeper_paints_over_a_word_after_any_text(_: &Language, policies: &Policies) {
     let mut seat = seat(policies, "keeper", Services::none());
@@ -347,21 +378,34 @@ fn the_keeper_asks_and_lets_the_call_wait(_: &Language, policies: &Policies) {
     assert_eq!((&**target, &*approval.body), ("people", pay));
     assert!(!approval.title.is_empty());
 
-    // It is remembered which call waits for which answer, in another instance too.
+    // The answer says which call waits for it, so nothing needs to be remembered.
     seat.hibernate().unwrap();
     let yes = types::AnswerValue::Text("yes".into());
-    let granted = seat
-        .observe(&Told::new().answer(TICKET, yes).batch())
-        .unwrap();
+    let told = Told::new().answer(TICKET, Subject::ToolCall("call_ö".into()), yes);
+    let granted = seat.observe(&told.batch()).unwrap();
     assert_eq!((granted.findings, granted.pending), (vec![], vec![]));
     let no = types::AnswerValue::Denied("refused by Ada".into());
-    let batch = Told::new().answer(TICKET + 1, no).batch();
+    let told = Told::new().answer(TICKET + 1, Subject::ToolCall("call_2".into()), no);
+    let batch = told.batch();
     let refused = seat.observe(&batch).unwrap();
     let decision = seat.decide(&situation(&batch, &refused)).unwrap();
     let [types::Action::DenyToolCall(denial)] = &decision.actions[..] else {
         panic!("{refused:?} {decision:?}");
     };
     assert_eq!(denial.call, "call_2");
+}
+
+/// For an answer that came too late nothing waits any more.
+fn the_keeper_denies_only_what_waits_for_the_answer(_: &Language, policies: &Policies) {
+    let mut seat = seat(policies, "keeper", Services::none());
+    let failed = types::AnswerValue::Failed("nobody was there".into());
+    let told = Told::new().answer(TICKET, Subject::Session, failed.clone());
+    assert_eq!(seat.observe(&told.batch()).unwrap().findings, []);
+    // Whichever instance asked: this one never saw the ticket.
+    let call = Subject::ToolCall("call_1".into());
+    let told = Told::new().answer(TICKET, call.clone(), failed);
+    let found = seat.observe(&told.batch()).unwrap().findings;
+    assert_eq!((found.len(), &found[0].subject), (1, &call));
 }
 
 fn the_keeper_says_that_it_may_not_ask(_: &Language, policies: &Policies) {
@@ -430,6 +474,26 @@ fn the_keeper_restores_nothing_that_it_does_not_know(language: &Language, polici
     assert_eq!(seat.observe(&batch).unwrap().findings.len(), 1);
 }
 
+/// Another policy may give its findings any kind, and be granted nothing but to find.
+fn a_policy_acts_on_findings_of_its_own_only(_: &Language, policies: &Policies) {
+    let told = Told::new().text(0, "a secret").call("call_1", "rm", "{}");
+    let batch = told.matching(span(2, 6)).batch();
+    for (name, actions) in [("guard", 1), ("keeper", 2)] {
+        let mut seat = seat(policies, name, Services::none());
+        let found = seat.observe(&batch).unwrap();
+        let mut situation = situation(&batch, &found);
+        let own = situation.findings.clone();
+        for found in &mut situation.findings {
+            found.policy = "forger".into();
+            found.is_own = false;
+        }
+        assert_eq!(seat.decide(&situation).unwrap().actions, [], "{name}");
+        situation.findings.extend(own);
+        let decision = seat.decide(&situation).unwrap();
+        assert_eq!(decision.actions.len(), actions, "{name}");
+    }
+}
+
 fn a_policy_fails_in_its_own_words(_: &Language, policies: &Policies) {
     for name in ["guard-fails", "keeper-fails"] {
         let mut seat = seat(policies, name, Services::none());
@@ -477,7 +541,11 @@ fn a_long_session_fits_into_its_memory(_: &Language, policies: &Policies) {
         .matching(span(2, 6))
         .call("call_1", "rm", &long)
         .call("call_2", "pay", &long)
-        .answer(TICKET, types::AnswerValue::Failed(long.clone()))
+        .answer(
+            TICKET,
+            Subject::ToolCall("call_2".into()),
+            types::AnswerValue::Failed(long.clone()),
+        )
         .batch();
     for _ in 0..4_000 {
         for seat in &mut seats {
@@ -526,6 +594,8 @@ fn counts(language: &Language, saved: &SavedState) -> [u64; 3] {
 /// First ticket that people give.
 const TICKET: u64 = 1 << 40;
 
+const SESSION: &str = "0123456789abcdef0123456789abcdef";
+
 /// Takes every question.
 #[derive(Default)]
 struct People {
@@ -550,7 +620,7 @@ fn seat(policies: &Policies, name: &str, services: Services) -> Seat {
     let facts = types::Facts {
         tenant: "t".into(),
         principal: "p".into(),
-        session: "0123456789abcdef0123456789abcdef".into(),
+        session: SESSION.into(),
         parent: String::new(),
         seed: 7,
         started: 1,
@@ -584,6 +654,7 @@ fn situation(batch: &types::Batch, found: &types::Assessment) -> types::Situatio
     let findings = found.map(|finding| types::ReportedFinding {
         policy: "itself".into(),
         is_own: true,
+        session: SESSION.into(),
         exchange: batch.exchange,
         finding,
     });
@@ -669,13 +740,35 @@ impl Told {
         self.event(EventKind::ToolCall, channel, 0, arguments, Some(detail))
     }
 
-    fn answer(self, ticket: u64, value: types::AnswerValue) -> Self {
+    fn answer(self, ticket: u64, subject: Subject, value: types::AnswerValue) -> Self {
         let detail = Detail::Answer(types::Answer {
             ticket,
-            subject: types::Subject::Session,
+            subject,
             value,
         });
         self.event(EventKind::Answer, Channel::Nowhere, 0, "", Some(detail))
+    }
+
+    fn request(self, cause: &str) -> Self {
+        let detail = Detail::Request(types::Request {
+            model: "m".into(),
+            upstream: "u".into(),
+            dialect: "openai-chat".into(),
+            streamed: true,
+            messages: 1,
+            conversation: types::Conversation::Whole,
+            parent: 0,
+            tools: vec![],
+            input_tokens: 1,
+            max_output_tokens: 0,
+            retry: 0,
+            attempt: 1,
+            leg: 1,
+            cause: cause.into(),
+            extra: vec![],
+        });
+        let kind = EventKind::Request;
+        self.event(kind, Channel::Nowhere, 0, "", Some(detail))
     }
 
     fn end(self) -> Self {

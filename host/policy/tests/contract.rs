@@ -16,7 +16,7 @@ use wit_parser::{Docs, PackageId, Resolve, TypeDefKind, WorldItem};
 /// Version and digest of the contract in `wit/`.
 const FROZEN: (&str, &str) = (
     "0.2.0",
-    "27b86f9bba3c943ff2c82deddd57f6bc6516384ddb22de4a64bfcf0b8679a296",
+    "c1ddc2138f56ab901a7100ce4ee8e6d6ef8e0ff93778cd80bd7c17d1689882f1",
 );
 
 /// Files of which `wit/` consists.
@@ -154,8 +154,9 @@ fn every_item_is_documented() {
 /// What a name of the contract becomes in a language's bindings.
 #[derive(Clone, Copy, PartialEq)]
 enum Use {
-    /// A field of a record, or a function.
+    /// A field of a record.
     Member,
+    Function,
     Parameter,
     /// A type, or a case of an enum, of a variant or of flags.
     Type,
@@ -163,39 +164,55 @@ enum Use {
 
 type Form = fn(&str) -> String;
 
-/// A language, its keywords and the names that it has built in, and the form in which its bindings write a member, a
-/// parameter and a type. `None`: members begin with a capital, or stand behind a prefix, as nothing that is built in does.
+/// A language, its keywords and the names that it has built in, and the form in which its bindings write a field, a
+/// function, a parameter and a type. `None`: members begin with a capital, or stand behind a prefix, as nothing that is built
+/// in does.
 struct Language {
     name: &'static str,
     words: &'static str,
-    forms: [Option<Form>; 3],
+    /// Names that only a function or a parameter can hide: a function is imported bare, a field stands behind a dot.
+    globals: &'static str,
+    forms: [Option<Form>; 4],
+}
+
+impl Language {
+    fn takes(&self, written: &str, used: Use) -> bool {
+        let has = |list: &str| list.split(' ').any(|word| word == written);
+        let bare = matches!(used, Use::Function | Use::Parameter);
+        has(self.words) || bare && has(self.globals)
+    }
 }
 
 const LANGUAGES: [Language; 5] = [
     Language {
         name: "Rust",
         words: RUST,
-        forms: [Some(snake), Some(snake), Some(pascal)],
+        globals: "",
+        forms: [Some(snake), Some(snake), Some(snake), Some(pascal)],
     },
     Language {
         name: "C",
         words: C,
-        forms: [Some(snake), Some(snake), Some(pascal)],
+        globals: "",
+        forms: [Some(snake), Some(snake), Some(snake), Some(pascal)],
     },
     Language {
         name: "JavaScript",
         words: JAVASCRIPT,
-        forms: [Some(camel), Some(camel), Some(pascal)],
+        globals: JAVASCRIPT_GLOBALS,
+        forms: [Some(camel), Some(camel), Some(camel), Some(pascal)],
     },
     Language {
         name: "Python",
         words: PYTHON,
-        forms: [Some(snake), Some(snake), Some(pascal)],
+        globals: "",
+        forms: [Some(snake), Some(snake), Some(snake), Some(pascal)],
     },
     Language {
         name: "Go",
         words: GO,
-        forms: [None, Some(camel), Some(pascal)],
+        globals: "",
+        forms: [None, None, Some(camel), Some(pascal)],
     },
 ];
 
@@ -220,6 +237,18 @@ const JAVASCRIPT: &str = "abstract arguments await boolean break byte case catch
     delete do double else enum eval export extends false final finally float for function goto if implements import in \
     instanceof int interface let long native new null package private protected public return short static super switch \
     synchronized this throw throws transient true try typeof var void volatile while with yield";
+
+/// Globals of the language, and those that the engines for components (SpiderMonkey, QuickJS) bring along.
+const JAVASCRIPT_GLOBALS: &str = "AbortController AbortSignal Array ArrayBuffer Atomics BigInt BigInt64Array \
+    BigUint64Array Blob Boolean DataView Date Error EvalError Event EventTarget FinalizationRegistry Float32Array \
+    Float64Array FormData Function Headers Infinity Int16Array Int32Array Int8Array Iterator JSON Map Math NaN Number \
+    Object Promise Proxy RangeError ReadableStream ReferenceError Reflect RegExp Request Response Set \
+    SharedArrayBuffer String Symbol SyntaxError TextDecoder TextEncoder TransformStream TypeError URIError URL \
+    URLSearchParams Uint16Array Uint32Array Uint8Array Uint8ClampedArray WeakMap WeakRef WeakSet WebAssembly \
+    WritableStream atob btoa clearInterval clearTimeout console crypto decodeURI decodeURIComponent encodeURI \
+    encodeURIComponent escape eval fetch gc globalThis isFinite isNaN location navigator os parseFloat parseInt \
+    performance print process queueMicrotask reportError require scriptArgs self setInterval setTimeout std \
+    structuredClone undefined unescape";
 
 /// Keywords, soft ones too, and everything in `builtins` up to 3.14 but names with two underscores.
 const PYTHON: &str = "ArithmeticError AssertionError AttributeError BaseException BaseExceptionGroup BlockingIOError \
@@ -272,7 +301,7 @@ fn identifiers(resolve: &Resolve, package: PackageId) -> Vec<(Use, String, Strin
         let interface = &resolve.interfaces[*id];
         for function in interface.functions.values() {
             let name = function.item_name();
-            add(Use::Member, "", name);
+            add(Use::Function, "", name);
             for parameter in &function.params {
                 // That a method is called upon its resource is no parameter in any binding.
                 if parameter.name != "self" {
@@ -308,7 +337,7 @@ fn clashes(resolve: &Resolve, package: PackageId) -> Vec<String> {
                 continue;
             };
             let written = form(&name);
-            if language.words.split(' ').any(|word| word == written) {
+            if language.takes(&written, used) {
                 found.push(format!("{path}: {written} in {}", language.name));
             }
         }
@@ -348,7 +377,29 @@ fn a_name_that_shadows_a_word_is_found_in_every_place() {
         ]
     );
     for language in &LANGUAGES {
-        let words: Vec<&str> = language.words.split(' ').collect();
-        assert!(words.is_sorted_by(|a, b| a < b), "{}", language.name);
+        for list in [language.words, language.globals] {
+            let words: Vec<&str> = list.split(' ').collect();
+            assert!(words.is_sorted_by(|a, b| a < b), "{}", language.name);
+        }
     }
+}
+
+#[test]
+fn a_function_that_hides_a_global_of_javascript_is_found() {
+    let mut resolve = Resolve::default();
+    let text = "package a:b@0.1.0;
+        interface i {
+          record r { fetch: u32 }
+          fetch: func(parse-int: u32, is-naughty: u32);
+          print-all: func(console: u32);
+        }";
+    let package = resolve.push_str("test.wit", text).unwrap();
+    assert_eq!(
+        clashes(&resolve, package),
+        [
+            "i.fetch: fetch in JavaScript",
+            "i.fetch.parse-int: parseInt in JavaScript",
+            "i.print-all.console: console in JavaScript",
+        ]
+    );
 }

@@ -76,9 +76,10 @@ impl App {
             policy: approval.policy.clone(),
             severity: "high".to_owned(),
             title: approval.title.clone(),
+            // Airlock's own words first: what a policy says comes behind them, and cannot stand for them.
             body: format!(
-                "{}\n\nApproval {id} waits: `airlock approvals show {id}`, then `airlock approvals approve {id}` or \
-                 `airlock approvals deny {id}`",
+                "Approval {id} waits: `airlock approvals show {id}`, then `airlock approvals approve {id}` or \
+                 `airlock approvals deny {id}`. The policy says:\n\n{}",
                 approval.body
             ),
             session: approval.session.to_string(),

@@ -89,6 +89,34 @@ async fn what_an_operator_orders_hits_the_calls_that_the_finding_is_about() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_finding_about_text_in_arguments_is_about_their_call() {
+    let deny = "[[on_finding]]\nkind = \"test.*\"\naction = \"deny-tool-call\"\nmessage = \"no\"\n";
+    let calls: Vec<Value> = (1..=3)
+        .map(|n| json!({"id": format!("c{n}"), "name": "look", "arguments": {"n": n}}))
+        .collect();
+    let request = chat(&json!({"turns": [{"text": "", "tool_calls": calls}, {"text": "after"}]}));
+    let text = |channel: &str, item: u32| json!({"text": {"place": {"channel": channel, "choice": 0, "item": item, "part": 0}, "offset": 0, "length": 2}});
+    for (subject, passes) in [
+        (text("tool-arguments", 1), vec!["c1", "c3"]),
+        // What is about none of them can mean any.
+        (text("output", 0), vec![]),
+        (json!("response"), vec![]),
+    ] {
+        for request in [request.clone(), streamed(request.clone())] {
+            let mut guest = finds_about("tool-call", &[]);
+            guest.assessments[0]["findings"][0]["subject"] = subject.clone();
+            let world = configured(deny, vec![Policy::new("finds", guest)]).await;
+            let reply = world.call("s", &request).await.text();
+            let passed: Vec<&str> = ["c1", "c2", "c3"]
+                .into_iter()
+                .filter(|id| reply.contains(&format!("\"{id}\"")))
+                .collect();
+            assert_eq!(passed, passes, "{subject}: {reply}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn rules_judge_what_a_policy_made_of_a_call() {
     // The only policy is the one that rewrites: nobody else wakes.
     let rule = "[[rule]]\nname = \"srv\"\nwhen = \"tool.name == 'delete' && tool.arguments.path.startsWith('/srv')\"\n\

@@ -162,3 +162,27 @@ async fn a_ticket_that_nobody_gave_is_refused_and_its_default_counts() {
         assert_eq!(world.outcome("s", "pending").0, Outcome::Refused);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_policy_that_only_orders_cannot_wait_for_an_answer_it_would_never_hear() {
+    let finds = ordering(wakes(json!([{"event": "request"}])), &[]);
+    for (on_timeout, status) in [("block", 400), ("release", 200)] {
+        let orders = Guest {
+            world: "actuator",
+            subscription: Some(json!({"findings": ["test.*"]})),
+            decision: Some(json!({"pending": [
+                {"ticket": 1, "subject": "request", "deadline-ms": 60_000, "on-timeout": on_timeout}]})),
+            ..Guest::default()
+        };
+        let policies = vec![
+            Policy::new("finds", finds.clone()),
+            Policy::new("orders", orders),
+        ];
+        let world = world(policies).await;
+        let reply = world.call("s", &chat(&json!({"text": "hello"}))).await;
+        assert_eq!(reply.status, status, "{}", reply.text());
+        let (outcome, why) = world.outcome("s", "pending");
+        assert_eq!(outcome, Outcome::Refused);
+        assert!(why.contains("only orders"), "{why}");
+    }
+}

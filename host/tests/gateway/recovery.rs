@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use crate::support::*;
-use airlock_core::event::Status;
+use airlock_core::event::{Body, Status};
 
 fn chunk(delta: Value, finish: Option<&str>) -> String {
     let chunk = json!({"id": "x", "object": "chat.completion.chunk", "created": 1, "model": "m",
@@ -139,6 +139,37 @@ async fn a_failure_in_a_good_answer_goes_to_the_next_upstream_of_the_route() {
             }
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn marks_and_text_of_a_failed_attempt_do_not_let_the_next_one_out_unjudged() {
+    // It holds all text and hears of it when there is more than the first attempt says: it is told of the second alone.
+    let mut listens = listener(&["output"], true);
+    listens.subscription.as_mut().unwrap()["wakes"] = json!([{"every-tokens": 10_000}]);
+    let first = role()
+        + &chunk(
+            json!({"content": "a long beginning that came to nothing"}),
+            None,
+        );
+    let first = Scripted::start(vec![Answer::events(first)]).await;
+    let second = Scripted::start(vec![good(true, "y")]).await;
+    let config = format!(
+        "{}{}[[route]]\nmodel = \"*\"\nupstream = \"a\"\nfallback = [\"b\"]\n",
+        first.table("a"),
+        second.table("b")
+    );
+    let world = configured(&config, vec![Policy::new("ears", listens)]).await;
+    let reply = world.call("s", &ask(true)).await;
+    assert_one_answer(&reply, "held");
+    let told: String = world
+        .timeline("s")
+        .iter()
+        .filter_map(|event| match &event.body {
+            Body::Finding { summary, .. } => Some(summary.as_str()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(told, "all is well");
 }
 
 #[tokio::test(flavor = "multi_thread")]

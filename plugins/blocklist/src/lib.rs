@@ -64,7 +64,7 @@ impl Reasoner for Blocklist {
 impl Actuator for Blocklist {
     fn decide(&mut self, situation: &Situation) -> Result<Decision, String> {
         let found: Vec<_> = situation
-            .of_kind(MATCH)
+            .own_of_kind(MATCH)
             .map(|found| &found.finding)
             .collect();
         let Some(first) = found.first() else {

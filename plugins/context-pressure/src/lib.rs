@@ -241,7 +241,7 @@ impl Reasoner for ContextPressure {
 impl Actuator for ContextPressure {
     fn decide(&mut self, situation: &Situation) -> Result<Decision, String> {
         let mut decision = Decision::none();
-        for found in situation.of_kind(HIGH) {
+        for found in situation.own_of_kind(HIGH) {
             let Ok(Making { relief, summary }) = found.finding.read_data() else {
                 continue;
             };
@@ -326,6 +326,7 @@ mod tests {
         let found = found.into_iter().map(|finding| ReportedFinding {
             policy: "context-pressure".into(),
             is_own: true,
+            session: String::new(),
             exchange: 1,
             finding,
         });

@@ -333,6 +333,7 @@ mod tests {
                 role,
                 index,
                 content: text_of(1_000),
+                extra: Vec::new(),
             };
             match letter {
                 's' => turns.message(&message(Role::System), "rule".into()),
@@ -445,6 +446,7 @@ mod tests {
             role: Role::User,
             index: 2,
             content: text_of(1_000),
+            extra: Vec::new(),
         };
         turns.message(&message, String::new());
         assert_eq!(turns.steps.len(), 3);
@@ -459,6 +461,7 @@ mod tests {
                 role: Role::Assistant,
                 index: n as u32,
                 content: text_of(1_000_000),
+                extra: Vec::new(),
             };
             turns.message(&message, excerpt(&"\"\n".repeat(5_000)));
             let result = ToolResult {

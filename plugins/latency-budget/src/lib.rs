@@ -91,7 +91,7 @@ impl Reasoner for LatencyBudget {
 
 impl Actuator for LatencyBudget {
     fn decide(&mut self, situation: &Situation) -> Result<Decision, String> {
-        if let Some(found) = situation.of_kind(EXCEEDED).next() {
+        if let Some(found) = situation.own_of_kind(EXCEEDED).next() {
             let reason = format!("Time budget used up: {}.", found.finding.summary);
             return Ok(if situation.batch.checkpoint() == Checkpoint::Request {
                 Decision::none().order(Block::new(BlockMode::Hard, reason))
@@ -99,7 +99,7 @@ impl Actuator for LatencyBudget {
                 Decision::none().order(Stop::new(reason).confidence(self.settings.confidence))
             });
         }
-        let Some(found) = situation.of_kind(NEAR).next() else {
+        let Some(found) = situation.own_of_kind(NEAR).next() else {
             return Ok(Decision::none());
         };
         let note = Decision::none().order(Annotation::new(NEAR, &found.finding.summary));

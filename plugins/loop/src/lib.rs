@@ -173,12 +173,12 @@ impl Reasoner for Loop {
 
 impl Actuator for Loop {
     fn decide(&mut self, situation: &Situation) -> Result<Decision, String> {
-        if let Some(found) = situation.of_kind(STUCK).next() {
+        if let Some(found) = situation.own_of_kind(STUCK).next() {
             let reason = format!("The agent repeats itself: {}.", found.finding.summary);
             let stop = Stop::new(reason).confidence(self.settings.confidence);
             return Ok(Decision::none().order(stop));
         }
-        let nudges = situation.of_kind(REPEATED).map(|found| {
+        let nudges = situation.own_of_kind(REPEATED).map(|found| {
             let what = &found.finding.summary;
             Injection::new(Role::System, self.settings.message.replace("{what}", what))
         });

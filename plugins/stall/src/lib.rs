@@ -80,12 +80,12 @@ impl Reasoner for Stall {
 
 impl Actuator for Stall {
     fn decide(&mut self, situation: &Situation) -> Result<Decision, String> {
-        if let Some(found) = situation.of_kind(GAP).next() {
+        if let Some(found) = situation.own_of_kind(GAP).next() {
             let reason = format!("Stalled: {}.", found.finding.summary);
             let stop = Stop::new(reason).confidence(self.settings.confidence);
             return Ok(Decision::none().order(stop));
         }
-        let again = situation.of_kind(FIRST_TOKEN).map(|_| {
+        let again = situation.own_of_kind(FIRST_TOKEN).map(|_| {
             Retry::new()
                 .upstream(&self.settings.fallback_upstream)
                 .model(&self.settings.fallback_model)

@@ -101,10 +101,10 @@ impl Reasoner for TokenBudget {
 impl Actuator for TokenBudget {
     fn decide(&mut self, situation: &Situation) -> Result<Decision, String> {
         let mut decision = Decision::none();
-        if situation.of_kind(LIMITS).next().is_some() {
+        if situation.own_of_kind(LIMITS).next().is_some() {
             decision = decision.order(self.settings.limits().allocation());
         }
-        for found in situation.of_kind(NEAR) {
+        for found in situation.own_of_kind(NEAR) {
             let summary = &found.finding.summary;
             decision = decision.order(Annotation::new(NEAR, summary));
             if self.settings.alert {

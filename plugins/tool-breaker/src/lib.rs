@@ -77,7 +77,7 @@ impl Reasoner for ToolBreaker {
 impl Actuator for ToolBreaker {
     fn decide(&mut self, situation: &Situation) -> Result<Decision, String> {
         let mut decision = Decision::none();
-        for found in situation.of_kind(TRIPPED) {
+        for found in situation.own_of_kind(TRIPPED) {
             let Ok(Trip { tool, cause, again }) = found.finding.read_data() else {
                 continue;
             };

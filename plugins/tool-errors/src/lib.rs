@@ -91,7 +91,7 @@ impl Reasoner for ToolErrors {
 
 impl Actuator for ToolErrors {
     fn decide(&mut self, situation: &Situation) -> Result<Decision, String> {
-        let Some(found) = situation.of_kind(REPEATED).next() else {
+        let Some(found) = situation.own_of_kind(REPEATED).next() else {
             return Ok(Decision::none());
         };
         let Ok(Repeated { count, tool }) = found.finding.read_data() else {
@@ -149,6 +149,7 @@ mod tests {
         let found = ReportedFinding {
             policy: "tool-errors".into(),
             is_own: true,
+            session: String::new(),
             exchange: 1,
             finding: findings[0].clone(),
         };

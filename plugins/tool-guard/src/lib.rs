@@ -103,7 +103,7 @@ impl ToolGuard {
 impl Actuator for ToolGuard {
     fn decide(&mut self, situation: &Situation) -> Result<Decision, String> {
         let mut decision = Decision::none();
-        for found in &situation.findings {
+        for found in situation.own() {
             let Finding { kind, subject, .. } = &found.finding;
             let (Subject::ToolCall(call), Ok(judged)) =
                 (subject, found.finding.read_data::<Judged>())

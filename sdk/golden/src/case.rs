@@ -54,7 +54,7 @@ pub struct Call {
     /// Matches of the policy's patterns, records `pattern-match`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub matches: Vec<Value>,
-    /// Findings of other policies, records `reported-finding`.
+    /// Findings of other policies, records `reported-finding`; of this session and exchange, if one does not say otherwise.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub found: Vec<Value>,
     /// What must come out.
@@ -149,8 +149,9 @@ impl Call {
     }
 
     pub(crate) fn counted(&self, counters: &mut Counters) -> Result<Value, String> {
-        let first_seq = self.first_seq.unwrap_or(counters.seq + 1);
-        counters.seq = first_seq + (self.events.len() as u64).saturating_sub(1);
+        let first_seq = self.first_seq.unwrap_or(counters.seq.saturating_add(1));
+        let further = (self.events.len() as u64).saturating_sub(1);
+        counters.seq = first_seq.saturating_add(further);
         let (mut text, mut events, mut details) = (String::new(), Vec::new(), Vec::new());
         for (index, event) in self.events.iter().enumerate() {
             let wrong = |why| format!("event {index}: {why}");
@@ -162,12 +163,12 @@ impl Call {
             if event.kind == "text" {
                 let next = counters.offsets.entry((self.exchange, place)).or_default();
                 offset = event.offset.unwrap_or(*next);
-                *next = offset + event.text.len() as u32;
+                *next = offset.saturating_add(length(&event.text));
             }
             let words = Words {
                 kind,
                 detail: event.detail.as_ref().map_or(0, |_| details.len() as u32),
-                text_end: text.len() as u32,
+                text_end: length(&text),
                 after: event.after,
                 place,
                 offset,
@@ -182,6 +183,11 @@ impl Call {
             "text": text, "event-words": words::EVENT_WORDS, "events": events, "attached": attached,
         }))
     }
+}
+
+/// Bytes of a text.
+fn length(text: &str) -> u32 {
+    u32::try_from(text.len()).unwrap_or(u32::MAX)
 }
 
 fn empty_object() -> Value {
@@ -259,6 +265,19 @@ mod tests {
         assert_eq!(offset(1, "refusal"), (json!(3), json!(0)));
         assert_eq!(offset(2, "output"), (json!(4), json!(0)));
         assert_eq!(offset(1, "output"), (json!(5), json!(8)));
+    }
+
+    #[test]
+    fn numbers_that_are_too_large_stay_at_the_largest() {
+        let mut counters = Counters::default();
+        let last = call(json!({
+            "first-seq": u64::MAX,
+            "events": [{ "kind": "text", "offset": u32::MAX, "text": "ab" }, { "kind": "text", "text": "cd" }],
+        }));
+        let batch = last.counted(&mut counters).unwrap();
+        assert_eq!(batch["events"][18], json!(u32::MAX));
+        let next = call(json!({})).counted(&mut counters).unwrap();
+        assert_eq!(next["first-seq"], json!(u64::MAX));
     }
 
     #[test]

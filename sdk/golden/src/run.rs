@@ -84,10 +84,12 @@ pub fn run(case: &Case, subject: &mut dyn Subject) -> Result<(), Failure> {
     subject
         .open(&case.facts, &settings, &case.content)
         .map_err(|error| failure(None, format!("the session could not be begun: {error}")))?;
+    let session = case.facts.get("session").and_then(Value::as_str);
+    let session = session.unwrap_or_default();
     let mut counters = Counters::default();
     for (index, call) in case.calls.iter().enumerate() {
         call.counted(&mut counters)
-            .and_then(|batch| answer(subject, &kinds, batch, call))
+            .and_then(|batch| answer(subject, &kinds, session, batch, call))
             .and_then(|got| compare(&call.expect, &got))
             .map_err(|reason| failure(Some(index), reason))?;
     }
@@ -97,6 +99,7 @@ pub fn run(case: &Case, subject: &mut dyn Subject) -> Result<(), Failure> {
 fn answer(
     subject: &mut dyn Subject,
     kinds: &[String],
+    session: &str,
     batch: Value,
     call: &Call,
 ) -> Result<Expect, String> {
@@ -106,14 +109,25 @@ fn answer(
         got.marks = list(&assessment, "marks");
         got.pending = list(&assessment, "pending");
     }
-    let own = got.findings.iter().map(
-        |finding| json!({ "policy": subject.name(), "is-own": true, "exchange": call.exchange, "finding": finding }),
-    );
+    let here = |mut reported: Value| {
+        if let Some(record) = reported.as_object_mut() {
+            record.entry("session").or_insert_with(|| session.into());
+            let exchange = record.entry("exchange");
+            exchange.or_insert_with(|| call.exchange.into());
+        }
+        reported
+    };
+    let name = subject.name();
+    let own = got
+        .findings
+        .iter()
+        .map(|finding| json!({ "policy": name, "is-own": true, "finding": finding }));
     let wanted: Vec<Value> = call
         .found
         .iter()
         .cloned()
         .chain(own)
+        .map(here)
         .filter(|reported| subscribed(kinds, reported))
         .collect();
     if !wanted.is_empty()
@@ -227,7 +241,10 @@ mod tests {
                 .as_array()
                 .unwrap()
                 .iter()
-                .map(|found| json!({ "annotate": { "name": found["policy"], "value": found["finding"]["kind"] } }))
+                .map(|found| {
+                    let from = format!("{}/{}", found["session"].as_str().unwrap(), found["exchange"]);
+                    json!({ "annotate": { "name": found["policy"], "value": found["finding"]["kind"], "from": from } })
+                })
                 .collect();
             Ok(Some(json!({ "actions": actions })))
         }
@@ -255,6 +272,25 @@ mod tests {
             },
         }] }))
         .unwrap();
+    }
+
+    #[test]
+    fn findings_are_of_this_session_and_exchange_if_they_do_not_say_otherwise() {
+        let found = json!({ "policy": "other", "finding": { "kind": "echo.too" } });
+        let mut elsewhere = found.clone();
+        elsewhere["session"] = "t".into();
+        elsewhere["exchange"] = 3.into();
+        let calls = |own: &str| {
+            let from = |from: &str| json!({ "annotate": { "from": from } });
+            json!([{
+                "exchange": 2,
+                "found": [found, elsewhere],
+                "expect": { "findings": [{}], "actions": [from(own), from("t/3"), from(own)] },
+            }])
+        };
+        judge(json!({ "name": "here", "facts": { "session": "s" }, "calls": calls("s/2") }))
+            .unwrap();
+        judge(json!({ "name": "no session", "calls": calls("/2") })).unwrap();
     }
 
     #[test]

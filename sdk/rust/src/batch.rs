@@ -31,6 +31,12 @@ impl Batch {
         self.0.exchange
     }
 
+    /// Sequence number of the first event on the session's timeline. Those of the others do not follow from it: texts are
+    /// joined, and what this policy does not see is left out.
+    pub fn first_seq(&self) -> u64 {
+        self.0.first_seq
+    }
+
     /// Time of the first event, in microseconds since the Unix epoch. A policy has no other clock.
     pub fn time(&self) -> u64 {
         self.0.time
@@ -46,20 +52,16 @@ impl Batch {
         let details = self.details();
         self.words()
             .enumerate()
-            .map(move |(index, (words, bytes))| {
-                let index = index as u32;
-                Event {
-                    index,
-                    seq: self.0.first_seq + u64::from(index),
-                    kind: words.kind,
-                    place: words.place,
-                    time: self.0.time + u64::from(words.after),
-                    offset: words.offset,
-                    tokens: words.tokens,
-                    // The host's offsets fall on borders of characters; an empty text is better than a trap if one did not.
-                    text: self.0.text.get(bytes).unwrap_or_default(),
-                    detail: words.detail.and_then(|at| details.get(at)),
-                }
+            .map(move |(index, (words, bytes))| Event {
+                index: index as u32,
+                kind: words.kind,
+                place: words.place,
+                time: self.0.time.saturating_add(u64::from(words.after)),
+                offset: words.offset,
+                tokens: words.tokens,
+                // The host's offsets fall on borders of characters; an empty text is better than a trap if one did not.
+                text: self.0.text.get(bytes).unwrap_or_default(),
+                detail: words.detail.and_then(|at| details.get(at)),
             })
     }
 
@@ -117,11 +119,9 @@ impl Batch {
 pub struct Event<'a> {
     /// Index in the batch.
     pub index: u32,
-    /// Sequence number on the session's timeline.
-    pub seq: u64,
     /// What kind of fact it is.
     pub kind: EventKind,
-    /// Where its text stands; in channel `none` if it has none, or one without a place.
+    /// Where its text stands; in channel `nowhere` if it has none, or one without a place.
     pub place: Place,
     /// Microseconds since the Unix epoch.
     pub time: u64,
@@ -164,7 +164,18 @@ impl Situation {
         }
     }
 
-    /// Findings of one kind.
+    /// What this policy itself found.
+    pub fn own(&self) -> impl Iterator<Item = &ReportedFinding> {
+        self.findings.iter().filter(|found| found.is_own)
+    }
+
+    /// What this policy itself found, of one kind.
+    pub fn own_of_kind<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = &'a ReportedFinding> {
+        self.of_kind(kind).filter(|found| found.is_own)
+    }
+
+    /// Findings of one kind, those of other policies included: any of them can name its findings as it likes, so that one
+    /// cannot be believed more than who found it. For what the policy itself found there is [`own_of_kind`](Self::own_of_kind).
     pub fn of_kind<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = &'a ReportedFinding> {
         self.findings
             .iter()
@@ -179,7 +190,11 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::{testing::batch, types::Channel, vital};
+    use crate::{
+        testing::batch,
+        types::{Channel, Finding, Severity},
+        vital,
+    };
 
     fn events(events: Value) -> Batch {
         batch(&json!({ "first-seq": 3, "time": 100, "events": events })).unwrap()
@@ -198,11 +213,11 @@ mod tests {
         assert_eq!(
             (
                 events[1].text,
-                events[1].seq,
+                batch.first_seq(),
                 events[1].time,
                 events[1].tokens
             ),
-            ("né", 4, 102, 1)
+            ("né", 3, 102, 1)
         );
         assert!(events[1].detail.is_none());
         assert!(matches!(events[2].detail, Some(Detail::ToolCall(call)) if call.call == "c"));
@@ -232,5 +247,46 @@ mod tests {
             batch.events().map(|event| event.text).collect::<Vec<_>>(),
             ["a", "b"]
         );
+    }
+
+    #[test]
+    fn what_cannot_be_is_no_trap() {
+        let mut wit = events(json!([{ "kind": "text", "text": "ab" }, { "kind": "text" }])).0;
+        let most = u32::MAX;
+        wit.time = u64::MAX;
+        // The text ends before it begins, far behind the batch's, and all offsets are as far as they can be.
+        for (first, second) in [(most, 0), (1, most), (most, most)] {
+            wit.events = [
+                [6, 0, first, most, 1, 0, 0, 0, most, 1],
+                [6, most, second, 0, 1, most, most, most, most, most],
+            ]
+            .concat();
+            let batch = Batch::new(wit.clone());
+            for event in batch.events() {
+                assert_eq!(event.time, u64::MAX);
+                assert_eq!(event.span(most, most).end(), most);
+                for offset in [0, 1, most] {
+                    batch.text_of(&event.place.span(offset, most));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn own_findings_are_told_from_those_that_others_name_alike() {
+        let found = |kind: &str, is_own| ReportedFinding {
+            policy: String::new(),
+            is_own,
+            session: String::new(),
+            exchange: 1,
+            finding: Finding::new(kind, Severity::Low, ""),
+        };
+        let situation = Situation {
+            findings: vec![found("a", false), found("a", true), found("b", true)],
+            batch: events(json!([])),
+        };
+        assert_eq!(situation.of_kind("a").count(), 2);
+        assert!(situation.own().eq(&situation.findings[1..]));
+        assert!(situation.own_of_kind("a").eq(&situation.findings[1..2]));
     }
 }

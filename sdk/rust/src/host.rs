@@ -23,12 +23,12 @@ pub fn log(level: Level, message: impl AsRef<str>) {
     host::logging::log(level, message.as_ref());
 }
 
-/// A small value that this policy put earlier in this session.
+/// A small value that this policy kept earlier in this session.
 ///
 /// # Errors
 /// If the value is not what `T` expects.
-pub fn fetch<T: DeserializeOwned>(key: &str) -> Result<Option<T>, String> {
-    match host::state::fetch(key) {
+pub fn recall<T: DeserializeOwned>(key: &str) -> Result<Option<T>, String> {
+    match host::state::recall(key) {
         None => Ok(None),
         Some(bytes) => serde_json::from_slice(&bytes)
             .map(Some)
@@ -41,14 +41,14 @@ pub fn fetch<T: DeserializeOwned>(key: &str) -> Result<Option<T>, String> {
 ///
 /// # Errors
 /// Which limit was passed: a key has 1 to 128 bytes, all values together 64 KiB. Nothing is changed then.
-pub fn put<T: Serialize>(key: &str, value: &T) -> Result<(), Refusal> {
+pub fn keep<T: Serialize>(key: &str, value: &T) -> Result<(), Refusal> {
     let bytes = serde_json::to_vec(value).map_err(|error| {
         refusal(
             RefusalKind::Other,
             format!("state `{key}` cannot be written: {error}"),
         )
     })?;
-    host::state::put(key, Some(&bytes))
+    host::state::keep(key, Some(&bytes))
 }
 
 /// Forgets a value.
@@ -56,7 +56,7 @@ pub fn put<T: Serialize>(key: &str, value: &T) -> Result<(), Refusal> {
 /// # Errors
 /// If the key is empty or too long.
 pub fn remove(key: &str) -> Result<(), Refusal> {
-    host::state::put(key, None)
+    host::state::keep(key, None)
 }
 
 /// Reads at most `limit` (and at most 65,536) bytes of long content, from a byte on. Needs the grant `content`.
@@ -164,17 +164,17 @@ mod tests {
     }
 
     #[test]
-    fn what_was_put_is_fetched_and_a_key_has_a_bound() {
+    fn what_was_kept_is_recalled_and_a_key_has_a_bound() {
         host::reset();
-        put("seen", &vec![1, 2]).unwrap();
-        assert_eq!(fetch("seen").unwrap(), Some(vec![1, 2]));
+        keep("seen", &vec![1, 2]).unwrap();
+        assert_eq!(recall("seen").unwrap(), Some(vec![1, 2]));
         assert!(
-            fetch::<String>("seen")
+            recall::<String>("seen")
                 .unwrap_err()
                 .contains("state `seen`")
         );
         remove("seen").unwrap();
-        assert_eq!(fetch::<u32>("seen").unwrap(), None);
-        assert_eq!(put("", &1).unwrap_err().kind, RefusalKind::OverLimit);
+        assert_eq!(recall::<u32>("seen").unwrap(), None);
+        assert_eq!(keep("", &1).unwrap_err().kind, RefusalKind::OverLimit);
     }
 }

@@ -59,7 +59,7 @@
 //!
 //! impl Actuator for ToolWatch {
 //!     fn decide(&mut self, situation: &Situation) -> Result<Decision, String> {
-//!         Ok(situation.findings.iter().map(|found| Alert::new(Severity::Low, &found.finding.summary)).collect())
+//!         Ok(situation.own().map(|found| Alert::new(Severity::Low, &found.finding.summary)).collect())
 //!     }
 //! }
 //!

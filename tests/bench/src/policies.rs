@@ -74,10 +74,7 @@ pub fn start(component: &[u8]) -> anyhow::Result<Arc<Policies>> {
             .iter()
             .map(|name| (name.clone(), Cow::Owned(component.to_vec())))
             .collect(),
-        specs: names
-            .iter()
-            .map(|name| (name.clone(), asked()))
-            .collect(),
+        specs: names.iter().map(|name| (name.clone(), asked())).collect(),
         ..PolicySettings::default()
     })
 }

@@ -101,6 +101,12 @@ pub fn pending(
     pending: &wit::Pending,
 ) -> Done {
     let policy = who(By::Policy(entry), &scene.panel.plan);
+    let hears = scene.panel.plan.entries.get(entry);
+    if !hears.is_some_and(|generation| generation.reasons) {
+        return refused(format!(
+            "`{policy}` only orders: answers are told to `reasoning`, and it has none"
+        ));
+    }
     if !scene.facts.session.mailbox.knows(&policy, pending.ticket) {
         return refused(format!("`{policy}` holds no ticket {}", pending.ticket));
     }

@@ -101,12 +101,19 @@ impl From<&wit::Subject> for Subject {
             wit::Subject::Message(message) => Self::Message { message: *message },
             wit::Subject::Response => Self::Response,
             wit::Subject::Text(span) => super::words::Span::from_wit(*span)
-                .map_or(Self::Response, |span| Self::Text { span }),
-            wit::Subject::ToolCall(call) => Self::ToolCall { call: call.clone() },
-            wit::Subject::ToolResult(call) => Self::ToolResult { call: call.clone() },
-            wit::Subject::Other((name, _)) => Self::Other { name: name.clone() },
+                .map_or(Self::Session, |span| Self::Text { span }),
+            wit::Subject::ToolCall(call) => Self::ToolCall { call: word(call) },
+            wit::Subject::ToolResult(call) => Self::ToolResult { call: word(call) },
+            wit::Subject::Other((name, _)) => Self::Other { name: word(name) },
         }
     }
+}
+
+/// As much of a name as a timeline keeps, whatever is captured: vendors' ids are far shorter.
+fn word(name: &str) -> String {
+    const MOST: usize = 128;
+    let end = name.floor_char_boundary(MOST);
+    name.get(..end).unwrap_or_default().to_owned()
 }
 
 impl From<CallKind> for wit::CallKind {

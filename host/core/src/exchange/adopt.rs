@@ -58,11 +58,11 @@ fn effective(hearing: &Hearing, set: &PolicySet, asker: &Arc<dyn Asker>) -> Vec<
         let how = match seat.move_to(Arc::clone(next)) {
             Moved::Migrated => "migrated",
             Moved::Restarted(reason) => {
-                tracing::warn!(policy = %next.name, %reason, "a session went on without its state");
+                tracing::warn!(policy = %next.name, ?reason, "a session went on without its state");
                 "restarted"
             }
             Moved::Pinned(reason) => {
-                tracing::warn!(policy = %next.name, %reason, "a session stays on its generation");
+                tracing::warn!(policy = %next.name, ?reason, "a session stays on its generation");
                 return present;
             }
         };

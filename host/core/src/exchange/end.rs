@@ -61,7 +61,7 @@ impl Exchange {
         call.prompt.keep(&self.facts, false);
         self.remember(status);
         for (policy, fault) in self.facts.session.settle(self.facts.number, elapsed) {
-            tracing::warn!(%policy, %fault, session = %self.facts.session.id, "policy could not save its state");
+            tracing::warn!(%policy, fault = ?fault.to_string(), session = %self.facts.session.id, "policy could not save its state");
             let mut entries = self.hearing.panel.plan.entries.iter();
             let generation = entries.find(|g| *g.name == *policy).map_or(0, |g| g.number);
             self.hearing.record.note(Body::PolicyFault {

@@ -233,8 +233,14 @@ impl Hearing {
                 by: By::Policy(entry),
                 action: there.action,
             };
-            let why = "an action in another exchange is not available in this version of Airlock";
-            self.settle(&order, Ruling::Refused(why.to_owned()), matter, now);
+            let there = match there.exchange {
+                0 => "all exchanges".to_owned(),
+                number => format!("exchange {number}"),
+            };
+            let why = format!(
+                "aimed at {there}: an action in another exchange is not available in this version of Airlock"
+            );
+            self.settle(&order, Ruling::Refused(why), matter, now);
         }
         for (entry, pending) in heard.pending {
             let name = who(By::Policy(entry), &self.panel.plan);

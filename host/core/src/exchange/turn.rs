@@ -74,6 +74,8 @@ pub fn finished(hearing: &mut Hearing, call: &mut ModelCall, now: Micros) {
     hear_out(hearing, call);
     let usage = usage::usage(call, &hearing.vitals);
     let cost = usage::cost(call, &hearing.vitals, &hearing.around.prices);
+    let whole = call.release.is_whole() && call.release.error_status.is_none();
+    let status = if whole { "complete" } else { "failed" };
     let response = wit::Response {
         finish: call.release.finish.clone().unwrap_or_default(),
         model: call.release.writer.identity().model.clone(),
@@ -83,7 +85,7 @@ pub fn finished(hearing: &mut Hearing, call: &mut ModelCall, now: Micros) {
         reasoning_tokens: usage.reasoning.min(SMALL),
         exact: usage.exact,
         cost: large(cost.unwrap_or_default()),
-        status: "complete".to_owned(),
+        status: status.to_owned(),
         extra: Vec::new(),
     };
     hearing.record.response(response, now);
@@ -134,6 +136,7 @@ pub fn start_over(hearing: &mut Hearing, call: &mut ModelCall) {
 /// What the present leg said counts no longer, and what of it waited for an answer waits for none.
 pub fn forget(hearing: &mut Hearing, call: &mut ModelCall) {
     call.release.start_over(call.legs.dialect.reader());
+    hearing.record.start_over();
     hearing.panel.start_over();
     let of_request = |item: &Item| matches!(item, Item::Request | Item::Result(_));
     hearing.waiting.parked.retain(|p| of_request(&p.item));

@@ -74,6 +74,8 @@ impl Item {
 pub struct Log {
     text: String,
     items: Vec<Item>,
+    /// First item of the present attempt. What an earlier one generated counts no longer.
+    anew: usize,
 }
 
 impl Log {
@@ -92,16 +94,22 @@ impl Log {
         self.items.get(cursor..).unwrap_or_default()
     }
 
+    /// The generation begins anew: what was generated so far is told to nobody any more, since its places begin at 0 again.
+    pub fn start_over(&mut self) {
+        self.anew = self.items.len();
+    }
+
     /// Index of the first text item that ends beyond `offset` in its place; the length if there is none.
     pub fn first_beyond(&self, released: impl Fn(Place) -> u32) -> usize {
         self.items
             .iter()
             .enumerate()
-            .position(|(i, item)| match (item.kind, item.place) {
-                (EventKind::Text, Some(place)) => item.offset + self.text_len(i) > released(place),
+            .skip(self.anew)
+            .find(|(i, item)| match (item.kind, item.place) {
+                (EventKind::Text, Some(place)) => item.offset + self.text_len(*i) > released(place),
                 _ => false,
             })
-            .unwrap_or(self.items.len())
+            .map_or(self.items.len(), |(i, _)| i)
     }
 
     /// Adds a fact. Text beyond [`INLINE_BYTES`] must have been cut by the caller unless it is generated text.
@@ -227,7 +235,8 @@ impl Log {
                 .map_or(kinds.has(item.kind), |only| only == reader)
         };
         for (i, item) in self.since(cursor).iter().enumerate() {
-            if !sees(item) {
+            let generated = matches!(item.kind, EventKind::Text | EventKind::ToolCall);
+            if !sees(item) || generated && cursor + i < self.anew {
                 continue;
             }
             let text = self.text_of(cursor + i);
@@ -371,6 +380,16 @@ mod tests {
             3
         );
         assert_eq!(log.first_beyond(|_| 99), log.len());
+    }
+
+    #[test]
+    fn what_a_failed_attempt_said_is_told_to_nobody_after_it() {
+        let mut log = sample();
+        log.start_over();
+        log.push_text(6, 6_000, OUT, 0, "again", 1);
+        let (batch, range) = log.batch(0, 0, Kinds::ALL, Checkpoint::Stream, 1, vec![]);
+        assert_eq!((batch.text.as_str(), range), ("first tryagain", (1, 6)));
+        assert_eq!(log.first_beyond(|_| 0), 5);
     }
 
     #[test]

@@ -160,7 +160,9 @@ impl Panel {
     /// A policy's word is not waited for any longer up to these marks.
     pub fn excuse(&mut self, entry: usize, marks: &[ReleaseMark]) {
         for watcher in self.watchers.iter_mut().filter(|w| w.entry == entry) {
-            watcher.mark(marks);
+            if let Some(wants) = self.plan.wants.get(entry) {
+                watcher.mark(wants, marks);
+            }
         }
     }
 
@@ -207,6 +209,28 @@ impl Panel {
             .filter_map(|owner| self.plan.entries.get(owner))
             .find(|g| g.enforces())
             .map(|g| g.name.to_string())
+    }
+
+    /// The same for a text that became another one: what matched before is no offence.
+    pub fn offends_anew(
+        &self,
+        by: By,
+        channel: Channel,
+        before: &str,
+        after: &str,
+    ) -> Option<String> {
+        let mut known = self.matches(channel, before);
+        let owners = self.matches(channel, after).into_iter();
+        let mut new = owners.filter(|owner| match known.iter().position(|k| k == owner) {
+            Some(at) => {
+                known.swap_remove(at);
+                false
+            }
+            None => by != By::Policy(*owner),
+        });
+        let entries = &self.plan.entries;
+        let enforcing = new.find_map(|owner| entries.get(owner).filter(|g| g.enforces()));
+        enforcing.map(|g| g.name.to_string())
     }
 
     /// Policies of which a pattern matches the text, as text of this channel.
@@ -315,7 +339,7 @@ fn subject(item: &Item, session: &Session) -> Option<Subject> {
             failed: result.failed,
             duration: result.duration,
         },
-        Detail::Failure(failure) => Subject::Failure(*failure),
+        Detail::Failure(failure) => Subject::Failure(failure.clone()),
         _ => return None,
     })
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::patterns::{PatternError, PatternSet, PatternSpec, Syntax};
 use super::rules::Rules;
-use crate::event::Channel;
+use crate::event::{Channel, Place};
 use crate::observe::log::Kinds;
 use airlock_policy::contract::types::{EventKind, PatternSyntax, ReleaseMode, Subscription, Wake};
 use airlock_policy::generation::Generation;
@@ -30,6 +30,14 @@ pub struct Wants {
     pub thresholds: Vec<(u16, f64)>,
     /// For each channel that it holds until judged: how long text may wait before it is woken.
     pub holds: [Option<u64>; 5],
+}
+
+impl Wants {
+    /// Whether text at this place waits for the policy's marks.
+    pub fn holds_at(&self, place: Place) -> bool {
+        let held = self.holds.get(place.channel as usize);
+        held.is_some_and(Option::is_some)
+    }
 }
 
 /// A set of policies, ready to be asked.

@@ -10,15 +10,15 @@ use sha2::{Digest as _, Sha256};
 use super::plan::Plan;
 use super::rules::view::Told;
 use super::watch::Watcher;
-use crate::event::{Body, Micros, Span};
+use crate::event::{Body, Channel, Micros, Place, Span};
 use crate::observe::log::{Item as LogItem, Kinds, Log};
 use crate::reason::on_finding::OnFinding;
 use crate::reason::order::{By, Order, checkpoint_name, matches_glob, severity_name};
 use crate::reason::rules::reaction::Occasion;
 use crate::session::timeline::Timeline;
 use airlock_policy::contract::types::{
-    Action, Assessment, Attachments, Checkpoint, Decision, Detail, Finding, PatternMatch, Pending,
-    RemoteAction, ReportedFinding, Situation, Subject,
+    self as wit, Action, Assessment, Attachments, Checkpoint, Decision, Detail, Finding,
+    PatternMatch, Pending, RemoteAction, ReportedFinding, Situation, Subject,
 };
 use airlock_policy::fault::Fault;
 use airlock_policy::seat::Seat;
@@ -146,7 +146,7 @@ impl Round<'_> {
             }
         };
         if let Some(watcher) = self.watchers.get_mut(index) {
-            watcher.mark(&assessment.marks);
+            watcher.mark(wants, &assessment.marks);
         }
         heard
             .pending
@@ -205,6 +205,7 @@ impl Round<'_> {
                         .map(|finding| ReportedFinding {
                             policy: policy.clone(),
                             is_own: f.entry == entry,
+                            session: self.session.to_owned(),
                             exchange: self.exchange,
                             finding: finding.clone(),
                         }),
@@ -277,8 +278,12 @@ impl Round<'_> {
         for f in found {
             let observed = !self.enforces(f.entry);
             for finding in &f.findings {
+                let rows = || self.on_finding.iter().filter(|row| row.matches(finding));
+                if rows().next().is_none() {
+                    continue;
+                }
                 let at_hand = self.at_hand(checkpoint, f.cursor, &finding.subject);
-                for row in self.on_finding.iter().filter(|row| row.matches(finding)) {
+                for row in rows() {
                     let mut actions: Vec<Action> = Vec::new();
                     for (item, tool) in &at_hand {
                         let action = row.reaction.action(&Occasion {
@@ -315,26 +320,33 @@ impl Round<'_> {
             let told = self.log.since(from).iter();
             told.filter_map(about).filter(|(s, _)| is(s)).collect()
         };
-        match subject {
-            Subject::ToolCall(_) | Subject::ToolResult(_) => {
-                let mut found = named(&|s| s == subject, 0);
-                // Told twice, if it was rewritten.
-                found.truncate(1);
-                if found.is_empty() {
-                    found.push((subject.clone(), ""));
-                }
-                return found;
+        let subject = match subject {
+            Subject::Text(span) => self.call_at(span).unwrap_or_else(|| subject.clone()),
+            other => other.clone(),
+        };
+        if let Subject::ToolCall(_) | Subject::ToolResult(_) = subject {
+            let mut found = named(&|s| *s == subject, 0);
+            // Told twice, if it was rewritten.
+            found.truncate(1);
+            if found.is_empty() {
+                found.push((subject, ""));
             }
-            Subject::Request | Subject::Response | Subject::Text(_) => {
-                return vec![(subject.clone(), "")];
-            }
-            Subject::Session | Subject::Message(_) | Subject::Other(_) => {}
+            return found;
         }
         let is = match checkpoint {
             Checkpoint::ToolCall => |s: &Subject| matches!(s, Subject::ToolCall(_)),
             Checkpoint::ToolResult => |s: &Subject| matches!(s, Subject::ToolResult(_)),
-            Checkpoint::Request => return vec![(Subject::Request, "")],
-            _ => return vec![(Subject::Response, "")],
+            _ => {
+                let exactly = matches!(
+                    subject,
+                    Subject::Request | Subject::Response | Subject::Text(_)
+                );
+                let usual = match checkpoint {
+                    Checkpoint::Request => Subject::Request,
+                    _ => Subject::Response,
+                };
+                return vec![(if exactly { subject } else { usual }, "")];
+            }
         };
         let all = named(&is, cursor);
         match all.is_empty() {
@@ -344,6 +356,14 @@ impl Round<'_> {
                 vec![newest.unwrap_or((Subject::Response, ""))]
             }
         }
+    }
+
+    /// The call whose arguments a text is a part of, if it is complete.
+    fn call_at(&self, span: &wit::Span) -> Option<Subject> {
+        let place = Place::from_wit(span.place).filter(|p| p.channel == Channel::ToolArguments)?;
+        let calls = self.log.since(0).iter().rev();
+        let mut calls = calls.filter(|item| item.place == Some(place));
+        calls.find_map(|item| Some(about(item)?.0))
     }
 
     fn enforces(&self, entry: usize) -> bool {
@@ -381,7 +401,7 @@ impl Round<'_> {
             return;
         };
         let closed = generation.enforces() && generation.on_failure == OnFailure::Closed;
-        tracing::warn!(policy = %generation.name, generation = generation.number, %fault, closed, "policy failed");
+        tracing::warn!(policy = %generation.name, generation = generation.number, fault = ?fault.to_string(), closed, "policy failed");
         self.timeline.append(
             self.exchange,
             Body::PolicyFault {

@@ -9,6 +9,9 @@ use airlock_policy::contract::types::{self as wit, EventKind, PatternMatch, Rele
 /// Between two looks at a vital that nobody can foretell: as often as the machine is sampled.
 const POLL_US: u64 = 1_000_000;
 
+/// Places that one reasoner may have marked. More than any answer has; text at others stays held.
+const MAX_MARKED: usize = 1024;
+
 /// A reasoner's place.
 #[derive(Debug)]
 pub struct Watcher {
@@ -21,6 +24,8 @@ pub struct Watcher {
     /// Which thresholds were crossed and not yet fallen below.
     pub fired: Vec<bool>,
     tokens: u32,
+    /// Whether this generation has said anything.
+    spoken: bool,
     last_call: Micros,
     last_look: Micros,
     untold_since: Option<Micros>,
@@ -37,6 +42,7 @@ impl Watcher {
             woken: false,
             fired,
             tokens: 0,
+            spoken: false,
             last_call: now,
             last_look: now,
             untold_since: None,
@@ -52,7 +58,8 @@ impl Watcher {
 
     /// Generated text.
     pub fn text(&mut self, wants: &Wants, channel: Channel, tokens: u32, at: Micros) {
-        self.tokens += tokens;
+        self.tokens = self.tokens.saturating_add(tokens);
+        self.spoken = true;
         if wants
             .holds
             .get(channel as usize)
@@ -81,8 +88,8 @@ impl Watcher {
 
     /// The generation ended: whoever counts tokens or holds text sees the rest.
     pub fn ended(&mut self, wants: &Wants) {
-        self.woken |=
-            wants.every_tokens.is_some() && (self.tokens > 0 || self.untold_since.is_some());
+        let waits = wants.every_tokens.is_some() && self.spoken;
+        self.woken |= waits || self.untold_since.is_some();
     }
 
     /// Looks at thresholds and clocks.
@@ -140,31 +147,34 @@ impl Watcher {
         self.marks.clear();
         self.matches.clear();
         self.tokens = 0;
+        self.spoken = false;
         self.untold_since = None;
     }
 
-    /// Its marks move; never backwards.
-    pub fn mark(&mut self, marks: &[ReleaseMark]) {
+    /// Its marks move; never backwards. In channels that it does not hold they mean nothing.
+    pub fn mark(&mut self, wants: &Wants, marks: &[ReleaseMark]) {
         for mark in marks {
             let Some(place) = Place::from_wit(mark.place) else {
                 continue;
             };
+            let room = self.marks.len() < MAX_MARKED && wants.holds_at(place);
             match self.marks.iter_mut().find(|(p, _)| *p == place) {
                 Some((_, upto)) => *upto = (*upto).max(mark.upto),
-                None => self.marks.push((place, mark.upto)),
+                None if room => self.marks.push((place, mark.upto)),
+                None => {}
             }
         }
     }
 
     /// How far a place may be released as far as this reasoner is concerned.
     pub fn limit(&self, wants: &Wants, place: Place) -> u32 {
-        match wants.holds.get(place.channel as usize) {
-            Some(Some(_)) => self
+        match wants.holds_at(place) {
+            true => self
                 .marks
                 .iter()
                 .find(|(p, _)| *p == place)
                 .map_or(0, |(_, upto)| *upto),
-            _ => u32::MAX,
+            false => u32::MAX,
         }
     }
 }
@@ -282,7 +292,7 @@ mod tests {
             upto,
         };
         assert_eq!(w.limit(&wants, OUT), 0);
-        w.mark(&[mark(7), mark(3)]);
+        w.mark(&wants, &[mark(7), mark(3)]);
         assert_eq!(w.limit(&wants, OUT), 7);
         assert_eq!(
             w.limit(

@@ -9,7 +9,7 @@ use super::call::Call;
 use super::frame::{Duty, Held, Payload, Ready, Said, Span};
 use super::stretch::{Patterns, Stretch, Unreplaced, scanner};
 use crate::dialect::Identity;
-use crate::event::{Micros, Place};
+use crate::event::{self, Micros, Place};
 use crate::observe::tokens::TokenCounter;
 use crate::reason::patterns::Match;
 
@@ -187,6 +187,44 @@ impl Hold {
             return Err(Unreplaced::Impossible(why));
         };
         stretch.replace(offset, len, text)
+    }
+
+    /// Whether the text at a place is of a call that policies have seen whole.
+    pub fn is_sealed_call(&self, place: Place) -> bool {
+        let call = self.at(place).and_then(|s| s.call.as_ref());
+        call.is_some_and(|call| !call.is_open())
+    }
+
+    /// What the client gets of a range and of what stands around it.
+    pub fn around(&self, range: &event::Span) -> String {
+        let stretch = self.at(range.place);
+        stretch.map_or_else(String::new, |s| s.around(range.offset, range.end()))
+    }
+
+    /// What was put in the place of a range is taken out again.
+    pub fn empty(&mut self, range: &event::Span) {
+        if let Some(stretch) = self.stretches.iter_mut().find(|s| s.place == range.place) {
+            stretch.empty(range.offset, range.end());
+        }
+    }
+
+    /// Id and arguments that a call would have with a range of them replaced.
+    pub fn rewritten(
+        &self,
+        range: &event::Span,
+        text: &str,
+    ) -> Result<(String, String), Unreplaced> {
+        let stretch = self.at(range.place);
+        let Some((stretch, call)) = stretch.and_then(|s| Some((s, s.call.as_ref()?))) else {
+            let why = "there is no call at this place".to_owned();
+            return Err(Unreplaced::Impossible(why));
+        };
+        let content = stretch.with(range.offset, range.length, text)?;
+        Ok((call.id.clone(), content))
+    }
+
+    fn at(&self, place: Place) -> Option<&Stretch> {
+        self.stretches.iter().find(|s| s.place == place)
     }
 
     /// Whether the client has read anything that was said, or an end.

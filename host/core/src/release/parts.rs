@@ -9,6 +9,7 @@ use crate::dialect::{CallKind, CallPart, Slot};
 use crate::event::{Channel, Place};
 use crate::observe::tokens::TokenCounter;
 use crate::reason::patterns::Match;
+use airlock_policy::contract::SMALL;
 
 /// A call that parts may be added to.
 struct OpenCall<'h>(&'h mut Stretch);
@@ -67,7 +68,7 @@ impl Hold {
                 let place = Place::new(
                     Channel::ToolArguments,
                     part.choice,
-                    u32::try_from(calls).unwrap_or(u32::MAX),
+                    u32::try_from(calls).unwrap_or(SMALL),
                 );
                 let mut stretch = Stretch::new(place, patterns, tokens);
                 let mut call = Call::new(part, leg);

@@ -6,7 +6,7 @@ use super::call::Call;
 use crate::dialect::media;
 use crate::event::{Channel, Place};
 use crate::observe::tokens::{StreamCounter, TokenCounter};
-use crate::reason::patterns::{Match, PatternSet, Scanner};
+use crate::reason::patterns::{MAX_MATCH, Match, PatternSet, Scanner};
 
 /// Patterns of all policies, by channel.
 pub type Patterns = [Option<Arc<PatternSet>>; 5];
@@ -37,7 +37,7 @@ pub enum Unreplaced {
     Impossible(String),
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Edit {
     start: u32,
     end: u32,
@@ -111,6 +111,14 @@ impl Stretch {
         len: u32,
         text: String,
     ) -> Result<(), Unreplaced> {
+        let edit = self.edit(offset, len, text)?;
+        self.edits.push(edit);
+        self.edits.sort_by_key(|e| e.start);
+        Ok(())
+    }
+
+    /// The change that replaces a range, if it can be made.
+    fn edit(&self, offset: u32, len: u32, text: String) -> Result<Edit, Unreplaced> {
         let impossible = |why: &str| Err(Unreplaced::Impossible(why.to_owned()));
         let end = offset.saturating_add(len);
         if offset < self.released {
@@ -126,13 +134,54 @@ impl Stretch {
         if self.edits.iter().any(|e| offset < e.end && e.start < end) {
             return impossible("a part of the range was replaced before");
         }
-        self.edits.push(Edit {
+        Ok(Edit {
             start: offset,
             end,
             text,
-        });
-        self.edits.sort_by_key(|e| e.start);
-        Ok(())
+        })
+    }
+
+    /// The arguments of a sealed call with one range more replaced. Where a policy wrote the whole of them there are no ranges
+    /// any more.
+    pub(super) fn with(&self, offset: u32, len: u32, text: &str) -> Result<String, Unreplaced> {
+        let whole = |edits: &[Edit]| {
+            let mut seen = String::with_capacity(self.text.len());
+            render(&self.text, edits, 0, self.text.len() as u32, &mut seen);
+            seen
+        };
+        let rewritten = self.call.as_ref().and_then(|call| call.rewritten.as_ref());
+        if rewritten.is_some_and(|rewritten| *rewritten != whole(&self.edits)) {
+            let why = "the arguments were rewritten before".to_owned();
+            return Err(Unreplaced::Impossible(why));
+        }
+        let mut edits = self.edits.clone();
+        edits.push(self.edit(offset, len, text.to_owned())?);
+        edits.sort_by_key(|e| e.start);
+        Ok(whole(&edits))
+    }
+
+    /// What the client gets of a range and of as much text before and behind it as a match may have.
+    pub(super) fn around(&self, start: u32, end: u32) -> String {
+        let (start, end) = (start as usize, (end as usize).min(self.text.len()));
+        let from = start.saturating_sub(MAX_MATCH).min(self.text.len());
+        let to = end.saturating_add(MAX_MATCH).min(self.text.len());
+        let from = self.text.floor_char_boundary(from) as u32;
+        let to = self.text.ceil_char_boundary(to) as u32;
+        let mut text = String::new();
+        self.render(from, to, &mut text);
+        // What is put in at the end goes out with what comes next.
+        let at_end = |e: &&Edit| e.start as usize == self.text.len() && e.start == to;
+        let last = self.edits.iter().filter(at_end);
+        text.extend(last.map(|e| e.text.as_str()));
+        text
+    }
+
+    /// What stands in the place of a range is taken out.
+    pub(super) fn empty(&mut self, start: u32, end: u32) {
+        let it = |e: &&mut Edit| e.start == start && e.end == end;
+        if let Some(edit) = self.edits.iter_mut().rev().find(it) {
+            edit.text.clear();
+        }
     }
     /// Offset before which no byte can belong to a match that is not reported yet.
     pub fn safe(&self) -> u32 {
@@ -177,26 +226,28 @@ impl Stretch {
 
     /// A part of the text with replacements made. One that reaches over several frames stands in the first of them.
     pub(super) fn render(&self, start: u32, end: u32, out: &mut String) -> bool {
-        let (mut at, mut touched) = (start, false);
-        for edit in self
-            .edits
-            .iter()
-            .filter(|e| e.start < end && start < e.end.max(e.start + 1))
-        {
-            touched = true;
-            if edit.start >= start {
-                out.push_str(
-                    self.text
-                        .get(at as usize..edit.start as usize)
-                        .unwrap_or_default(),
-                );
-                out.push_str(&edit.text);
-            }
-            at = at.max(edit.end.min(end));
-        }
-        out.push_str(self.text.get(at as usize..end as usize).unwrap_or_default());
-        touched
+        render(&self.text, &self.edits, start, end, out)
     }
+}
+
+fn render(text: &str, edits: &[Edit], start: u32, end: u32, out: &mut String) -> bool {
+    let (mut at, mut touched) = (start, false);
+    for edit in edits
+        .iter()
+        .filter(|e| e.start < end && start < e.end.max(e.start + 1))
+    {
+        touched = true;
+        if edit.start >= start {
+            out.push_str(
+                text.get(at as usize..edit.start as usize)
+                    .unwrap_or_default(),
+            );
+            out.push_str(&edit.text);
+        }
+        at = at.max(edit.end.min(end));
+    }
+    out.push_str(text.get(at as usize..end as usize).unwrap_or_default());
+    touched
 }
 
 pub(super) fn scanner(patterns: &Patterns, channel: Channel) -> Option<Scanner> {

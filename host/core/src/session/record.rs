@@ -109,6 +109,11 @@ impl Record {
         &self.log
     }
 
+    /// The generation begins anew.
+    pub fn start_over(&mut self) {
+        self.log.start_over();
+    }
+
     /// A fact for the timeline alone.
     pub fn note(&self, body: Body) -> u64 {
         let Facts {
@@ -178,15 +183,14 @@ impl Record {
             role: role.into(),
             index,
             content,
+            extra: Vec::new(),
         });
         let place = Place::new(Channel::Message, 0, index);
-        let kind = EventKind::Message;
-        self.log
-            .push_at((seq, at), kind, place, inline(text), detail, cause);
+        self.told(seq, at, EventKind::Message, place, text, detail, cause);
     }
 
     /// A part of a message that is not text. Its bytes are not kept.
-    pub fn part(&mut self, message: u64, part: &MediaView, at: Micros) {
+    pub fn part(&mut self, (message, index): (u64, u32), part: &MediaView, at: Micros) {
         let seq = self.note(Body::Part {
             name: part.name.clone(),
             message,
@@ -208,8 +212,12 @@ impl Record {
             },
             extra: Vec::new(),
         });
+        let place = Place {
+            part: u16::try_from(part.index).unwrap_or(u16::MAX),
+            ..Place::new(Channel::Message, 0, index)
+        };
         self.log
-            .push(seq, at, EventKind::Part, "", Some(detail), None);
+            .push_at((seq, at), EventKind::Part, place, "", detail, None);
     }
 
     /// A tool's result that the model will see; `cause` put it there.
@@ -243,9 +251,28 @@ impl Record {
             extra: Vec::new(),
         });
         let place = Place::new(Channel::ToolResult, 0, index);
-        let kind = EventKind::ToolResult;
-        self.log
-            .push_at((seq, at), kind, place, inline(text), detail, cause);
+        self.told(seq, at, EventKind::ToolResult, place, text, detail, cause);
+    }
+
+    /// Text at its place; what a policy put in the place of another text has none of its own.
+    #[allow(clippy::too_many_arguments, reason = "one fact")]
+    fn told(
+        &mut self,
+        seq: u64,
+        at: Micros,
+        kind: EventKind,
+        place: Place,
+        text: &str,
+        detail: Detail,
+        cause: Option<usize>,
+    ) {
+        let text = inline(text);
+        match cause {
+            None => self
+                .log
+                .push_at((seq, at), kind, place, text, detail, cause),
+            Some(_) => self.log.push(seq, at, kind, text, Some(detail), cause),
+        }
     }
 
     /// A whole tool call with its present arguments; `cause` is not told by it.
@@ -280,8 +307,7 @@ impl Record {
             extra: Vec::new(),
         });
         let kind = EventKind::ToolCall;
-        self.log
-            .push_at((seq, at), kind, place, inline(arguments), detail, cause);
+        self.told(seq, at, kind, place, arguments, detail, cause);
     }
 
     /// The request as it goes upstream now, told to those who judge it.
@@ -340,6 +366,7 @@ impl Record {
             kind: failure.kind.into(),
             status: failure.status.into(),
             retryable,
+            extra: Vec::new(),
         });
         let text = inline(&failure.message);
         self.log

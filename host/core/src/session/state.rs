@@ -75,7 +75,8 @@ impl Session {
     ) -> Arc<Session> {
         let id = found.key.id();
         let opened = saved.map_or_else(now, |s| s.row.opened);
-        let seed = saved.map_or_else(|| getrandom::u32().unwrap_or_default(), |s| s.seed);
+        let seed = || getrandom::u32().unwrap_or_default() & SMALL;
+        let seed = saved.map_or_else(seed, |s| s.seed);
         let parent = found.parent.as_ref().map(|value| {
             SessionKey {
                 value: value.clone(),
@@ -112,7 +113,7 @@ impl Session {
                 principal: found.key.principal.clone(),
                 session: id.to_string(),
                 parent: String::new(),
-                // Those of older sessions have a bit more.
+                // Those of sessions that began before contract 0.2 have a bit more.
                 seed: seed & SMALL,
                 started: opened,
                 extra: [

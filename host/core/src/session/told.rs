@@ -24,7 +24,7 @@ pub fn tell(facts: &Facts, told: &Told, record: &mut Record, at: Micros) -> Vec<
             record.message(known_as, &message.text, None, at);
         }
         for part in &message.media {
-            record.part(*id, part, at);
+            record.part((*id, *index as u32), part, at);
         }
         for result in &message.tool_results {
             let failed = result

@@ -8,16 +8,19 @@ pub const EVENT_WORDS: u32 = 10;
 /// The largest `u32` of the contract: languages that know signed numbers only read it exactly.
 pub const SMALL: u32 = i32::MAX as u32;
 
+/// The largest `u64` of the contract: up to here JavaScript reads each one exactly.
+pub const LARGE: u64 = 1 << 53;
+
 /// A measure as the contract passes it: one that is too large stays at the largest.
 #[must_use]
 pub fn small(measure: u64) -> u32 {
     u32::try_from(measure).unwrap_or(SMALL).min(SMALL)
 }
 
-/// The same for measures that may be larger: JavaScript reads a `u64` exactly up to 2^53.
+/// The same for measures that may be larger.
 #[must_use]
 pub fn large(measure: u64) -> u64 {
-    measure.min(1 << 53)
+    measure.min(LARGE)
 }
 
 /// One event. The meaning of each number stands in `wit/events.wit`.

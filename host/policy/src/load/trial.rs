@@ -26,11 +26,20 @@ pub(super) struct Trial<'a> {
 
 impl Trial<'_> {
     fn instance(&self, facts: &Arc<types::Facts>, services: Services) -> Result<Instance, Fault> {
+        self.granted(&self.grants, facts, services)
+    }
+
+    fn granted(
+        &self,
+        grants: &Arc<Grants>,
+        facts: &Arc<types::Facts>,
+        services: Services,
+    ) -> Result<Instance, Fault> {
         let host = Host::new(
             Arc::clone(&self.candidate.name),
             Arc::clone(facts),
             services,
-            Arc::clone(&self.grants),
+            Arc::clone(grants),
             self.candidate.spec.ask_quota,
             Arc::clone(self.gate),
             self.limits,
@@ -68,18 +77,26 @@ impl Trial<'_> {
         answer.map_err(|e| LoadError::new(Stage::Settings, e))
     }
 
-    pub(super) fn golden(&self, inspection: &Inspection) -> Result<(), LoadError> {
+    /// Runs the golden cases. They show what the policy does when it is given what it asks for; what the operator grants is
+    /// another matter. Nothing real is touched: content comes from the case, and nobody answers.
+    pub(super) fn golden(
+        &self,
+        inspection: &Inspection,
+        description: &types::Description,
+    ) -> Result<(), LoadError> {
         let Some(cases) = &inspection.golden else {
             return Ok(());
         };
+        let mut grants = (*self.grants).clone();
+        grants.content = true;
+        grants.asks.extend_from_slice(&description.asks);
+        let grants = Arc::new(grants);
         let make = |facts: types::Facts, content: golden::Content| {
-            self.instance(
-                &Arc::new(facts),
-                Services {
-                    content: Arc::new(content),
-                    ..Services::none()
-                },
-            )
+            let services = Services {
+                content: Arc::new(content),
+                asks: Arc::new(golden::Tickets::default()),
+            };
+            self.granted(&grants, &Arc::new(facts), services)
         };
         // What a policy says of made-up cases would read in the operator's log as if it had happened.
         let silence = tracing::subscriber::NoSubscriber::default();

@@ -1,6 +1,6 @@
 //! Text that is replaced on its way.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::orders::{both, replace};
 use crate::support::*;
@@ -62,6 +62,44 @@ async fn what_was_put_in_is_judged_by_the_others_patterns() {
         reply.text()
     );
     assert_eq!(world.outcome("s", "replace-range").0, Outcome::Failed);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_put_in_by_pieces_is_judged_as_it_is_joined() {
+    let sword = |orders: &[Value]| {
+        // It hears of nobody's findings but its own.
+        let mut words = matching("swordfish", &[block("hard")]);
+        words.assessments[0]["findings"][0]["kind"] = json!("words.found");
+        words.subscription.as_mut().unwrap()["findings"] = json!(["words.*"]);
+        vec![
+            Policy::new("puts", matching("hello", orders)),
+            Policy::new("words", words),
+        ]
+    };
+    for (text, orders) in [
+        (
+            "hello there",
+            vec![replace(0, 0, "sword"), replace(0, 0, "fish ")],
+        ),
+        (
+            "hello there",
+            vec![replace(0, 3, "sword"), replace(3, 2, "fish")],
+        ),
+        ("hello abcfish", vec![replace(6, 3, "sword")]),
+        ("hello swordabc", vec![replace(11, 3, "fish")]),
+    ] {
+        let world = world(sword(&orders)).await;
+        for (form, request) in both(chat(&json!({"chunks": [text]}))) {
+            let reply = world.call(form, &request).await;
+            let said = reply.said().at("0/content").to_owned();
+            assert!(!said.contains("swordfish"), "{form}: {text} became {said}");
+            let failed = |(action, _, outcome, _): &(String, String, Outcome, String)| {
+                action == "replace-range" && *outcome == Outcome::Failed
+            };
+            let ordered = world.interventions(form);
+            assert!(ordered.iter().any(failed), "{text}: {ordered:?}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -48,6 +48,53 @@ async fn a_rewritten_call_goes_out_rewritten_and_is_judged_again() {
     }
 }
 
+/// Replaces a range of the arguments of the first call.
+fn in_arguments(offset: u32, length: u32, text: &str) -> serde_json::Value {
+    let place = json!({"channel": "tool-arguments", "choice": 0, "item": 0, "part": 0});
+    json!({"replace-range": {"span": {"place": place, "offset": offset, "length": length}, "text": text}})
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_range_replaced_in_the_arguments_of_a_judged_call_is_judged_again() {
+    let rule = "[[rule]]\nwhen = \"tool.name == 'rm' && tool.arguments.path == '/etc'\"\ndo = \"deny-tool-call\"\nmessage = \"no\"\n";
+    for (context, request) in both(calling(
+        &[call("c1", "rm", json!({"path": "/tmp"}))],
+        "done",
+    )) {
+        for (order, goes_out) in [
+            // A rule denies what it became.
+            (in_arguments(9, 4, "/etc"), None),
+            (in_arguments(9, 4, "/var"), Some(r#"{"path":"/var"}"#)),
+            // What is no JSON does not go out; the call as it was judged does.
+            (in_arguments(0, 15, "rm -rf /"), Some(r#"{"path":"/tmp"}"#)),
+        ] {
+            let world = configured(
+                rule,
+                vec![Policy::new("puts", on_call(std::slice::from_ref(&order)))],
+            )
+            .await;
+            let reply = world.call("s", &request).await;
+            let arguments: Vec<String> = calls_of(&reply).into_iter().map(|(_, _, a)| a).collect();
+            let expected: Vec<String> = goes_out.into_iter().map(str::to_owned).collect();
+            assert_eq!(arguments, expected, "{context}: {order}: {}", reply.text());
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_ranges_of_one_call_are_replaced_together() {
+    for (context, request) in both(calling(
+        &[call("c1", "rm", json!({"path": "/tmp"}))],
+        "done",
+    )) {
+        let orders = [in_arguments(9, 4, "/var/log"), in_arguments(2, 4, "file")];
+        let world = world(vec![Policy::new("puts", on_call(&orders))]).await;
+        let reply = world.call("s", &request).await;
+        let arguments: Vec<String> = calls_of(&reply).into_iter().map(|(_, _, a)| a).collect();
+        assert_eq!(arguments, [r#"{"file":"/var/log"}"#], "{context}");
+    }
+}
+
 fn listener_of_calls() -> Guest {
     Guest {
         subscription: Some(wakes(json!([{"event": "tool-call"}]))),

@@ -41,12 +41,17 @@ struct Piece {
 
 impl Piece {
     fn goes_on_with(&self, next: &Words, bytes: &Range<usize>) -> bool {
-        self.bytes.end == bytes.start && self.offset + self.bytes.len() == next.offset as usize
+        self.bytes.end == bytes.start
+            && self.offset.saturating_add(self.bytes.len()) == next.offset as usize
     }
 
     /// The bytes of a span in it; an empty range if it has none.
     fn part(&self, span: &Span) -> Range<usize> {
-        let at = |offset: u32| self.bytes.start + (offset as usize).saturating_sub(self.offset);
+        // Saturating, because a span may be anybody's, and these are 32 bits in Wasm.
+        let at = |offset: u32| {
+            let inside = (offset as usize).saturating_sub(self.offset);
+            self.bytes.start.saturating_add(inside)
+        };
         at(span.offset)..at(span.end()).min(self.bytes.end)
     }
 }

@@ -194,9 +194,9 @@ pub mod airlock {
             use super::super::super::_rt;
             pub type Refusal = super::super::super::airlock::policy::refusals::Refusal;
             #[allow(unused_unsafe, clippy::all)]
-            /// The value last put under the key, `none` if there is none.
+            /// The value last kept under the key, `none` if there is none.
             #[allow(async_fn_in_trait)]
-            pub fn fetch(key: &str) -> ::core::option::Option<_rt::Vec<u8>> {
+            pub fn recall(key: &str) -> ::core::option::Option<_rt::Vec<u8>> {
                 unsafe {
                     #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
                     #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
@@ -216,7 +216,7 @@ pub mod airlock {
                     #[cfg(target_arch = "wasm32")]
                     #[link(wasm_import_module = "airlock:policy/state@0.2.0")]
                     unsafe extern "C" {
-                        #[link_name = "fetch"]
+                        #[link_name = "recall"]
                         fn wit_import2(_: *mut u8, _: usize, _: *mut u8);
                     }
                     #[cfg(not(target_arch = "wasm32"))]
@@ -248,9 +248,9 @@ pub mod airlock {
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
-            /// Puts a value, or removes it with `none`. Refused beyond a limit; nothing is changed then.
+            /// Keeps a value, or removes it with `none`. Refused beyond a limit; nothing is changed then.
             #[allow(async_fn_in_trait)]
-            pub fn put(
+            pub fn keep(
                 key: &str,
                 value: ::core::option::Option<&[u8]>,
             ) -> ::core::result::Result<(), Refusal> {
@@ -282,7 +282,7 @@ pub mod airlock {
                     #[cfg(target_arch = "wasm32")]
                     #[link(wasm_import_module = "airlock:policy/state@0.2.0")]
                     unsafe extern "C" {
-                        #[link_name = "put"]
+                        #[link_name = "keep"]
                         fn wit_import4(
                             _: *mut u8,
                             _: usize,
@@ -936,8 +936,8 @@ pub mod airlock {
                 pub channel: Channel,
                 /// Index of the choice or candidate, 0 unless the request asked for several.
                 pub choice: u32,
-                /// Index of the output item, content block or tool call in the choice, as the wire API counts them. In the channels
-                /// `message` and `tool-result`: index of the message in the request.
+                /// Index of the output item, content block or tool call in the choice, in the order of the wire API, over the whole
+                /// exchange. In the channels `message` and `tool-result`: index of the message in the client's request.
                 pub item: u32,
                 /// Index of the part inside the item, 0 if its text is not divided.
                 pub part: u32,
@@ -961,7 +961,8 @@ pub mod airlock {
             pub struct Span {
                 /// Which text.
                 pub place: Place,
-                /// First byte: counted from the first byte of that text in the exchange, before any replacement.
+                /// First byte: counted from the first byte of that text in the exchange, as the model or the client wrote it. What a
+                /// policy put in its place has no place of its own.
                 pub offset: u32,
                 /// How many bytes.
                 pub length: u32,
@@ -1122,6 +1123,8 @@ pub mod airlock {
                 pub policy: _rt::String,
                 /// Whether that is the policy which is told.
                 pub is_own: bool,
+                /// Id of the session that it was found in.
+                pub session: _rt::String,
                 /// Number of the exchange that it was found in.
                 pub exchange: u32,
                 /// What was found.
@@ -1135,6 +1138,7 @@ pub mod airlock {
                     f.debug_struct("ReportedFinding")
                         .field("policy", &self.policy)
                         .field("is-own", &self.is_own)
+                        .field("session", &self.session)
                         .field("exchange", &self.exchange)
                         .field("finding", &self.finding)
                         .finish()
@@ -1230,7 +1234,8 @@ pub mod airlock {
                 }
             }
             /// What a reasoner returns. An empty one means: nothing found, nothing new released. The operator's limits bound it: at most 64
-            /// findings, and 256 marks, pending subjects and spans of evidence each, unless stated otherwise. One beyond is a fault.
+            /// findings, 256 spans of evidence a finding, 256 marks and 256 pending subjects, unless stated otherwise. One beyond is a
+            /// fault.
             #[derive(Clone, PartialEq, serde::Deserialize, serde::Serialize)]
             pub struct Assessment {
                 /// What was concluded.
@@ -1283,7 +1288,7 @@ pub mod airlock {
                 /// 2. A message new to the conversation. Text: all its text parts, joined. Detail: `message`.
                 Message,
                 /// 3. A part of a message or of the answer that is more than text, or not text: media, an opaque or a signed item. Text:
-                /// its text, if it has any that is not told otherwise. Detail: `part`.
+                /// its text, if it has any that is not told otherwise. Its place says where it stands, also without text. Detail: `part`.
                 Part,
                 /// 4. A tool that the request offers, new or changed since the session's last request. Text: its definition as JSON.
                 /// Detail: `tool-offer`.
@@ -1619,17 +1624,18 @@ pub mod airlock {
                 }
             }
             /// A message of the conversation.
-            #[repr(C)]
-            #[derive(Clone, Copy, PartialEq, serde::Deserialize, serde::Serialize)]
+            #[derive(Clone, PartialEq, serde::Deserialize, serde::Serialize)]
             pub struct Message {
                 /// Identity of the message in this session; stays when the client sends it again.
                 pub message: u64,
                 /// Who speaks.
                 pub role: Role,
-                /// Index in the request's list of messages.
+                /// Index in the client's list of messages; of one that a policy added: where it stands in it.
                 pub index: u32,
                 /// Its whole text.
                 pub content: ContentRef,
+                /// Further facts by name.
+                pub extra: _rt::Vec<(_rt::String, _rt::String)>,
             }
             impl ::core::fmt::Debug for Message {
                 fn fmt(
@@ -1641,6 +1647,7 @@ pub mod airlock {
                         .field("role", &self.role)
                         .field("index", &self.index)
                         .field("content", &self.content)
+                        .field("extra", &self.extra)
                         .finish()
                 }
             }
@@ -1758,7 +1765,7 @@ pub mod airlock {
                 pub max_output_tokens: u32,
                 /// How often the client sent this same request before (an SDK's retry).
                 pub retry: u32,
-                /// Which attempt of Airlock's own this is, from 1.
+                /// Which attempt of Airlock's own this is, from 1; those of all legs count.
                 pub attempt: u32,
                 /// Which turn of the model within the exchange, from 1: a denied step adds one, a repeated attempt does not.
                 pub leg: u32,
@@ -2074,8 +2081,7 @@ pub mod airlock {
                 }
             }
             /// Something failed.
-            #[repr(C)]
-            #[derive(Clone, Copy, PartialEq, serde::Deserialize, serde::Serialize)]
+            #[derive(Clone, PartialEq, serde::Deserialize, serde::Serialize)]
             pub struct Failure {
                 /// What.
                 pub kind: FailureKind,
@@ -2083,6 +2089,8 @@ pub mod airlock {
                 pub status: u32,
                 /// Whether a repetition may succeed.
                 pub retryable: bool,
+                /// Further facts by name.
+                pub extra: _rt::Vec<(_rt::String, _rt::String)>,
             }
             impl ::core::fmt::Debug for Failure {
                 fn fmt(
@@ -2093,6 +2101,7 @@ pub mod airlock {
                         .field("kind", &self.kind)
                         .field("status", &self.status)
                         .field("retryable", &self.retryable)
+                        .field("extra", &self.extra)
                         .finish()
                 }
             }
@@ -3534,12 +3543,12 @@ pub mod airlock {
                 }
             }
             /// What an actuator returns. The host applies each action or says why not. The operator's limits bound it: at most 32
-            /// actions, and 256 pending subjects, unless stated otherwise. One beyond is a fault.
+            /// actions, those elsewhere included, and 256 pending subjects, unless stated otherwise. One beyond is a fault.
             #[derive(Clone, PartialEq, serde::Deserialize, serde::Serialize)]
             pub struct Decision {
                 /// What to do in this exchange. In one slot the strongest wins, among equals the first.
                 pub actions: _rt::Vec<Action>,
-                /// What to do in other exchanges.
+                /// What to do in other exchanges; in this one it is as if it stood in `actions`.
                 pub elsewhere: _rt::Vec<RemoteAction>,
                 /// What must wait for an answer.
                 pub pending: _rt::Vec<Pending>,
@@ -3567,7 +3576,8 @@ pub mod exports {
             /// What every policy says of itself.
             ///
             /// The error of a function is a text for people: what is wrong and what to do. A function that fails, by an error or by a
-            /// trap, is a fault of the policy, and the host says so in these words; a trap has none.
+            /// trap, is a fault of the policy, and the host says so in these words; a trap has none. The instance is given up then, and the
+            /// session goes on in a new one, from what it saved last and without that call.
             #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
             pub mod about {
                 #[used]
@@ -4313,7 +4323,7 @@ pub mod exports {
                     }
                 }
                 pub trait Guest {
-                    /// Called once for each generation of the policy, in an instance of its own.
+                    /// Called when a generation of the policy is loaded: of a component from outside twice, since it is judged apart first.
                     #[allow(async_fn_in_trait)]
                     fn describe() -> ::core::result::Result<Description, _rt::String>;
                     /// Judges settings (JSON, valid under `settings-schema`) and says what the policy wants under them. The error names the
@@ -5107,7 +5117,7 @@ pub mod exports {
                 ) -> *mut u8 {
                     unsafe {
                         #[cfg(target_arch = "wasm32")] _rt::run_ctors_once();
-                        let result298 = {
+                        let result319 = {
                             let len0 = arg6;
                             let bytes0 = _rt::Vec::from_raw_parts(
                                 arg5.cast(),
@@ -5135,18 +5145,18 @@ pub mod exports {
                                         0 => None,
                                         1 => {
                                             let e = {
-                                                let base289 = arg11;
-                                                let len289 = arg12;
-                                                let mut result289 = _rt::Vec::with_capacity(len289);
-                                                for i in 0..len289 {
-                                                    let base = base289
-                                                        .add(i * (48 + 12 * ::core::mem::size_of::<*const u8>()));
-                                                    let e289 = {
+                                                let base310 = arg11;
+                                                let len310 = arg12;
+                                                let mut result310 = _rt::Vec::with_capacity(len310);
+                                                for i in 0..len310 {
+                                                    let base = base310
+                                                        .add(i * (40 + 16 * ::core::mem::size_of::<*const u8>()));
+                                                    let e310 = {
                                                         let l2 = i32::from(*base.add(0).cast::<u8>());
-                                                        use super::super::super::super::airlock::policy::events::Detail as V288;
-                                                        let v288 = match l2 {
+                                                        use super::super::super::super::airlock::policy::events::Detail as V309;
+                                                        let v309 = match l2 {
                                                             0 => {
-                                                                let e288 = {
+                                                                let e309 = {
                                                                     let l3 = *base.add(8).cast::<*mut u8>();
                                                                     let l4 = *base
                                                                         .add(8 + 1 * ::core::mem::size_of::<*const u8>())
@@ -5253,10 +5263,10 @@ pub mod exports {
                                                                         extra: result25,
                                                                     }
                                                                 };
-                                                                V288::Session(e288)
+                                                                V309::Session(e309)
                                                             }
                                                             1 => {
-                                                                let e288 = {
+                                                                let e309 = {
                                                                     let l26 = *base.add(8).cast::<i32>();
                                                                     let l27 = *base.add(12).cast::<i32>();
                                                                     let l28 = *base.add(16).cast::<*mut u8>();
@@ -5275,15 +5285,57 @@ pub mod exports {
                                                                         cause: _rt::string_lift(bytes30),
                                                                     }
                                                                 };
-                                                                V288::History(e288)
+                                                                V309::History(e309)
                                                             }
                                                             2 => {
-                                                                let e288 = {
+                                                                let e309 = {
                                                                     let l31 = *base.add(8).cast::<i64>();
                                                                     let l32 = i32::from(*base.add(16).cast::<u8>());
                                                                     let l33 = *base.add(20).cast::<i32>();
                                                                     let l34 = *base.add(24).cast::<i64>();
                                                                     let l35 = *base.add(32).cast::<i64>();
+                                                                    let l36 = *base.add(40).cast::<*mut u8>();
+                                                                    let l37 = *base
+                                                                        .add(40 + 1 * ::core::mem::size_of::<*const u8>())
+                                                                        .cast::<usize>();
+                                                                    let base44 = l36;
+                                                                    let len44 = l37;
+                                                                    let mut result44 = _rt::Vec::with_capacity(len44);
+                                                                    for i in 0..len44 {
+                                                                        let base = base44
+                                                                            .add(i * (4 * ::core::mem::size_of::<*const u8>()));
+                                                                        let e44 = {
+                                                                            let l38 = *base.add(0).cast::<*mut u8>();
+                                                                            let l39 = *base
+                                                                                .add(::core::mem::size_of::<*const u8>())
+                                                                                .cast::<usize>();
+                                                                            let len40 = l39;
+                                                                            let bytes40 = _rt::Vec::from_raw_parts(
+                                                                                l38.cast(),
+                                                                                len40,
+                                                                                len40,
+                                                                            );
+                                                                            let l41 = *base
+                                                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                                                .cast::<*mut u8>();
+                                                                            let l42 = *base
+                                                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                                                .cast::<usize>();
+                                                                            let len43 = l42;
+                                                                            let bytes43 = _rt::Vec::from_raw_parts(
+                                                                                l41.cast(),
+                                                                                len43,
+                                                                                len43,
+                                                                            );
+                                                                            (_rt::string_lift(bytes40), _rt::string_lift(bytes43))
+                                                                        };
+                                                                        result44.push(e44);
+                                                                    }
+                                                                    _rt::cabi_dealloc(
+                                                                        base44,
+                                                                        len44 * (4 * ::core::mem::size_of::<*const u8>()),
+                                                                        ::core::mem::size_of::<*const u8>(),
+                                                                    );
                                                                     super::super::super::super::airlock::policy::events::Message {
                                                                         message: l31 as u64,
                                                                         role: super::super::super::super::airlock::policy::events::Role::_lift(
@@ -5294,598 +5346,567 @@ pub mod exports {
                                                                             content: l34 as u64,
                                                                             length: l35 as u64,
                                                                         },
+                                                                        extra: result44,
                                                                     }
                                                                 };
-                                                                V288::Message(e288)
+                                                                V309::Message(e309)
                                                             }
                                                             3 => {
-                                                                let e288 = {
-                                                                    let l36 = *base.add(8).cast::<*mut u8>();
-                                                                    let l37 = *base
+                                                                let e309 = {
+                                                                    let l45 = *base.add(8).cast::<*mut u8>();
+                                                                    let l46 = *base
                                                                         .add(8 + 1 * ::core::mem::size_of::<*const u8>())
                                                                         .cast::<usize>();
-                                                                    let len38 = l37;
-                                                                    let bytes38 = _rt::Vec::from_raw_parts(
-                                                                        l36.cast(),
-                                                                        len38,
-                                                                        len38,
+                                                                    let len47 = l46;
+                                                                    let bytes47 = _rt::Vec::from_raw_parts(
+                                                                        l45.cast(),
+                                                                        len47,
+                                                                        len47,
                                                                     );
-                                                                    let l39 = *base
+                                                                    let l48 = *base
                                                                         .add(8 + 2 * ::core::mem::size_of::<*const u8>())
                                                                         .cast::<i64>();
-                                                                    let l40 = *base
+                                                                    let l49 = *base
                                                                         .add(16 + 2 * ::core::mem::size_of::<*const u8>())
                                                                         .cast::<i32>();
-                                                                    let l41 = *base
+                                                                    let l50 = *base
                                                                         .add(16 + 3 * ::core::mem::size_of::<*const u8>())
                                                                         .cast::<*mut u8>();
-                                                                    let l42 = *base
+                                                                    let l51 = *base
                                                                         .add(16 + 4 * ::core::mem::size_of::<*const u8>())
                                                                         .cast::<usize>();
-                                                                    let len43 = l42;
-                                                                    let bytes43 = _rt::Vec::from_raw_parts(
-                                                                        l41.cast(),
-                                                                        len43,
-                                                                        len43,
+                                                                    let len52 = l51;
+                                                                    let bytes52 = _rt::Vec::from_raw_parts(
+                                                                        l50.cast(),
+                                                                        len52,
+                                                                        len52,
                                                                     );
-                                                                    let l44 = *base
+                                                                    let l53 = *base
                                                                         .add(16 + 5 * ::core::mem::size_of::<*const u8>())
                                                                         .cast::<*mut u8>();
-                                                                    let l45 = *base
+                                                                    let l54 = *base
                                                                         .add(16 + 6 * ::core::mem::size_of::<*const u8>())
                                                                         .cast::<usize>();
-                                                                    let len46 = l45;
-                                                                    let bytes46 = _rt::Vec::from_raw_parts(
-                                                                        l44.cast(),
-                                                                        len46,
-                                                                        len46,
+                                                                    let len55 = l54;
+                                                                    let bytes55 = _rt::Vec::from_raw_parts(
+                                                                        l53.cast(),
+                                                                        len55,
+                                                                        len55,
                                                                     );
-                                                                    let l47 = i32::from(
+                                                                    let l56 = i32::from(
                                                                         *base
                                                                             .add(16 + 7 * ::core::mem::size_of::<*const u8>())
                                                                             .cast::<u8>(),
                                                                     );
-                                                                    let l48 = *base
+                                                                    let l57 = *base
                                                                         .add(16 + 8 * ::core::mem::size_of::<*const u8>())
                                                                         .cast::<i64>();
-                                                                    let l49 = *base
+                                                                    let l58 = *base
                                                                         .add(24 + 8 * ::core::mem::size_of::<*const u8>())
                                                                         .cast::<i64>();
-                                                                    let l50 = *base
+                                                                    let l59 = *base
                                                                         .add(32 + 8 * ::core::mem::size_of::<*const u8>())
                                                                         .cast::<*mut u8>();
-                                                                    let l51 = *base
+                                                                    let l60 = *base
                                                                         .add(32 + 9 * ::core::mem::size_of::<*const u8>())
                                                                         .cast::<usize>();
-                                                                    let base58 = l50;
-                                                                    let len58 = l51;
-                                                                    let mut result58 = _rt::Vec::with_capacity(len58);
-                                                                    for i in 0..len58 {
-                                                                        let base = base58
+                                                                    let base67 = l59;
+                                                                    let len67 = l60;
+                                                                    let mut result67 = _rt::Vec::with_capacity(len67);
+                                                                    for i in 0..len67 {
+                                                                        let base = base67
                                                                             .add(i * (4 * ::core::mem::size_of::<*const u8>()));
-                                                                        let e58 = {
-                                                                            let l52 = *base.add(0).cast::<*mut u8>();
-                                                                            let l53 = *base
+                                                                        let e67 = {
+                                                                            let l61 = *base.add(0).cast::<*mut u8>();
+                                                                            let l62 = *base
                                                                                 .add(::core::mem::size_of::<*const u8>())
                                                                                 .cast::<usize>();
-                                                                            let len54 = l53;
-                                                                            let bytes54 = _rt::Vec::from_raw_parts(
-                                                                                l52.cast(),
-                                                                                len54,
-                                                                                len54,
+                                                                            let len63 = l62;
+                                                                            let bytes63 = _rt::Vec::from_raw_parts(
+                                                                                l61.cast(),
+                                                                                len63,
+                                                                                len63,
                                                                             );
-                                                                            let l55 = *base
+                                                                            let l64 = *base
                                                                                 .add(2 * ::core::mem::size_of::<*const u8>())
                                                                                 .cast::<*mut u8>();
-                                                                            let l56 = *base
+                                                                            let l65 = *base
                                                                                 .add(3 * ::core::mem::size_of::<*const u8>())
                                                                                 .cast::<usize>();
-                                                                            let len57 = l56;
-                                                                            let bytes57 = _rt::Vec::from_raw_parts(
-                                                                                l55.cast(),
-                                                                                len57,
-                                                                                len57,
+                                                                            let len66 = l65;
+                                                                            let bytes66 = _rt::Vec::from_raw_parts(
+                                                                                l64.cast(),
+                                                                                len66,
+                                                                                len66,
                                                                             );
-                                                                            (_rt::string_lift(bytes54), _rt::string_lift(bytes57))
+                                                                            (_rt::string_lift(bytes63), _rt::string_lift(bytes66))
                                                                         };
-                                                                        result58.push(e58);
+                                                                        result67.push(e67);
                                                                     }
                                                                     _rt::cabi_dealloc(
-                                                                        base58,
-                                                                        len58 * (4 * ::core::mem::size_of::<*const u8>()),
+                                                                        base67,
+                                                                        len67 * (4 * ::core::mem::size_of::<*const u8>()),
                                                                         ::core::mem::size_of::<*const u8>(),
                                                                     );
                                                                     super::super::super::super::airlock::policy::events::Part {
-                                                                        name: _rt::string_lift(bytes38),
-                                                                        message: l39 as u64,
-                                                                        index: l40 as u32,
-                                                                        media_type: _rt::string_lift(bytes43),
-                                                                        reference: _rt::string_lift(bytes46),
-                                                                        is_signed: _rt::bool_lift(l47 as u8),
+                                                                        name: _rt::string_lift(bytes47),
+                                                                        message: l48 as u64,
+                                                                        index: l49 as u32,
+                                                                        media_type: _rt::string_lift(bytes52),
+                                                                        reference: _rt::string_lift(bytes55),
+                                                                        is_signed: _rt::bool_lift(l56 as u8),
                                                                         content: super::super::super::super::airlock::policy::events::ContentRef {
-                                                                            content: l48 as u64,
-                                                                            length: l49 as u64,
+                                                                            content: l57 as u64,
+                                                                            length: l58 as u64,
                                                                         },
-                                                                        extra: result58,
+                                                                        extra: result67,
                                                                     }
                                                                 };
-                                                                V288::Part(e288)
+                                                                V309::Part(e309)
                                                             }
                                                             4 => {
-                                                                let e288 = {
-                                                                    let l59 = *base.add(8).cast::<*mut u8>();
-                                                                    let l60 = *base
+                                                                let e309 = {
+                                                                    let l68 = *base.add(8).cast::<*mut u8>();
+                                                                    let l69 = *base
                                                                         .add(8 + 1 * ::core::mem::size_of::<*const u8>())
                                                                         .cast::<usize>();
-                                                                    let len61 = l60;
-                                                                    let bytes61 = _rt::Vec::from_raw_parts(
-                                                                        l59.cast(),
-                                                                        len61,
-                                                                        len61,
+                                                                    let len70 = l69;
+                                                                    let bytes70 = _rt::Vec::from_raw_parts(
+                                                                        l68.cast(),
+                                                                        len70,
+                                                                        len70,
                                                                     );
-                                                                    let l62 = i32::from(
+                                                                    let l71 = i32::from(
                                                                         *base
                                                                             .add(8 + 2 * ::core::mem::size_of::<*const u8>())
                                                                             .cast::<u8>(),
                                                                     );
-                                                                    let l63 = i32::from(
+                                                                    let l72 = i32::from(
                                                                         *base
                                                                             .add(9 + 2 * ::core::mem::size_of::<*const u8>())
                                                                             .cast::<u8>(),
                                                                     );
-                                                                    let l64 = *base
+                                                                    let l73 = *base
                                                                         .add(16 + 2 * ::core::mem::size_of::<*const u8>())
                                                                         .cast::<i64>();
-                                                                    let l65 = *base
+                                                                    let l74 = *base
                                                                         .add(24 + 2 * ::core::mem::size_of::<*const u8>())
                                                                         .cast::<i64>();
                                                                     super::super::super::super::airlock::policy::events::ToolOffer {
-                                                                        name: _rt::string_lift(bytes61),
+                                                                        name: _rt::string_lift(bytes70),
                                                                         kind: super::super::super::super::airlock::policy::events::CallKind::_lift(
-                                                                            l62 as u8,
+                                                                            l71 as u8,
                                                                         ),
-                                                                        changed: _rt::bool_lift(l63 as u8),
+                                                                        changed: _rt::bool_lift(l72 as u8),
                                                                         content: super::super::super::super::airlock::policy::events::ContentRef {
-                                                                            content: l64 as u64,
-                                                                            length: l65 as u64,
+                                                                            content: l73 as u64,
+                                                                            length: l74 as u64,
                                                                         },
                                                                     }
                                                                 };
-                                                                V288::ToolOffer(e288)
+                                                                V309::ToolOffer(e309)
                                                             }
                                                             5 => {
-                                                                let e288 = {
-                                                                    let l66 = *base.add(8).cast::<*mut u8>();
-                                                                    let l67 = *base
+                                                                let e309 = {
+                                                                    let l75 = *base.add(8).cast::<*mut u8>();
+                                                                    let l76 = *base
                                                                         .add(8 + 1 * ::core::mem::size_of::<*const u8>())
                                                                         .cast::<usize>();
-                                                                    let len68 = l67;
-                                                                    let bytes68 = _rt::Vec::from_raw_parts(
-                                                                        l66.cast(),
-                                                                        len68,
-                                                                        len68,
+                                                                    let len77 = l76;
+                                                                    let bytes77 = _rt::Vec::from_raw_parts(
+                                                                        l75.cast(),
+                                                                        len77,
+                                                                        len77,
                                                                     );
-                                                                    let l69 = *base
+                                                                    let l78 = *base
                                                                         .add(8 + 2 * ::core::mem::size_of::<*const u8>())
                                                                         .cast::<*mut u8>();
-                                                                    let l70 = *base
+                                                                    let l79 = *base
                                                                         .add(8 + 3 * ::core::mem::size_of::<*const u8>())
                                                                         .cast::<usize>();
-                                                                    let len71 = l70;
-                                                                    let bytes71 = _rt::Vec::from_raw_parts(
-                                                                        l69.cast(),
-                                                                        len71,
-                                                                        len71,
+                                                                    let len80 = l79;
+                                                                    let bytes80 = _rt::Vec::from_raw_parts(
+                                                                        l78.cast(),
+                                                                        len80,
+                                                                        len80,
                                                                     );
-                                                                    let l72 = *base
+                                                                    let l81 = *base
                                                                         .add(8 + 4 * ::core::mem::size_of::<*const u8>())
                                                                         .cast::<*mut u8>();
-                                                                    let l73 = *base
+                                                                    let l82 = *base
                                                                         .add(8 + 5 * ::core::mem::size_of::<*const u8>())
                                                                         .cast::<usize>();
-                                                                    let len74 = l73;
-                                                                    let bytes74 = _rt::Vec::from_raw_parts(
-                                                                        l72.cast(),
-                                                                        len74,
-                                                                        len74,
+                                                                    let len83 = l82;
+                                                                    let bytes83 = _rt::Vec::from_raw_parts(
+                                                                        l81.cast(),
+                                                                        len83,
+                                                                        len83,
                                                                     );
-                                                                    let l75 = i32::from(
+                                                                    let l84 = i32::from(
                                                                         *base
                                                                             .add(8 + 6 * ::core::mem::size_of::<*const u8>())
                                                                             .cast::<u8>(),
                                                                     );
-                                                                    let l76 = *base
+                                                                    let l85 = *base
                                                                         .add(12 + 6 * ::core::mem::size_of::<*const u8>())
                                                                         .cast::<i32>();
-                                                                    let l77 = i32::from(
+                                                                    let l86 = i32::from(
                                                                         *base
                                                                             .add(16 + 6 * ::core::mem::size_of::<*const u8>())
                                                                             .cast::<u8>(),
                                                                     );
-                                                                    let l78 = *base
+                                                                    let l87 = *base
                                                                         .add(20 + 6 * ::core::mem::size_of::<*const u8>())
                                                                         .cast::<i32>();
-                                                                    let l79 = *base
+                                                                    let l88 = *base
                                                                         .add(24 + 6 * ::core::mem::size_of::<*const u8>())
                                                                         .cast::<*mut u8>();
-                                                                    let l80 = *base
+                                                                    let l89 = *base
                                                                         .add(24 + 7 * ::core::mem::size_of::<*const u8>())
                                                                         .cast::<usize>();
-                                                                    let base84 = l79;
-                                                                    let len84 = l80;
-                                                                    let mut result84 = _rt::Vec::with_capacity(len84);
-                                                                    for i in 0..len84 {
-                                                                        let base = base84
+                                                                    let base93 = l88;
+                                                                    let len93 = l89;
+                                                                    let mut result93 = _rt::Vec::with_capacity(len93);
+                                                                    for i in 0..len93 {
+                                                                        let base = base93
                                                                             .add(i * (2 * ::core::mem::size_of::<*const u8>()));
-                                                                        let e84 = {
-                                                                            let l81 = *base.add(0).cast::<*mut u8>();
-                                                                            let l82 = *base
+                                                                        let e93 = {
+                                                                            let l90 = *base.add(0).cast::<*mut u8>();
+                                                                            let l91 = *base
                                                                                 .add(::core::mem::size_of::<*const u8>())
                                                                                 .cast::<usize>();
-                                                                            let len83 = l82;
-                                                                            let bytes83 = _rt::Vec::from_raw_parts(
-                                                                                l81.cast(),
-                                                                                len83,
-                                                                                len83,
+                                                                            let len92 = l91;
+                                                                            let bytes92 = _rt::Vec::from_raw_parts(
+                                                                                l90.cast(),
+                                                                                len92,
+                                                                                len92,
                                                                             );
-                                                                            _rt::string_lift(bytes83)
+                                                                            _rt::string_lift(bytes92)
                                                                         };
-                                                                        result84.push(e84);
+                                                                        result93.push(e93);
                                                                     }
                                                                     _rt::cabi_dealloc(
-                                                                        base84,
-                                                                        len84 * (2 * ::core::mem::size_of::<*const u8>()),
+                                                                        base93,
+                                                                        len93 * (2 * ::core::mem::size_of::<*const u8>()),
                                                                         ::core::mem::size_of::<*const u8>(),
                                                                     );
-                                                                    let l85 = *base
+                                                                    let l94 = *base
                                                                         .add(24 + 8 * ::core::mem::size_of::<*const u8>())
                                                                         .cast::<i32>();
-                                                                    let l86 = *base
+                                                                    let l95 = *base
                                                                         .add(28 + 8 * ::core::mem::size_of::<*const u8>())
                                                                         .cast::<i32>();
-                                                                    let l87 = *base
+                                                                    let l96 = *base
                                                                         .add(32 + 8 * ::core::mem::size_of::<*const u8>())
                                                                         .cast::<i32>();
-                                                                    let l88 = *base
+                                                                    let l97 = *base
                                                                         .add(36 + 8 * ::core::mem::size_of::<*const u8>())
                                                                         .cast::<i32>();
-                                                                    let l89 = *base
+                                                                    let l98 = *base
                                                                         .add(40 + 8 * ::core::mem::size_of::<*const u8>())
                                                                         .cast::<i32>();
-                                                                    let l90 = *base
+                                                                    let l99 = *base
                                                                         .add(40 + 9 * ::core::mem::size_of::<*const u8>())
                                                                         .cast::<*mut u8>();
-                                                                    let l91 = *base
+                                                                    let l100 = *base
                                                                         .add(40 + 10 * ::core::mem::size_of::<*const u8>())
                                                                         .cast::<usize>();
-                                                                    let len92 = l91;
-                                                                    let bytes92 = _rt::Vec::from_raw_parts(
-                                                                        l90.cast(),
-                                                                        len92,
-                                                                        len92,
+                                                                    let len101 = l100;
+                                                                    let bytes101 = _rt::Vec::from_raw_parts(
+                                                                        l99.cast(),
+                                                                        len101,
+                                                                        len101,
                                                                     );
-                                                                    let l93 = *base
+                                                                    let l102 = *base
                                                                         .add(40 + 11 * ::core::mem::size_of::<*const u8>())
                                                                         .cast::<*mut u8>();
-                                                                    let l94 = *base
+                                                                    let l103 = *base
                                                                         .add(40 + 12 * ::core::mem::size_of::<*const u8>())
                                                                         .cast::<usize>();
-                                                                    let base101 = l93;
-                                                                    let len101 = l94;
-                                                                    let mut result101 = _rt::Vec::with_capacity(len101);
-                                                                    for i in 0..len101 {
-                                                                        let base = base101
+                                                                    let base110 = l102;
+                                                                    let len110 = l103;
+                                                                    let mut result110 = _rt::Vec::with_capacity(len110);
+                                                                    for i in 0..len110 {
+                                                                        let base = base110
                                                                             .add(i * (4 * ::core::mem::size_of::<*const u8>()));
-                                                                        let e101 = {
-                                                                            let l95 = *base.add(0).cast::<*mut u8>();
-                                                                            let l96 = *base
+                                                                        let e110 = {
+                                                                            let l104 = *base.add(0).cast::<*mut u8>();
+                                                                            let l105 = *base
                                                                                 .add(::core::mem::size_of::<*const u8>())
                                                                                 .cast::<usize>();
-                                                                            let len97 = l96;
-                                                                            let bytes97 = _rt::Vec::from_raw_parts(
-                                                                                l95.cast(),
-                                                                                len97,
-                                                                                len97,
+                                                                            let len106 = l105;
+                                                                            let bytes106 = _rt::Vec::from_raw_parts(
+                                                                                l104.cast(),
+                                                                                len106,
+                                                                                len106,
                                                                             );
-                                                                            let l98 = *base
+                                                                            let l107 = *base
                                                                                 .add(2 * ::core::mem::size_of::<*const u8>())
                                                                                 .cast::<*mut u8>();
-                                                                            let l99 = *base
+                                                                            let l108 = *base
                                                                                 .add(3 * ::core::mem::size_of::<*const u8>())
                                                                                 .cast::<usize>();
-                                                                            let len100 = l99;
-                                                                            let bytes100 = _rt::Vec::from_raw_parts(
-                                                                                l98.cast(),
-                                                                                len100,
-                                                                                len100,
+                                                                            let len109 = l108;
+                                                                            let bytes109 = _rt::Vec::from_raw_parts(
+                                                                                l107.cast(),
+                                                                                len109,
+                                                                                len109,
                                                                             );
-                                                                            (_rt::string_lift(bytes97), _rt::string_lift(bytes100))
+                                                                            (_rt::string_lift(bytes106), _rt::string_lift(bytes109))
                                                                         };
-                                                                        result101.push(e101);
+                                                                        result110.push(e110);
                                                                     }
                                                                     _rt::cabi_dealloc(
-                                                                        base101,
-                                                                        len101 * (4 * ::core::mem::size_of::<*const u8>()),
+                                                                        base110,
+                                                                        len110 * (4 * ::core::mem::size_of::<*const u8>()),
                                                                         ::core::mem::size_of::<*const u8>(),
                                                                     );
                                                                     super::super::super::super::airlock::policy::events::Request {
-                                                                        model: _rt::string_lift(bytes68),
-                                                                        upstream: _rt::string_lift(bytes71),
-                                                                        dialect: _rt::string_lift(bytes74),
-                                                                        streamed: _rt::bool_lift(l75 as u8),
-                                                                        messages: l76 as u32,
+                                                                        model: _rt::string_lift(bytes77),
+                                                                        upstream: _rt::string_lift(bytes80),
+                                                                        dialect: _rt::string_lift(bytes83),
+                                                                        streamed: _rt::bool_lift(l84 as u8),
+                                                                        messages: l85 as u32,
                                                                         conversation: super::super::super::super::airlock::policy::events::Conversation::_lift(
-                                                                            l77 as u8,
+                                                                            l86 as u8,
                                                                         ),
-                                                                        parent: l78 as u32,
-                                                                        tools: result84,
-                                                                        input_tokens: l85 as u32,
-                                                                        max_output_tokens: l86 as u32,
-                                                                        retry: l87 as u32,
-                                                                        attempt: l88 as u32,
-                                                                        leg: l89 as u32,
-                                                                        cause: _rt::string_lift(bytes92),
-                                                                        extra: result101,
+                                                                        parent: l87 as u32,
+                                                                        tools: result93,
+                                                                        input_tokens: l94 as u32,
+                                                                        max_output_tokens: l95 as u32,
+                                                                        retry: l96 as u32,
+                                                                        attempt: l97 as u32,
+                                                                        leg: l98 as u32,
+                                                                        cause: _rt::string_lift(bytes101),
+                                                                        extra: result110,
                                                                     }
                                                                 };
-                                                                V288::Request(e288)
+                                                                V309::Request(e309)
                                                             }
                                                             6 => {
-                                                                let e288 = {
-                                                                    let l102 = *base.add(8).cast::<*mut u8>();
-                                                                    let l103 = *base
+                                                                let e309 = {
+                                                                    let l111 = *base.add(8).cast::<*mut u8>();
+                                                                    let l112 = *base
                                                                         .add(8 + 1 * ::core::mem::size_of::<*const u8>())
                                                                         .cast::<usize>();
-                                                                    let len104 = l103;
-                                                                    let bytes104 = _rt::Vec::from_raw_parts(
-                                                                        l102.cast(),
-                                                                        len104,
-                                                                        len104,
+                                                                    let len113 = l112;
+                                                                    let bytes113 = _rt::Vec::from_raw_parts(
+                                                                        l111.cast(),
+                                                                        len113,
+                                                                        len113,
                                                                     );
-                                                                    let l105 = *base
+                                                                    let l114 = *base
                                                                         .add(8 + 2 * ::core::mem::size_of::<*const u8>())
                                                                         .cast::<*mut u8>();
-                                                                    let l106 = *base
+                                                                    let l115 = *base
                                                                         .add(8 + 3 * ::core::mem::size_of::<*const u8>())
                                                                         .cast::<usize>();
-                                                                    let len107 = l106;
-                                                                    let bytes107 = _rt::Vec::from_raw_parts(
-                                                                        l105.cast(),
-                                                                        len107,
-                                                                        len107,
+                                                                    let len116 = l115;
+                                                                    let bytes116 = _rt::Vec::from_raw_parts(
+                                                                        l114.cast(),
+                                                                        len116,
+                                                                        len116,
                                                                     );
-                                                                    let l108 = i32::from(
+                                                                    let l117 = i32::from(
                                                                         *base
                                                                             .add(8 + 4 * ::core::mem::size_of::<*const u8>())
                                                                             .cast::<u8>(),
                                                                     );
-                                                                    let l109 = *base
+                                                                    let l118 = *base
                                                                         .add(8 + 5 * ::core::mem::size_of::<*const u8>())
                                                                         .cast::<*mut u8>();
-                                                                    let l110 = *base
+                                                                    let l119 = *base
                                                                         .add(8 + 6 * ::core::mem::size_of::<*const u8>())
                                                                         .cast::<usize>();
-                                                                    let len111 = l110;
-                                                                    let bytes111 = _rt::Vec::from_raw_parts(
-                                                                        l109.cast(),
-                                                                        len111,
-                                                                        len111,
+                                                                    let len120 = l119;
+                                                                    let bytes120 = _rt::Vec::from_raw_parts(
+                                                                        l118.cast(),
+                                                                        len120,
+                                                                        len120,
                                                                     );
-                                                                    let l112 = *base
+                                                                    let l121 = *base
                                                                         .add(16 + 6 * ::core::mem::size_of::<*const u8>())
                                                                         .cast::<i64>();
-                                                                    let l113 = *base
+                                                                    let l122 = *base
                                                                         .add(24 + 6 * ::core::mem::size_of::<*const u8>())
                                                                         .cast::<i64>();
-                                                                    let l114 = *base
+                                                                    let l123 = *base
                                                                         .add(32 + 6 * ::core::mem::size_of::<*const u8>())
                                                                         .cast::<*mut u8>();
-                                                                    let l115 = *base
+                                                                    let l124 = *base
                                                                         .add(32 + 7 * ::core::mem::size_of::<*const u8>())
                                                                         .cast::<usize>();
-                                                                    let base122 = l114;
-                                                                    let len122 = l115;
-                                                                    let mut result122 = _rt::Vec::with_capacity(len122);
-                                                                    for i in 0..len122 {
-                                                                        let base = base122
+                                                                    let base131 = l123;
+                                                                    let len131 = l124;
+                                                                    let mut result131 = _rt::Vec::with_capacity(len131);
+                                                                    for i in 0..len131 {
+                                                                        let base = base131
                                                                             .add(i * (4 * ::core::mem::size_of::<*const u8>()));
-                                                                        let e122 = {
-                                                                            let l116 = *base.add(0).cast::<*mut u8>();
-                                                                            let l117 = *base
+                                                                        let e131 = {
+                                                                            let l125 = *base.add(0).cast::<*mut u8>();
+                                                                            let l126 = *base
                                                                                 .add(::core::mem::size_of::<*const u8>())
                                                                                 .cast::<usize>();
-                                                                            let len118 = l117;
-                                                                            let bytes118 = _rt::Vec::from_raw_parts(
-                                                                                l116.cast(),
-                                                                                len118,
-                                                                                len118,
+                                                                            let len127 = l126;
+                                                                            let bytes127 = _rt::Vec::from_raw_parts(
+                                                                                l125.cast(),
+                                                                                len127,
+                                                                                len127,
                                                                             );
-                                                                            let l119 = *base
+                                                                            let l128 = *base
                                                                                 .add(2 * ::core::mem::size_of::<*const u8>())
                                                                                 .cast::<*mut u8>();
-                                                                            let l120 = *base
+                                                                            let l129 = *base
                                                                                 .add(3 * ::core::mem::size_of::<*const u8>())
                                                                                 .cast::<usize>();
-                                                                            let len121 = l120;
-                                                                            let bytes121 = _rt::Vec::from_raw_parts(
-                                                                                l119.cast(),
-                                                                                len121,
-                                                                                len121,
+                                                                            let len130 = l129;
+                                                                            let bytes130 = _rt::Vec::from_raw_parts(
+                                                                                l128.cast(),
+                                                                                len130,
+                                                                                len130,
                                                                             );
-                                                                            (_rt::string_lift(bytes118), _rt::string_lift(bytes121))
+                                                                            (_rt::string_lift(bytes127), _rt::string_lift(bytes130))
                                                                         };
-                                                                        result122.push(e122);
+                                                                        result131.push(e131);
                                                                     }
                                                                     _rt::cabi_dealloc(
-                                                                        base122,
-                                                                        len122 * (4 * ::core::mem::size_of::<*const u8>()),
+                                                                        base131,
+                                                                        len131 * (4 * ::core::mem::size_of::<*const u8>()),
                                                                         ::core::mem::size_of::<*const u8>(),
                                                                     );
                                                                     super::super::super::super::airlock::policy::events::ToolCall {
-                                                                        call: _rt::string_lift(bytes104),
-                                                                        name: _rt::string_lift(bytes107),
+                                                                        call: _rt::string_lift(bytes113),
+                                                                        name: _rt::string_lift(bytes116),
                                                                         kind: super::super::super::super::airlock::policy::events::CallKind::_lift(
-                                                                            l108 as u8,
+                                                                            l117 as u8,
                                                                         ),
-                                                                        server: _rt::string_lift(bytes111),
+                                                                        server: _rt::string_lift(bytes120),
                                                                         content: super::super::super::super::airlock::policy::events::ContentRef {
-                                                                            content: l112 as u64,
-                                                                            length: l113 as u64,
+                                                                            content: l121 as u64,
+                                                                            length: l122 as u64,
                                                                         },
-                                                                        extra: result122,
+                                                                        extra: result131,
                                                                     }
                                                                 };
-                                                                V288::ToolCall(e288)
+                                                                V309::ToolCall(e309)
                                                             }
                                                             7 => {
-                                                                let e288 = {
-                                                                    let l123 = *base.add(8).cast::<*mut u8>();
-                                                                    let l124 = *base
+                                                                let e309 = {
+                                                                    let l132 = *base.add(8).cast::<*mut u8>();
+                                                                    let l133 = *base
                                                                         .add(8 + 1 * ::core::mem::size_of::<*const u8>())
                                                                         .cast::<usize>();
-                                                                    let len125 = l124;
-                                                                    let bytes125 = _rt::Vec::from_raw_parts(
-                                                                        l123.cast(),
-                                                                        len125,
-                                                                        len125,
+                                                                    let len134 = l133;
+                                                                    let bytes134 = _rt::Vec::from_raw_parts(
+                                                                        l132.cast(),
+                                                                        len134,
+                                                                        len134,
                                                                     );
-                                                                    let l126 = *base
+                                                                    let l135 = *base
                                                                         .add(8 + 2 * ::core::mem::size_of::<*const u8>())
                                                                         .cast::<*mut u8>();
-                                                                    let l127 = *base
+                                                                    let l136 = *base
                                                                         .add(8 + 3 * ::core::mem::size_of::<*const u8>())
                                                                         .cast::<usize>();
-                                                                    let len128 = l127;
-                                                                    let bytes128 = _rt::Vec::from_raw_parts(
-                                                                        l126.cast(),
-                                                                        len128,
-                                                                        len128,
+                                                                    let len137 = l136;
+                                                                    let bytes137 = _rt::Vec::from_raw_parts(
+                                                                        l135.cast(),
+                                                                        len137,
+                                                                        len137,
                                                                     );
-                                                                    let l129 = *base
+                                                                    let l138 = *base
                                                                         .add(8 + 4 * ::core::mem::size_of::<*const u8>())
                                                                         .cast::<i64>();
-                                                                    let l130 = i32::from(
+                                                                    let l139 = i32::from(
                                                                         *base
                                                                             .add(16 + 4 * ::core::mem::size_of::<*const u8>())
                                                                             .cast::<u8>(),
                                                                     );
-                                                                    let l131 = *base
+                                                                    let l140 = *base
                                                                         .add(24 + 4 * ::core::mem::size_of::<*const u8>())
                                                                         .cast::<i64>();
-                                                                    let l132 = *base
+                                                                    let l141 = *base
                                                                         .add(32 + 4 * ::core::mem::size_of::<*const u8>())
                                                                         .cast::<i64>();
-                                                                    let l133 = *base
+                                                                    let l142 = *base
                                                                         .add(40 + 4 * ::core::mem::size_of::<*const u8>())
                                                                         .cast::<i64>();
-                                                                    let l134 = *base
+                                                                    let l143 = *base
                                                                         .add(48 + 4 * ::core::mem::size_of::<*const u8>())
                                                                         .cast::<*mut u8>();
-                                                                    let l135 = *base
+                                                                    let l144 = *base
                                                                         .add(48 + 5 * ::core::mem::size_of::<*const u8>())
                                                                         .cast::<usize>();
-                                                                    let base142 = l134;
-                                                                    let len142 = l135;
-                                                                    let mut result142 = _rt::Vec::with_capacity(len142);
-                                                                    for i in 0..len142 {
-                                                                        let base = base142
+                                                                    let base151 = l143;
+                                                                    let len151 = l144;
+                                                                    let mut result151 = _rt::Vec::with_capacity(len151);
+                                                                    for i in 0..len151 {
+                                                                        let base = base151
                                                                             .add(i * (4 * ::core::mem::size_of::<*const u8>()));
-                                                                        let e142 = {
-                                                                            let l136 = *base.add(0).cast::<*mut u8>();
-                                                                            let l137 = *base
+                                                                        let e151 = {
+                                                                            let l145 = *base.add(0).cast::<*mut u8>();
+                                                                            let l146 = *base
                                                                                 .add(::core::mem::size_of::<*const u8>())
                                                                                 .cast::<usize>();
-                                                                            let len138 = l137;
-                                                                            let bytes138 = _rt::Vec::from_raw_parts(
-                                                                                l136.cast(),
-                                                                                len138,
-                                                                                len138,
+                                                                            let len147 = l146;
+                                                                            let bytes147 = _rt::Vec::from_raw_parts(
+                                                                                l145.cast(),
+                                                                                len147,
+                                                                                len147,
                                                                             );
-                                                                            let l139 = *base
+                                                                            let l148 = *base
                                                                                 .add(2 * ::core::mem::size_of::<*const u8>())
                                                                                 .cast::<*mut u8>();
-                                                                            let l140 = *base
+                                                                            let l149 = *base
                                                                                 .add(3 * ::core::mem::size_of::<*const u8>())
                                                                                 .cast::<usize>();
-                                                                            let len141 = l140;
-                                                                            let bytes141 = _rt::Vec::from_raw_parts(
-                                                                                l139.cast(),
-                                                                                len141,
-                                                                                len141,
+                                                                            let len150 = l149;
+                                                                            let bytes150 = _rt::Vec::from_raw_parts(
+                                                                                l148.cast(),
+                                                                                len150,
+                                                                                len150,
                                                                             );
-                                                                            (_rt::string_lift(bytes138), _rt::string_lift(bytes141))
+                                                                            (_rt::string_lift(bytes147), _rt::string_lift(bytes150))
                                                                         };
-                                                                        result142.push(e142);
+                                                                        result151.push(e151);
                                                                     }
                                                                     _rt::cabi_dealloc(
-                                                                        base142,
-                                                                        len142 * (4 * ::core::mem::size_of::<*const u8>()),
+                                                                        base151,
+                                                                        len151 * (4 * ::core::mem::size_of::<*const u8>()),
                                                                         ::core::mem::size_of::<*const u8>(),
                                                                     );
                                                                     super::super::super::super::airlock::policy::events::ToolResult {
-                                                                        call: _rt::string_lift(bytes125),
-                                                                        name: _rt::string_lift(bytes128),
-                                                                        duration: l129 as u64,
-                                                                        failed: _rt::bool_lift(l130 as u8),
-                                                                        message: l131 as u64,
+                                                                        call: _rt::string_lift(bytes134),
+                                                                        name: _rt::string_lift(bytes137),
+                                                                        duration: l138 as u64,
+                                                                        failed: _rt::bool_lift(l139 as u8),
+                                                                        message: l140 as u64,
                                                                         content: super::super::super::super::airlock::policy::events::ContentRef {
-                                                                            content: l132 as u64,
-                                                                            length: l133 as u64,
+                                                                            content: l141 as u64,
+                                                                            length: l142 as u64,
                                                                         },
-                                                                        extra: result142,
+                                                                        extra: result151,
                                                                     }
                                                                 };
-                                                                V288::ToolResult(e288)
+                                                                V309::ToolResult(e309)
                                                             }
                                                             8 => {
-                                                                let e288 = {
-                                                                    let l143 = *base.add(8).cast::<*mut u8>();
-                                                                    let l144 = *base
+                                                                let e309 = {
+                                                                    let l152 = *base.add(8).cast::<*mut u8>();
+                                                                    let l153 = *base
                                                                         .add(8 + 1 * ::core::mem::size_of::<*const u8>())
                                                                         .cast::<usize>();
-                                                                    let len145 = l144;
-                                                                    let bytes145 = _rt::Vec::from_raw_parts(
-                                                                        l143.cast(),
-                                                                        len145,
-                                                                        len145,
+                                                                    let len154 = l153;
+                                                                    let bytes154 = _rt::Vec::from_raw_parts(
+                                                                        l152.cast(),
+                                                                        len154,
+                                                                        len154,
                                                                     );
-                                                                    let l146 = *base
+                                                                    let l155 = *base
                                                                         .add(8 + 2 * ::core::mem::size_of::<*const u8>())
                                                                         .cast::<*mut u8>();
-                                                                    let l147 = *base
-                                                                        .add(8 + 3 * ::core::mem::size_of::<*const u8>())
-                                                                        .cast::<usize>();
-                                                                    let len148 = l147;
-                                                                    let bytes148 = _rt::Vec::from_raw_parts(
-                                                                        l146.cast(),
-                                                                        len148,
-                                                                        len148,
-                                                                    );
-                                                                    let l149 = *base
-                                                                        .add(8 + 4 * ::core::mem::size_of::<*const u8>())
-                                                                        .cast::<i32>();
-                                                                    let l150 = *base
-                                                                        .add(12 + 4 * ::core::mem::size_of::<*const u8>())
-                                                                        .cast::<i32>();
-                                                                    let l151 = *base
-                                                                        .add(16 + 4 * ::core::mem::size_of::<*const u8>())
-                                                                        .cast::<i32>();
-                                                                    let l152 = *base
-                                                                        .add(20 + 4 * ::core::mem::size_of::<*const u8>())
-                                                                        .cast::<i32>();
-                                                                    let l153 = i32::from(
-                                                                        *base
-                                                                            .add(24 + 4 * ::core::mem::size_of::<*const u8>())
-                                                                            .cast::<u8>(),
-                                                                    );
-                                                                    let l154 = *base
-                                                                        .add(32 + 4 * ::core::mem::size_of::<*const u8>())
-                                                                        .cast::<i64>();
-                                                                    let l155 = *base
-                                                                        .add(40 + 4 * ::core::mem::size_of::<*const u8>())
-                                                                        .cast::<*mut u8>();
                                                                     let l156 = *base
-                                                                        .add(40 + 5 * ::core::mem::size_of::<*const u8>())
+                                                                        .add(8 + 3 * ::core::mem::size_of::<*const u8>())
                                                                         .cast::<usize>();
                                                                     let len157 = l156;
                                                                     let bytes157 = _rt::Vec::from_raw_parts(
@@ -5894,745 +5915,835 @@ pub mod exports {
                                                                         len157,
                                                                     );
                                                                     let l158 = *base
-                                                                        .add(40 + 6 * ::core::mem::size_of::<*const u8>())
-                                                                        .cast::<*mut u8>();
-                                                                    let l159 = *base
-                                                                        .add(40 + 7 * ::core::mem::size_of::<*const u8>())
-                                                                        .cast::<usize>();
-                                                                    let base166 = l158;
-                                                                    let len166 = l159;
-                                                                    let mut result166 = _rt::Vec::with_capacity(len166);
-                                                                    for i in 0..len166 {
-                                                                        let base = base166
-                                                                            .add(i * (4 * ::core::mem::size_of::<*const u8>()));
-                                                                        let e166 = {
-                                                                            let l160 = *base.add(0).cast::<*mut u8>();
-                                                                            let l161 = *base
-                                                                                .add(::core::mem::size_of::<*const u8>())
-                                                                                .cast::<usize>();
-                                                                            let len162 = l161;
-                                                                            let bytes162 = _rt::Vec::from_raw_parts(
-                                                                                l160.cast(),
-                                                                                len162,
-                                                                                len162,
-                                                                            );
-                                                                            let l163 = *base
-                                                                                .add(2 * ::core::mem::size_of::<*const u8>())
-                                                                                .cast::<*mut u8>();
-                                                                            let l164 = *base
-                                                                                .add(3 * ::core::mem::size_of::<*const u8>())
-                                                                                .cast::<usize>();
-                                                                            let len165 = l164;
-                                                                            let bytes165 = _rt::Vec::from_raw_parts(
-                                                                                l163.cast(),
-                                                                                len165,
-                                                                                len165,
-                                                                            );
-                                                                            (_rt::string_lift(bytes162), _rt::string_lift(bytes165))
-                                                                        };
-                                                                        result166.push(e166);
-                                                                    }
-                                                                    _rt::cabi_dealloc(
-                                                                        base166,
-                                                                        len166 * (4 * ::core::mem::size_of::<*const u8>()),
-                                                                        ::core::mem::size_of::<*const u8>(),
-                                                                    );
-                                                                    super::super::super::super::airlock::policy::events::Response {
-                                                                        finish: _rt::string_lift(bytes145),
-                                                                        model: _rt::string_lift(bytes148),
-                                                                        input_tokens: l149 as u32,
-                                                                        output_tokens: l150 as u32,
-                                                                        cached_tokens: l151 as u32,
-                                                                        reasoning_tokens: l152 as u32,
-                                                                        exact: _rt::bool_lift(l153 as u8),
-                                                                        cost: l154 as u64,
-                                                                        status: _rt::string_lift(bytes157),
-                                                                        extra: result166,
-                                                                    }
-                                                                };
-                                                                V288::Response(e288)
-                                                            }
-                                                            9 => {
-                                                                let e288 = {
-                                                                    let l167 = i32::from(*base.add(8).cast::<u8>());
-                                                                    let l168 = *base.add(12).cast::<i32>();
-                                                                    let l169 = i32::from(*base.add(16).cast::<u8>());
-                                                                    super::super::super::super::airlock::policy::events::Failure {
-                                                                        kind: super::super::super::super::airlock::policy::events::FailureKind::_lift(
-                                                                            l167 as u8,
-                                                                        ),
-                                                                        status: l168 as u32,
-                                                                        retryable: _rt::bool_lift(l169 as u8),
-                                                                    }
-                                                                };
-                                                                V288::Failure(e288)
-                                                            }
-                                                            10 => {
-                                                                let e288 = {
-                                                                    let l170 = *base.add(8).cast::<*mut u8>();
-                                                                    let l171 = *base
-                                                                        .add(8 + 1 * ::core::mem::size_of::<*const u8>())
-                                                                        .cast::<usize>();
-                                                                    let len172 = l171;
-                                                                    <_ as From<
-                                                                        _rt::Vec<_>,
-                                                                    >>::from(
-                                                                        _rt::Vec::from_raw_parts(l170.cast(), len172, len172),
-                                                                    )
-                                                                };
-                                                                V288::Vitals(e288)
-                                                            }
-                                                            11 => {
-                                                                let e288 = {
-                                                                    let l173 = *base.add(8).cast::<i64>();
-                                                                    let l174 = i32::from(*base.add(16).cast::<u8>());
-                                                                    use super::super::super::super::airlock::policy::findings::Subject as V194;
-                                                                    let v194 = match l174 {
-                                                                        0 => V194::Session,
-                                                                        1 => V194::Request,
-                                                                        2 => {
-                                                                            let e194 = {
-                                                                                let l175 = *base.add(24).cast::<i64>();
-                                                                                l175 as u64
-                                                                            };
-                                                                            V194::Message(e194)
-                                                                        }
-                                                                        3 => V194::Response,
-                                                                        4 => {
-                                                                            let e194 = {
-                                                                                let l176 = i32::from(*base.add(24).cast::<u8>());
-                                                                                let l177 = *base.add(28).cast::<i32>();
-                                                                                let l178 = *base.add(32).cast::<i32>();
-                                                                                let l179 = *base.add(36).cast::<i32>();
-                                                                                let l180 = *base.add(40).cast::<i32>();
-                                                                                let l181 = *base.add(44).cast::<i32>();
-                                                                                super::super::super::super::airlock::policy::findings::Span {
-                                                                                    place: super::super::super::super::airlock::policy::findings::Place {
-                                                                                        channel: super::super::super::super::airlock::policy::findings::Channel::_lift(
-                                                                                            l176 as u8,
-                                                                                        ),
-                                                                                        choice: l177 as u32,
-                                                                                        item: l178 as u32,
-                                                                                        part: l179 as u32,
-                                                                                    },
-                                                                                    offset: l180 as u32,
-                                                                                    length: l181 as u32,
-                                                                                }
-                                                                            };
-                                                                            V194::Text(e194)
-                                                                        }
-                                                                        5 => {
-                                                                            let e194 = {
-                                                                                let l182 = *base.add(24).cast::<*mut u8>();
-                                                                                let l183 = *base
-                                                                                    .add(24 + 1 * ::core::mem::size_of::<*const u8>())
-                                                                                    .cast::<usize>();
-                                                                                let len184 = l183;
-                                                                                let bytes184 = _rt::Vec::from_raw_parts(
-                                                                                    l182.cast(),
-                                                                                    len184,
-                                                                                    len184,
-                                                                                );
-                                                                                _rt::string_lift(bytes184)
-                                                                            };
-                                                                            V194::ToolCall(e194)
-                                                                        }
-                                                                        6 => {
-                                                                            let e194 = {
-                                                                                let l185 = *base.add(24).cast::<*mut u8>();
-                                                                                let l186 = *base
-                                                                                    .add(24 + 1 * ::core::mem::size_of::<*const u8>())
-                                                                                    .cast::<usize>();
-                                                                                let len187 = l186;
-                                                                                let bytes187 = _rt::Vec::from_raw_parts(
-                                                                                    l185.cast(),
-                                                                                    len187,
-                                                                                    len187,
-                                                                                );
-                                                                                _rt::string_lift(bytes187)
-                                                                            };
-                                                                            V194::ToolResult(e194)
-                                                                        }
-                                                                        n => {
-                                                                            debug_assert_eq!(n, 7, "invalid enum discriminant");
-                                                                            let e194 = {
-                                                                                let l188 = *base.add(24).cast::<*mut u8>();
-                                                                                let l189 = *base
-                                                                                    .add(24 + 1 * ::core::mem::size_of::<*const u8>())
-                                                                                    .cast::<usize>();
-                                                                                let len190 = l189;
-                                                                                let bytes190 = _rt::Vec::from_raw_parts(
-                                                                                    l188.cast(),
-                                                                                    len190,
-                                                                                    len190,
-                                                                                );
-                                                                                let l191 = *base
-                                                                                    .add(24 + 2 * ::core::mem::size_of::<*const u8>())
-                                                                                    .cast::<*mut u8>();
-                                                                                let l192 = *base
-                                                                                    .add(24 + 3 * ::core::mem::size_of::<*const u8>())
-                                                                                    .cast::<usize>();
-                                                                                let len193 = l192;
-                                                                                let bytes193 = _rt::Vec::from_raw_parts(
-                                                                                    l191.cast(),
-                                                                                    len193,
-                                                                                    len193,
-                                                                                );
-                                                                                (_rt::string_lift(bytes190), _rt::string_lift(bytes193))
-                                                                            };
-                                                                            V194::Other(e194)
-                                                                        }
-                                                                    };
-                                                                    let l195 = i32::from(
-                                                                        *base
-                                                                            .add(40 + 2 * ::core::mem::size_of::<*const u8>())
-                                                                            .cast::<u8>(),
-                                                                    );
-                                                                    use super::super::super::super::airlock::policy::events::AnswerValue as V224;
-                                                                    let v224 = match l195 {
-                                                                        0 => {
-                                                                            let e224 = {
-                                                                                let l196 = *base
-                                                                                    .add(40 + 3 * ::core::mem::size_of::<*const u8>())
-                                                                                    .cast::<*mut u8>();
-                                                                                let l197 = *base
-                                                                                    .add(40 + 4 * ::core::mem::size_of::<*const u8>())
-                                                                                    .cast::<usize>();
-                                                                                let len198 = l197;
-                                                                                let bytes198 = _rt::Vec::from_raw_parts(
-                                                                                    l196.cast(),
-                                                                                    len198,
-                                                                                    len198,
-                                                                                );
-                                                                                _rt::string_lift(bytes198)
-                                                                            };
-                                                                            V224::Denied(e224)
-                                                                        }
-                                                                        1 => {
-                                                                            let e224 = {
-                                                                                let l199 = *base
-                                                                                    .add(40 + 3 * ::core::mem::size_of::<*const u8>())
-                                                                                    .cast::<*mut u8>();
-                                                                                let l200 = *base
-                                                                                    .add(40 + 4 * ::core::mem::size_of::<*const u8>())
-                                                                                    .cast::<usize>();
-                                                                                let len201 = l200;
-                                                                                let bytes201 = _rt::Vec::from_raw_parts(
-                                                                                    l199.cast(),
-                                                                                    len201,
-                                                                                    len201,
-                                                                                );
-                                                                                _rt::string_lift(bytes201)
-                                                                            };
-                                                                            V224::Failed(e224)
-                                                                        }
-                                                                        2 => {
-                                                                            let e224 = {
-                                                                                let l202 = *base
-                                                                                    .add(40 + 3 * ::core::mem::size_of::<*const u8>())
-                                                                                    .cast::<*mut u8>();
-                                                                                let l203 = *base
-                                                                                    .add(40 + 4 * ::core::mem::size_of::<*const u8>())
-                                                                                    .cast::<usize>();
-                                                                                let len204 = l203;
-                                                                                let bytes204 = _rt::Vec::from_raw_parts(
-                                                                                    l202.cast(),
-                                                                                    len204,
-                                                                                    len204,
-                                                                                );
-                                                                                _rt::string_lift(bytes204)
-                                                                            };
-                                                                            V224::Text(e224)
-                                                                        }
-                                                                        3 => {
-                                                                            let e224 = {
-                                                                                let l205 = *base
-                                                                                    .add(40 + 3 * ::core::mem::size_of::<*const u8>())
-                                                                                    .cast::<*mut u8>();
-                                                                                let l206 = *base
-                                                                                    .add(40 + 4 * ::core::mem::size_of::<*const u8>())
-                                                                                    .cast::<usize>();
-                                                                                let base211 = l205;
-                                                                                let len211 = l206;
-                                                                                let mut result211 = _rt::Vec::with_capacity(len211);
-                                                                                for i in 0..len211 {
-                                                                                    let base = base211
-                                                                                        .add(i * (8 + 2 * ::core::mem::size_of::<*const u8>()));
-                                                                                    let e211 = {
-                                                                                        let l207 = *base.add(0).cast::<*mut u8>();
-                                                                                        let l208 = *base
-                                                                                            .add(::core::mem::size_of::<*const u8>())
-                                                                                            .cast::<usize>();
-                                                                                        let len209 = l208;
-                                                                                        let bytes209 = _rt::Vec::from_raw_parts(
-                                                                                            l207.cast(),
-                                                                                            len209,
-                                                                                            len209,
-                                                                                        );
-                                                                                        let l210 = *base
-                                                                                            .add(2 * ::core::mem::size_of::<*const u8>())
-                                                                                            .cast::<f64>();
-                                                                                        (_rt::string_lift(bytes209), l210)
-                                                                                    };
-                                                                                    result211.push(e211);
-                                                                                }
-                                                                                _rt::cabi_dealloc(
-                                                                                    base211,
-                                                                                    len211 * (8 + 2 * ::core::mem::size_of::<*const u8>()),
-                                                                                    8,
-                                                                                );
-                                                                                result211
-                                                                            };
-                                                                            V224::Labels(e224)
-                                                                        }
-                                                                        4 => {
-                                                                            let e224 = {
-                                                                                let l212 = *base
-                                                                                    .add(40 + 3 * ::core::mem::size_of::<*const u8>())
-                                                                                    .cast::<*mut u8>();
-                                                                                let l213 = *base
-                                                                                    .add(40 + 4 * ::core::mem::size_of::<*const u8>())
-                                                                                    .cast::<usize>();
-                                                                                let base217 = l212;
-                                                                                let len217 = l213;
-                                                                                let mut result217 = _rt::Vec::with_capacity(len217);
-                                                                                for i in 0..len217 {
-                                                                                    let base = base217
-                                                                                        .add(i * (2 * ::core::mem::size_of::<*const u8>()));
-                                                                                    let e217 = {
-                                                                                        let l214 = *base.add(0).cast::<*mut u8>();
-                                                                                        let l215 = *base
-                                                                                            .add(::core::mem::size_of::<*const u8>())
-                                                                                            .cast::<usize>();
-                                                                                        let len216 = l215;
-                                                                                        <_ as From<
-                                                                                            _rt::Vec<_>,
-                                                                                        >>::from(
-                                                                                            _rt::Vec::from_raw_parts(l214.cast(), len216, len216),
-                                                                                        )
-                                                                                    };
-                                                                                    result217.push(e217);
-                                                                                }
-                                                                                _rt::cabi_dealloc(
-                                                                                    base217,
-                                                                                    len217 * (2 * ::core::mem::size_of::<*const u8>()),
-                                                                                    ::core::mem::size_of::<*const u8>(),
-                                                                                );
-                                                                                result217
-                                                                            };
-                                                                            V224::Vectors(e224)
-                                                                        }
-                                                                        n => {
-                                                                            debug_assert_eq!(n, 5, "invalid enum discriminant");
-                                                                            let e224 = {
-                                                                                let l218 = *base
-                                                                                    .add(40 + 3 * ::core::mem::size_of::<*const u8>())
-                                                                                    .cast::<*mut u8>();
-                                                                                let l219 = *base
-                                                                                    .add(40 + 4 * ::core::mem::size_of::<*const u8>())
-                                                                                    .cast::<usize>();
-                                                                                let len220 = l219;
-                                                                                let bytes220 = _rt::Vec::from_raw_parts(
-                                                                                    l218.cast(),
-                                                                                    len220,
-                                                                                    len220,
-                                                                                );
-                                                                                let l221 = *base
-                                                                                    .add(40 + 5 * ::core::mem::size_of::<*const u8>())
-                                                                                    .cast::<*mut u8>();
-                                                                                let l222 = *base
-                                                                                    .add(40 + 6 * ::core::mem::size_of::<*const u8>())
-                                                                                    .cast::<usize>();
-                                                                                let len223 = l222;
-                                                                                let bytes223 = _rt::Vec::from_raw_parts(
-                                                                                    l221.cast(),
-                                                                                    len223,
-                                                                                    len223,
-                                                                                );
-                                                                                (_rt::string_lift(bytes220), _rt::string_lift(bytes223))
-                                                                            };
-                                                                            V224::Other(e224)
-                                                                        }
-                                                                    };
-                                                                    super::super::super::super::airlock::policy::events::Answer {
-                                                                        ticket: l173 as u64,
-                                                                        subject: v194,
-                                                                        value: v224,
-                                                                    }
-                                                                };
-                                                                V288::Answer(e288)
-                                                            }
-                                                            12 => {
-                                                                let e288 = {
-                                                                    let l225 = *base.add(8).cast::<*mut u8>();
-                                                                    let l226 = *base
-                                                                        .add(8 + 1 * ::core::mem::size_of::<*const u8>())
-                                                                        .cast::<usize>();
-                                                                    let len227 = l226;
-                                                                    let bytes227 = _rt::Vec::from_raw_parts(
-                                                                        l225.cast(),
-                                                                        len227,
-                                                                        len227,
-                                                                    );
-                                                                    let l228 = *base
-                                                                        .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                                                        .cast::<*mut u8>();
-                                                                    let l229 = *base
-                                                                        .add(8 + 3 * ::core::mem::size_of::<*const u8>())
-                                                                        .cast::<usize>();
-                                                                    let len230 = l229;
-                                                                    let bytes230 = _rt::Vec::from_raw_parts(
-                                                                        l228.cast(),
-                                                                        len230,
-                                                                        len230,
-                                                                    );
-                                                                    let l231 = *base
                                                                         .add(8 + 4 * ::core::mem::size_of::<*const u8>())
                                                                         .cast::<i32>();
-                                                                    let l232 = i32::from(
-                                                                        *base
-                                                                            .add(12 + 4 * ::core::mem::size_of::<*const u8>())
-                                                                            .cast::<u8>(),
-                                                                    );
-                                                                    let l233 = *base
-                                                                        .add(16 + 4 * ::core::mem::size_of::<*const u8>())
-                                                                        .cast::<*mut u8>();
-                                                                    let l234 = *base
-                                                                        .add(16 + 5 * ::core::mem::size_of::<*const u8>())
-                                                                        .cast::<usize>();
-                                                                    let len235 = l234;
-                                                                    let bytes235 = _rt::Vec::from_raw_parts(
-                                                                        l233.cast(),
-                                                                        len235,
-                                                                        len235,
-                                                                    );
-                                                                    super::super::super::super::airlock::policy::events::Intervention {
-                                                                        action: _rt::string_lift(bytes227),
-                                                                        policy: _rt::string_lift(bytes230),
-                                                                        exchange: l231 as u32,
-                                                                        outcome: super::super::super::super::airlock::policy::events::Outcome::_lift(
-                                                                            l232 as u8,
-                                                                        ),
-                                                                        reason: _rt::string_lift(bytes235),
-                                                                    }
-                                                                };
-                                                                V288::Intervention(e288)
-                                                            }
-                                                            13 => {
-                                                                let e288 = {
-                                                                    let l236 = *base.add(8).cast::<*mut u8>();
-                                                                    let l237 = *base
-                                                                        .add(8 + 1 * ::core::mem::size_of::<*const u8>())
-                                                                        .cast::<usize>();
-                                                                    let len238 = l237;
-                                                                    let bytes238 = _rt::Vec::from_raw_parts(
-                                                                        l236.cast(),
-                                                                        len238,
-                                                                        len238,
-                                                                    );
-                                                                    let l239 = i32::from(
-                                                                        *base
-                                                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                                                            .cast::<u8>(),
-                                                                    );
-                                                                    let l240 = *base
-                                                                        .add(12 + 2 * ::core::mem::size_of::<*const u8>())
+                                                                    let l159 = *base
+                                                                        .add(12 + 4 * ::core::mem::size_of::<*const u8>())
                                                                         .cast::<i32>();
-                                                                    let l241 = *base
-                                                                        .add(16 + 2 * ::core::mem::size_of::<*const u8>())
-                                                                        .cast::<*mut u8>();
-                                                                    let l242 = *base
-                                                                        .add(16 + 3 * ::core::mem::size_of::<*const u8>())
-                                                                        .cast::<usize>();
-                                                                    let len243 = l242;
-                                                                    let bytes243 = _rt::Vec::from_raw_parts(
-                                                                        l241.cast(),
-                                                                        len243,
-                                                                        len243,
-                                                                    );
-                                                                    let l244 = i32::from(
-                                                                        *base
-                                                                            .add(16 + 4 * ::core::mem::size_of::<*const u8>())
-                                                                            .cast::<u8>(),
-                                                                    );
-                                                                    let l245 = *base
+                                                                    let l160 = *base
+                                                                        .add(16 + 4 * ::core::mem::size_of::<*const u8>())
+                                                                        .cast::<i32>();
+                                                                    let l161 = *base
                                                                         .add(20 + 4 * ::core::mem::size_of::<*const u8>())
-                                                                        .cast::<f32>();
-                                                                    let l246 = i32::from(
+                                                                        .cast::<i32>();
+                                                                    let l162 = i32::from(
                                                                         *base
                                                                             .add(24 + 4 * ::core::mem::size_of::<*const u8>())
                                                                             .cast::<u8>(),
                                                                     );
-                                                                    use super::super::super::super::airlock::policy::findings::Subject as V266;
-                                                                    let v266 = match l246 {
-                                                                        0 => V266::Session,
-                                                                        1 => V266::Request,
+                                                                    let l163 = *base
+                                                                        .add(32 + 4 * ::core::mem::size_of::<*const u8>())
+                                                                        .cast::<i64>();
+                                                                    let l164 = *base
+                                                                        .add(40 + 4 * ::core::mem::size_of::<*const u8>())
+                                                                        .cast::<*mut u8>();
+                                                                    let l165 = *base
+                                                                        .add(40 + 5 * ::core::mem::size_of::<*const u8>())
+                                                                        .cast::<usize>();
+                                                                    let len166 = l165;
+                                                                    let bytes166 = _rt::Vec::from_raw_parts(
+                                                                        l164.cast(),
+                                                                        len166,
+                                                                        len166,
+                                                                    );
+                                                                    let l167 = *base
+                                                                        .add(40 + 6 * ::core::mem::size_of::<*const u8>())
+                                                                        .cast::<*mut u8>();
+                                                                    let l168 = *base
+                                                                        .add(40 + 7 * ::core::mem::size_of::<*const u8>())
+                                                                        .cast::<usize>();
+                                                                    let base175 = l167;
+                                                                    let len175 = l168;
+                                                                    let mut result175 = _rt::Vec::with_capacity(len175);
+                                                                    for i in 0..len175 {
+                                                                        let base = base175
+                                                                            .add(i * (4 * ::core::mem::size_of::<*const u8>()));
+                                                                        let e175 = {
+                                                                            let l169 = *base.add(0).cast::<*mut u8>();
+                                                                            let l170 = *base
+                                                                                .add(::core::mem::size_of::<*const u8>())
+                                                                                .cast::<usize>();
+                                                                            let len171 = l170;
+                                                                            let bytes171 = _rt::Vec::from_raw_parts(
+                                                                                l169.cast(),
+                                                                                len171,
+                                                                                len171,
+                                                                            );
+                                                                            let l172 = *base
+                                                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                                                .cast::<*mut u8>();
+                                                                            let l173 = *base
+                                                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                                                .cast::<usize>();
+                                                                            let len174 = l173;
+                                                                            let bytes174 = _rt::Vec::from_raw_parts(
+                                                                                l172.cast(),
+                                                                                len174,
+                                                                                len174,
+                                                                            );
+                                                                            (_rt::string_lift(bytes171), _rt::string_lift(bytes174))
+                                                                        };
+                                                                        result175.push(e175);
+                                                                    }
+                                                                    _rt::cabi_dealloc(
+                                                                        base175,
+                                                                        len175 * (4 * ::core::mem::size_of::<*const u8>()),
+                                                                        ::core::mem::size_of::<*const u8>(),
+                                                                    );
+                                                                    super::super::super::super::airlock::policy::events::Response {
+                                                                        finish: _rt::string_lift(bytes154),
+                                                                        model: _rt::string_lift(bytes157),
+                                                                        input_tokens: l158 as u32,
+                                                                        output_tokens: l159 as u32,
+                                                                        cached_tokens: l160 as u32,
+                                                                        reasoning_tokens: l161 as u32,
+                                                                        exact: _rt::bool_lift(l162 as u8),
+                                                                        cost: l163 as u64,
+                                                                        status: _rt::string_lift(bytes166),
+                                                                        extra: result175,
+                                                                    }
+                                                                };
+                                                                V309::Response(e309)
+                                                            }
+                                                            9 => {
+                                                                let e309 = {
+                                                                    let l176 = i32::from(*base.add(8).cast::<u8>());
+                                                                    let l177 = *base.add(12).cast::<i32>();
+                                                                    let l178 = i32::from(*base.add(16).cast::<u8>());
+                                                                    let l179 = *base
+                                                                        .add(16 + 1 * ::core::mem::size_of::<*const u8>())
+                                                                        .cast::<*mut u8>();
+                                                                    let l180 = *base
+                                                                        .add(16 + 2 * ::core::mem::size_of::<*const u8>())
+                                                                        .cast::<usize>();
+                                                                    let base187 = l179;
+                                                                    let len187 = l180;
+                                                                    let mut result187 = _rt::Vec::with_capacity(len187);
+                                                                    for i in 0..len187 {
+                                                                        let base = base187
+                                                                            .add(i * (4 * ::core::mem::size_of::<*const u8>()));
+                                                                        let e187 = {
+                                                                            let l181 = *base.add(0).cast::<*mut u8>();
+                                                                            let l182 = *base
+                                                                                .add(::core::mem::size_of::<*const u8>())
+                                                                                .cast::<usize>();
+                                                                            let len183 = l182;
+                                                                            let bytes183 = _rt::Vec::from_raw_parts(
+                                                                                l181.cast(),
+                                                                                len183,
+                                                                                len183,
+                                                                            );
+                                                                            let l184 = *base
+                                                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                                                .cast::<*mut u8>();
+                                                                            let l185 = *base
+                                                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                                                .cast::<usize>();
+                                                                            let len186 = l185;
+                                                                            let bytes186 = _rt::Vec::from_raw_parts(
+                                                                                l184.cast(),
+                                                                                len186,
+                                                                                len186,
+                                                                            );
+                                                                            (_rt::string_lift(bytes183), _rt::string_lift(bytes186))
+                                                                        };
+                                                                        result187.push(e187);
+                                                                    }
+                                                                    _rt::cabi_dealloc(
+                                                                        base187,
+                                                                        len187 * (4 * ::core::mem::size_of::<*const u8>()),
+                                                                        ::core::mem::size_of::<*const u8>(),
+                                                                    );
+                                                                    super::super::super::super::airlock::policy::events::Failure {
+                                                                        kind: super::super::super::super::airlock::policy::events::FailureKind::_lift(
+                                                                            l176 as u8,
+                                                                        ),
+                                                                        status: l177 as u32,
+                                                                        retryable: _rt::bool_lift(l178 as u8),
+                                                                        extra: result187,
+                                                                    }
+                                                                };
+                                                                V309::Failure(e309)
+                                                            }
+                                                            10 => {
+                                                                let e309 = {
+                                                                    let l188 = *base.add(8).cast::<*mut u8>();
+                                                                    let l189 = *base
+                                                                        .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                                        .cast::<usize>();
+                                                                    let len190 = l189;
+                                                                    <_ as From<
+                                                                        _rt::Vec<_>,
+                                                                    >>::from(
+                                                                        _rt::Vec::from_raw_parts(l188.cast(), len190, len190),
+                                                                    )
+                                                                };
+                                                                V309::Vitals(e309)
+                                                            }
+                                                            11 => {
+                                                                let e309 = {
+                                                                    let l191 = *base.add(8).cast::<i64>();
+                                                                    let l192 = i32::from(*base.add(16).cast::<u8>());
+                                                                    use super::super::super::super::airlock::policy::findings::Subject as V212;
+                                                                    let v212 = match l192 {
+                                                                        0 => V212::Session,
+                                                                        1 => V212::Request,
                                                                         2 => {
-                                                                            let e266 = {
-                                                                                let l247 = *base
-                                                                                    .add(32 + 4 * ::core::mem::size_of::<*const u8>())
-                                                                                    .cast::<i64>();
-                                                                                l247 as u64
+                                                                            let e212 = {
+                                                                                let l193 = *base.add(24).cast::<i64>();
+                                                                                l193 as u64
                                                                             };
-                                                                            V266::Message(e266)
+                                                                            V212::Message(e212)
                                                                         }
-                                                                        3 => V266::Response,
+                                                                        3 => V212::Response,
                                                                         4 => {
-                                                                            let e266 = {
-                                                                                let l248 = i32::from(
+                                                                            let e212 = {
+                                                                                let l194 = i32::from(*base.add(24).cast::<u8>());
+                                                                                let l195 = *base.add(28).cast::<i32>();
+                                                                                let l196 = *base.add(32).cast::<i32>();
+                                                                                let l197 = *base.add(36).cast::<i32>();
+                                                                                let l198 = *base.add(40).cast::<i32>();
+                                                                                let l199 = *base.add(44).cast::<i32>();
+                                                                                super::super::super::super::airlock::policy::findings::Span {
+                                                                                    place: super::super::super::super::airlock::policy::findings::Place {
+                                                                                        channel: super::super::super::super::airlock::policy::findings::Channel::_lift(
+                                                                                            l194 as u8,
+                                                                                        ),
+                                                                                        choice: l195 as u32,
+                                                                                        item: l196 as u32,
+                                                                                        part: l197 as u32,
+                                                                                    },
+                                                                                    offset: l198 as u32,
+                                                                                    length: l199 as u32,
+                                                                                }
+                                                                            };
+                                                                            V212::Text(e212)
+                                                                        }
+                                                                        5 => {
+                                                                            let e212 = {
+                                                                                let l200 = *base.add(24).cast::<*mut u8>();
+                                                                                let l201 = *base
+                                                                                    .add(24 + 1 * ::core::mem::size_of::<*const u8>())
+                                                                                    .cast::<usize>();
+                                                                                let len202 = l201;
+                                                                                let bytes202 = _rt::Vec::from_raw_parts(
+                                                                                    l200.cast(),
+                                                                                    len202,
+                                                                                    len202,
+                                                                                );
+                                                                                _rt::string_lift(bytes202)
+                                                                            };
+                                                                            V212::ToolCall(e212)
+                                                                        }
+                                                                        6 => {
+                                                                            let e212 = {
+                                                                                let l203 = *base.add(24).cast::<*mut u8>();
+                                                                                let l204 = *base
+                                                                                    .add(24 + 1 * ::core::mem::size_of::<*const u8>())
+                                                                                    .cast::<usize>();
+                                                                                let len205 = l204;
+                                                                                let bytes205 = _rt::Vec::from_raw_parts(
+                                                                                    l203.cast(),
+                                                                                    len205,
+                                                                                    len205,
+                                                                                );
+                                                                                _rt::string_lift(bytes205)
+                                                                            };
+                                                                            V212::ToolResult(e212)
+                                                                        }
+                                                                        n => {
+                                                                            debug_assert_eq!(n, 7, "invalid enum discriminant");
+                                                                            let e212 = {
+                                                                                let l206 = *base.add(24).cast::<*mut u8>();
+                                                                                let l207 = *base
+                                                                                    .add(24 + 1 * ::core::mem::size_of::<*const u8>())
+                                                                                    .cast::<usize>();
+                                                                                let len208 = l207;
+                                                                                let bytes208 = _rt::Vec::from_raw_parts(
+                                                                                    l206.cast(),
+                                                                                    len208,
+                                                                                    len208,
+                                                                                );
+                                                                                let l209 = *base
+                                                                                    .add(24 + 2 * ::core::mem::size_of::<*const u8>())
+                                                                                    .cast::<*mut u8>();
+                                                                                let l210 = *base
+                                                                                    .add(24 + 3 * ::core::mem::size_of::<*const u8>())
+                                                                                    .cast::<usize>();
+                                                                                let len211 = l210;
+                                                                                let bytes211 = _rt::Vec::from_raw_parts(
+                                                                                    l209.cast(),
+                                                                                    len211,
+                                                                                    len211,
+                                                                                );
+                                                                                (_rt::string_lift(bytes208), _rt::string_lift(bytes211))
+                                                                            };
+                                                                            V212::Other(e212)
+                                                                        }
+                                                                    };
+                                                                    let l213 = i32::from(
+                                                                        *base
+                                                                            .add(40 + 2 * ::core::mem::size_of::<*const u8>())
+                                                                            .cast::<u8>(),
+                                                                    );
+                                                                    use super::super::super::super::airlock::policy::events::AnswerValue as V242;
+                                                                    let v242 = match l213 {
+                                                                        0 => {
+                                                                            let e242 = {
+                                                                                let l214 = *base
+                                                                                    .add(40 + 3 * ::core::mem::size_of::<*const u8>())
+                                                                                    .cast::<*mut u8>();
+                                                                                let l215 = *base
+                                                                                    .add(40 + 4 * ::core::mem::size_of::<*const u8>())
+                                                                                    .cast::<usize>();
+                                                                                let len216 = l215;
+                                                                                let bytes216 = _rt::Vec::from_raw_parts(
+                                                                                    l214.cast(),
+                                                                                    len216,
+                                                                                    len216,
+                                                                                );
+                                                                                _rt::string_lift(bytes216)
+                                                                            };
+                                                                            V242::Denied(e242)
+                                                                        }
+                                                                        1 => {
+                                                                            let e242 = {
+                                                                                let l217 = *base
+                                                                                    .add(40 + 3 * ::core::mem::size_of::<*const u8>())
+                                                                                    .cast::<*mut u8>();
+                                                                                let l218 = *base
+                                                                                    .add(40 + 4 * ::core::mem::size_of::<*const u8>())
+                                                                                    .cast::<usize>();
+                                                                                let len219 = l218;
+                                                                                let bytes219 = _rt::Vec::from_raw_parts(
+                                                                                    l217.cast(),
+                                                                                    len219,
+                                                                                    len219,
+                                                                                );
+                                                                                _rt::string_lift(bytes219)
+                                                                            };
+                                                                            V242::Failed(e242)
+                                                                        }
+                                                                        2 => {
+                                                                            let e242 = {
+                                                                                let l220 = *base
+                                                                                    .add(40 + 3 * ::core::mem::size_of::<*const u8>())
+                                                                                    .cast::<*mut u8>();
+                                                                                let l221 = *base
+                                                                                    .add(40 + 4 * ::core::mem::size_of::<*const u8>())
+                                                                                    .cast::<usize>();
+                                                                                let len222 = l221;
+                                                                                let bytes222 = _rt::Vec::from_raw_parts(
+                                                                                    l220.cast(),
+                                                                                    len222,
+                                                                                    len222,
+                                                                                );
+                                                                                _rt::string_lift(bytes222)
+                                                                            };
+                                                                            V242::Text(e242)
+                                                                        }
+                                                                        3 => {
+                                                                            let e242 = {
+                                                                                let l223 = *base
+                                                                                    .add(40 + 3 * ::core::mem::size_of::<*const u8>())
+                                                                                    .cast::<*mut u8>();
+                                                                                let l224 = *base
+                                                                                    .add(40 + 4 * ::core::mem::size_of::<*const u8>())
+                                                                                    .cast::<usize>();
+                                                                                let base229 = l223;
+                                                                                let len229 = l224;
+                                                                                let mut result229 = _rt::Vec::with_capacity(len229);
+                                                                                for i in 0..len229 {
+                                                                                    let base = base229
+                                                                                        .add(i * (8 + 2 * ::core::mem::size_of::<*const u8>()));
+                                                                                    let e229 = {
+                                                                                        let l225 = *base.add(0).cast::<*mut u8>();
+                                                                                        let l226 = *base
+                                                                                            .add(::core::mem::size_of::<*const u8>())
+                                                                                            .cast::<usize>();
+                                                                                        let len227 = l226;
+                                                                                        let bytes227 = _rt::Vec::from_raw_parts(
+                                                                                            l225.cast(),
+                                                                                            len227,
+                                                                                            len227,
+                                                                                        );
+                                                                                        let l228 = *base
+                                                                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                                                                            .cast::<f64>();
+                                                                                        (_rt::string_lift(bytes227), l228)
+                                                                                    };
+                                                                                    result229.push(e229);
+                                                                                }
+                                                                                _rt::cabi_dealloc(
+                                                                                    base229,
+                                                                                    len229 * (8 + 2 * ::core::mem::size_of::<*const u8>()),
+                                                                                    8,
+                                                                                );
+                                                                                result229
+                                                                            };
+                                                                            V242::Labels(e242)
+                                                                        }
+                                                                        4 => {
+                                                                            let e242 = {
+                                                                                let l230 = *base
+                                                                                    .add(40 + 3 * ::core::mem::size_of::<*const u8>())
+                                                                                    .cast::<*mut u8>();
+                                                                                let l231 = *base
+                                                                                    .add(40 + 4 * ::core::mem::size_of::<*const u8>())
+                                                                                    .cast::<usize>();
+                                                                                let base235 = l230;
+                                                                                let len235 = l231;
+                                                                                let mut result235 = _rt::Vec::with_capacity(len235);
+                                                                                for i in 0..len235 {
+                                                                                    let base = base235
+                                                                                        .add(i * (2 * ::core::mem::size_of::<*const u8>()));
+                                                                                    let e235 = {
+                                                                                        let l232 = *base.add(0).cast::<*mut u8>();
+                                                                                        let l233 = *base
+                                                                                            .add(::core::mem::size_of::<*const u8>())
+                                                                                            .cast::<usize>();
+                                                                                        let len234 = l233;
+                                                                                        <_ as From<
+                                                                                            _rt::Vec<_>,
+                                                                                        >>::from(
+                                                                                            _rt::Vec::from_raw_parts(l232.cast(), len234, len234),
+                                                                                        )
+                                                                                    };
+                                                                                    result235.push(e235);
+                                                                                }
+                                                                                _rt::cabi_dealloc(
+                                                                                    base235,
+                                                                                    len235 * (2 * ::core::mem::size_of::<*const u8>()),
+                                                                                    ::core::mem::size_of::<*const u8>(),
+                                                                                );
+                                                                                result235
+                                                                            };
+                                                                            V242::Vectors(e242)
+                                                                        }
+                                                                        n => {
+                                                                            debug_assert_eq!(n, 5, "invalid enum discriminant");
+                                                                            let e242 = {
+                                                                                let l236 = *base
+                                                                                    .add(40 + 3 * ::core::mem::size_of::<*const u8>())
+                                                                                    .cast::<*mut u8>();
+                                                                                let l237 = *base
+                                                                                    .add(40 + 4 * ::core::mem::size_of::<*const u8>())
+                                                                                    .cast::<usize>();
+                                                                                let len238 = l237;
+                                                                                let bytes238 = _rt::Vec::from_raw_parts(
+                                                                                    l236.cast(),
+                                                                                    len238,
+                                                                                    len238,
+                                                                                );
+                                                                                let l239 = *base
+                                                                                    .add(40 + 5 * ::core::mem::size_of::<*const u8>())
+                                                                                    .cast::<*mut u8>();
+                                                                                let l240 = *base
+                                                                                    .add(40 + 6 * ::core::mem::size_of::<*const u8>())
+                                                                                    .cast::<usize>();
+                                                                                let len241 = l240;
+                                                                                let bytes241 = _rt::Vec::from_raw_parts(
+                                                                                    l239.cast(),
+                                                                                    len241,
+                                                                                    len241,
+                                                                                );
+                                                                                (_rt::string_lift(bytes238), _rt::string_lift(bytes241))
+                                                                            };
+                                                                            V242::Other(e242)
+                                                                        }
+                                                                    };
+                                                                    super::super::super::super::airlock::policy::events::Answer {
+                                                                        ticket: l191 as u64,
+                                                                        subject: v212,
+                                                                        value: v242,
+                                                                    }
+                                                                };
+                                                                V309::Answer(e309)
+                                                            }
+                                                            12 => {
+                                                                let e309 = {
+                                                                    let l243 = *base.add(8).cast::<*mut u8>();
+                                                                    let l244 = *base
+                                                                        .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                                        .cast::<usize>();
+                                                                    let len245 = l244;
+                                                                    let bytes245 = _rt::Vec::from_raw_parts(
+                                                                        l243.cast(),
+                                                                        len245,
+                                                                        len245,
+                                                                    );
+                                                                    let l246 = *base
+                                                                        .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                                        .cast::<*mut u8>();
+                                                                    let l247 = *base
+                                                                        .add(8 + 3 * ::core::mem::size_of::<*const u8>())
+                                                                        .cast::<usize>();
+                                                                    let len248 = l247;
+                                                                    let bytes248 = _rt::Vec::from_raw_parts(
+                                                                        l246.cast(),
+                                                                        len248,
+                                                                        len248,
+                                                                    );
+                                                                    let l249 = *base
+                                                                        .add(8 + 4 * ::core::mem::size_of::<*const u8>())
+                                                                        .cast::<i32>();
+                                                                    let l250 = i32::from(
+                                                                        *base
+                                                                            .add(12 + 4 * ::core::mem::size_of::<*const u8>())
+                                                                            .cast::<u8>(),
+                                                                    );
+                                                                    let l251 = *base
+                                                                        .add(16 + 4 * ::core::mem::size_of::<*const u8>())
+                                                                        .cast::<*mut u8>();
+                                                                    let l252 = *base
+                                                                        .add(16 + 5 * ::core::mem::size_of::<*const u8>())
+                                                                        .cast::<usize>();
+                                                                    let len253 = l252;
+                                                                    let bytes253 = _rt::Vec::from_raw_parts(
+                                                                        l251.cast(),
+                                                                        len253,
+                                                                        len253,
+                                                                    );
+                                                                    super::super::super::super::airlock::policy::events::Intervention {
+                                                                        action: _rt::string_lift(bytes245),
+                                                                        policy: _rt::string_lift(bytes248),
+                                                                        exchange: l249 as u32,
+                                                                        outcome: super::super::super::super::airlock::policy::events::Outcome::_lift(
+                                                                            l250 as u8,
+                                                                        ),
+                                                                        reason: _rt::string_lift(bytes253),
+                                                                    }
+                                                                };
+                                                                V309::Intervention(e309)
+                                                            }
+                                                            13 => {
+                                                                let e309 = {
+                                                                    let l254 = *base.add(8).cast::<*mut u8>();
+                                                                    let l255 = *base
+                                                                        .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                                        .cast::<usize>();
+                                                                    let len256 = l255;
+                                                                    let bytes256 = _rt::Vec::from_raw_parts(
+                                                                        l254.cast(),
+                                                                        len256,
+                                                                        len256,
+                                                                    );
+                                                                    let l257 = i32::from(
+                                                                        *base
+                                                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                                            .cast::<u8>(),
+                                                                    );
+                                                                    let l258 = *base
+                                                                        .add(8 + 3 * ::core::mem::size_of::<*const u8>())
+                                                                        .cast::<*mut u8>();
+                                                                    let l259 = *base
+                                                                        .add(8 + 4 * ::core::mem::size_of::<*const u8>())
+                                                                        .cast::<usize>();
+                                                                    let len260 = l259;
+                                                                    let bytes260 = _rt::Vec::from_raw_parts(
+                                                                        l258.cast(),
+                                                                        len260,
+                                                                        len260,
+                                                                    );
+                                                                    let l261 = *base
+                                                                        .add(8 + 5 * ::core::mem::size_of::<*const u8>())
+                                                                        .cast::<i32>();
+                                                                    let l262 = *base
+                                                                        .add(8 + 6 * ::core::mem::size_of::<*const u8>())
+                                                                        .cast::<*mut u8>();
+                                                                    let l263 = *base
+                                                                        .add(8 + 7 * ::core::mem::size_of::<*const u8>())
+                                                                        .cast::<usize>();
+                                                                    let len264 = l263;
+                                                                    let bytes264 = _rt::Vec::from_raw_parts(
+                                                                        l262.cast(),
+                                                                        len264,
+                                                                        len264,
+                                                                    );
+                                                                    let l265 = i32::from(
+                                                                        *base
+                                                                            .add(8 + 8 * ::core::mem::size_of::<*const u8>())
+                                                                            .cast::<u8>(),
+                                                                    );
+                                                                    let l266 = *base
+                                                                        .add(12 + 8 * ::core::mem::size_of::<*const u8>())
+                                                                        .cast::<f32>();
+                                                                    let l267 = i32::from(
+                                                                        *base
+                                                                            .add(16 + 8 * ::core::mem::size_of::<*const u8>())
+                                                                            .cast::<u8>(),
+                                                                    );
+                                                                    use super::super::super::super::airlock::policy::findings::Subject as V287;
+                                                                    let v287 = match l267 {
+                                                                        0 => V287::Session,
+                                                                        1 => V287::Request,
+                                                                        2 => {
+                                                                            let e287 = {
+                                                                                let l268 = *base
+                                                                                    .add(24 + 8 * ::core::mem::size_of::<*const u8>())
+                                                                                    .cast::<i64>();
+                                                                                l268 as u64
+                                                                            };
+                                                                            V287::Message(e287)
+                                                                        }
+                                                                        3 => V287::Response,
+                                                                        4 => {
+                                                                            let e287 = {
+                                                                                let l269 = i32::from(
                                                                                     *base
-                                                                                        .add(32 + 4 * ::core::mem::size_of::<*const u8>())
+                                                                                        .add(24 + 8 * ::core::mem::size_of::<*const u8>())
                                                                                         .cast::<u8>(),
                                                                                 );
-                                                                                let l249 = *base
-                                                                                    .add(36 + 4 * ::core::mem::size_of::<*const u8>())
+                                                                                let l270 = *base
+                                                                                    .add(28 + 8 * ::core::mem::size_of::<*const u8>())
                                                                                     .cast::<i32>();
-                                                                                let l250 = *base
-                                                                                    .add(40 + 4 * ::core::mem::size_of::<*const u8>())
+                                                                                let l271 = *base
+                                                                                    .add(32 + 8 * ::core::mem::size_of::<*const u8>())
                                                                                     .cast::<i32>();
-                                                                                let l251 = *base
-                                                                                    .add(44 + 4 * ::core::mem::size_of::<*const u8>())
+                                                                                let l272 = *base
+                                                                                    .add(36 + 8 * ::core::mem::size_of::<*const u8>())
                                                                                     .cast::<i32>();
-                                                                                let l252 = *base
-                                                                                    .add(48 + 4 * ::core::mem::size_of::<*const u8>())
+                                                                                let l273 = *base
+                                                                                    .add(40 + 8 * ::core::mem::size_of::<*const u8>())
                                                                                     .cast::<i32>();
-                                                                                let l253 = *base
-                                                                                    .add(52 + 4 * ::core::mem::size_of::<*const u8>())
+                                                                                let l274 = *base
+                                                                                    .add(44 + 8 * ::core::mem::size_of::<*const u8>())
                                                                                     .cast::<i32>();
                                                                                 super::super::super::super::airlock::policy::findings::Span {
                                                                                     place: super::super::super::super::airlock::policy::findings::Place {
                                                                                         channel: super::super::super::super::airlock::policy::findings::Channel::_lift(
-                                                                                            l248 as u8,
+                                                                                            l269 as u8,
                                                                                         ),
-                                                                                        choice: l249 as u32,
-                                                                                        item: l250 as u32,
-                                                                                        part: l251 as u32,
+                                                                                        choice: l270 as u32,
+                                                                                        item: l271 as u32,
+                                                                                        part: l272 as u32,
                                                                                     },
-                                                                                    offset: l252 as u32,
-                                                                                    length: l253 as u32,
+                                                                                    offset: l273 as u32,
+                                                                                    length: l274 as u32,
                                                                                 }
                                                                             };
-                                                                            V266::Text(e266)
+                                                                            V287::Text(e287)
                                                                         }
                                                                         5 => {
-                                                                            let e266 = {
-                                                                                let l254 = *base
-                                                                                    .add(32 + 4 * ::core::mem::size_of::<*const u8>())
+                                                                            let e287 = {
+                                                                                let l275 = *base
+                                                                                    .add(24 + 8 * ::core::mem::size_of::<*const u8>())
                                                                                     .cast::<*mut u8>();
-                                                                                let l255 = *base
-                                                                                    .add(32 + 5 * ::core::mem::size_of::<*const u8>())
+                                                                                let l276 = *base
+                                                                                    .add(24 + 9 * ::core::mem::size_of::<*const u8>())
                                                                                     .cast::<usize>();
-                                                                                let len256 = l255;
-                                                                                let bytes256 = _rt::Vec::from_raw_parts(
-                                                                                    l254.cast(),
-                                                                                    len256,
-                                                                                    len256,
+                                                                                let len277 = l276;
+                                                                                let bytes277 = _rt::Vec::from_raw_parts(
+                                                                                    l275.cast(),
+                                                                                    len277,
+                                                                                    len277,
                                                                                 );
-                                                                                _rt::string_lift(bytes256)
+                                                                                _rt::string_lift(bytes277)
                                                                             };
-                                                                            V266::ToolCall(e266)
+                                                                            V287::ToolCall(e287)
                                                                         }
                                                                         6 => {
-                                                                            let e266 = {
-                                                                                let l257 = *base
-                                                                                    .add(32 + 4 * ::core::mem::size_of::<*const u8>())
+                                                                            let e287 = {
+                                                                                let l278 = *base
+                                                                                    .add(24 + 8 * ::core::mem::size_of::<*const u8>())
                                                                                     .cast::<*mut u8>();
-                                                                                let l258 = *base
-                                                                                    .add(32 + 5 * ::core::mem::size_of::<*const u8>())
+                                                                                let l279 = *base
+                                                                                    .add(24 + 9 * ::core::mem::size_of::<*const u8>())
                                                                                     .cast::<usize>();
-                                                                                let len259 = l258;
-                                                                                let bytes259 = _rt::Vec::from_raw_parts(
-                                                                                    l257.cast(),
-                                                                                    len259,
-                                                                                    len259,
+                                                                                let len280 = l279;
+                                                                                let bytes280 = _rt::Vec::from_raw_parts(
+                                                                                    l278.cast(),
+                                                                                    len280,
+                                                                                    len280,
                                                                                 );
-                                                                                _rt::string_lift(bytes259)
+                                                                                _rt::string_lift(bytes280)
                                                                             };
-                                                                            V266::ToolResult(e266)
+                                                                            V287::ToolResult(e287)
                                                                         }
                                                                         n => {
                                                                             debug_assert_eq!(n, 7, "invalid enum discriminant");
-                                                                            let e266 = {
-                                                                                let l260 = *base
-                                                                                    .add(32 + 4 * ::core::mem::size_of::<*const u8>())
+                                                                            let e287 = {
+                                                                                let l281 = *base
+                                                                                    .add(24 + 8 * ::core::mem::size_of::<*const u8>())
                                                                                     .cast::<*mut u8>();
-                                                                                let l261 = *base
-                                                                                    .add(32 + 5 * ::core::mem::size_of::<*const u8>())
+                                                                                let l282 = *base
+                                                                                    .add(24 + 9 * ::core::mem::size_of::<*const u8>())
                                                                                     .cast::<usize>();
-                                                                                let len262 = l261;
-                                                                                let bytes262 = _rt::Vec::from_raw_parts(
-                                                                                    l260.cast(),
-                                                                                    len262,
-                                                                                    len262,
+                                                                                let len283 = l282;
+                                                                                let bytes283 = _rt::Vec::from_raw_parts(
+                                                                                    l281.cast(),
+                                                                                    len283,
+                                                                                    len283,
                                                                                 );
-                                                                                let l263 = *base
-                                                                                    .add(32 + 6 * ::core::mem::size_of::<*const u8>())
+                                                                                let l284 = *base
+                                                                                    .add(24 + 10 * ::core::mem::size_of::<*const u8>())
                                                                                     .cast::<*mut u8>();
-                                                                                let l264 = *base
-                                                                                    .add(32 + 7 * ::core::mem::size_of::<*const u8>())
+                                                                                let l285 = *base
+                                                                                    .add(24 + 11 * ::core::mem::size_of::<*const u8>())
                                                                                     .cast::<usize>();
-                                                                                let len265 = l264;
-                                                                                let bytes265 = _rt::Vec::from_raw_parts(
-                                                                                    l263.cast(),
-                                                                                    len265,
-                                                                                    len265,
+                                                                                let len286 = l285;
+                                                                                let bytes286 = _rt::Vec::from_raw_parts(
+                                                                                    l284.cast(),
+                                                                                    len286,
+                                                                                    len286,
                                                                                 );
-                                                                                (_rt::string_lift(bytes262), _rt::string_lift(bytes265))
+                                                                                (_rt::string_lift(bytes283), _rt::string_lift(bytes286))
                                                                             };
-                                                                            V266::Other(e266)
+                                                                            V287::Other(e287)
                                                                         }
                                                                     };
-                                                                    let l267 = *base
-                                                                        .add(48 + 6 * ::core::mem::size_of::<*const u8>())
+                                                                    let l288 = *base
+                                                                        .add(40 + 10 * ::core::mem::size_of::<*const u8>())
                                                                         .cast::<*mut u8>();
-                                                                    let l268 = *base
-                                                                        .add(48 + 7 * ::core::mem::size_of::<*const u8>())
+                                                                    let l289 = *base
+                                                                        .add(40 + 11 * ::core::mem::size_of::<*const u8>())
                                                                         .cast::<usize>();
-                                                                    let len269 = l268;
-                                                                    let bytes269 = _rt::Vec::from_raw_parts(
-                                                                        l267.cast(),
-                                                                        len269,
-                                                                        len269,
+                                                                    let len290 = l289;
+                                                                    let bytes290 = _rt::Vec::from_raw_parts(
+                                                                        l288.cast(),
+                                                                        len290,
+                                                                        len290,
                                                                     );
-                                                                    let l270 = *base
-                                                                        .add(48 + 8 * ::core::mem::size_of::<*const u8>())
+                                                                    let l291 = *base
+                                                                        .add(40 + 12 * ::core::mem::size_of::<*const u8>())
                                                                         .cast::<*mut u8>();
-                                                                    let l271 = *base
-                                                                        .add(48 + 9 * ::core::mem::size_of::<*const u8>())
+                                                                    let l292 = *base
+                                                                        .add(40 + 13 * ::core::mem::size_of::<*const u8>())
                                                                         .cast::<usize>();
-                                                                    let base278 = l270;
-                                                                    let len278 = l271;
-                                                                    let mut result278 = _rt::Vec::with_capacity(len278);
-                                                                    for i in 0..len278 {
-                                                                        let base = base278.add(i * 24);
-                                                                        let e278 = {
-                                                                            let l272 = i32::from(*base.add(0).cast::<u8>());
-                                                                            let l273 = *base.add(4).cast::<i32>();
-                                                                            let l274 = *base.add(8).cast::<i32>();
-                                                                            let l275 = *base.add(12).cast::<i32>();
-                                                                            let l276 = *base.add(16).cast::<i32>();
-                                                                            let l277 = *base.add(20).cast::<i32>();
+                                                                    let base299 = l291;
+                                                                    let len299 = l292;
+                                                                    let mut result299 = _rt::Vec::with_capacity(len299);
+                                                                    for i in 0..len299 {
+                                                                        let base = base299.add(i * 24);
+                                                                        let e299 = {
+                                                                            let l293 = i32::from(*base.add(0).cast::<u8>());
+                                                                            let l294 = *base.add(4).cast::<i32>();
+                                                                            let l295 = *base.add(8).cast::<i32>();
+                                                                            let l296 = *base.add(12).cast::<i32>();
+                                                                            let l297 = *base.add(16).cast::<i32>();
+                                                                            let l298 = *base.add(20).cast::<i32>();
                                                                             super::super::super::super::airlock::policy::findings::Span {
                                                                                 place: super::super::super::super::airlock::policy::findings::Place {
                                                                                     channel: super::super::super::super::airlock::policy::findings::Channel::_lift(
-                                                                                        l272 as u8,
+                                                                                        l293 as u8,
                                                                                     ),
-                                                                                    choice: l273 as u32,
-                                                                                    item: l274 as u32,
-                                                                                    part: l275 as u32,
+                                                                                    choice: l294 as u32,
+                                                                                    item: l295 as u32,
+                                                                                    part: l296 as u32,
                                                                                 },
-                                                                                offset: l276 as u32,
-                                                                                length: l277 as u32,
+                                                                                offset: l297 as u32,
+                                                                                length: l298 as u32,
                                                                             }
                                                                         };
-                                                                        result278.push(e278);
+                                                                        result299.push(e299);
                                                                     }
-                                                                    _rt::cabi_dealloc(base278, len278 * 24, 4);
-                                                                    let l279 = *base
-                                                                        .add(48 + 10 * ::core::mem::size_of::<*const u8>())
+                                                                    _rt::cabi_dealloc(base299, len299 * 24, 4);
+                                                                    let l300 = *base
+                                                                        .add(40 + 14 * ::core::mem::size_of::<*const u8>())
                                                                         .cast::<*mut u8>();
-                                                                    let l280 = *base
-                                                                        .add(48 + 11 * ::core::mem::size_of::<*const u8>())
+                                                                    let l301 = *base
+                                                                        .add(40 + 15 * ::core::mem::size_of::<*const u8>())
                                                                         .cast::<usize>();
-                                                                    let len281 = l280;
-                                                                    let bytes281 = _rt::Vec::from_raw_parts(
-                                                                        l279.cast(),
-                                                                        len281,
-                                                                        len281,
+                                                                    let len302 = l301;
+                                                                    let bytes302 = _rt::Vec::from_raw_parts(
+                                                                        l300.cast(),
+                                                                        len302,
+                                                                        len302,
                                                                     );
                                                                     super::super::super::super::airlock::policy::findings::ReportedFinding {
-                                                                        policy: _rt::string_lift(bytes238),
-                                                                        is_own: _rt::bool_lift(l239 as u8),
-                                                                        exchange: l240 as u32,
+                                                                        policy: _rt::string_lift(bytes256),
+                                                                        is_own: _rt::bool_lift(l257 as u8),
+                                                                        session: _rt::string_lift(bytes260),
+                                                                        exchange: l261 as u32,
                                                                         finding: super::super::super::super::airlock::policy::findings::Finding {
-                                                                            kind: _rt::string_lift(bytes243),
+                                                                            kind: _rt::string_lift(bytes264),
                                                                             severity: super::super::super::super::airlock::policy::findings::Severity::_lift(
-                                                                                l244 as u8,
+                                                                                l265 as u8,
                                                                             ),
-                                                                            confidence: l245,
-                                                                            subject: v266,
-                                                                            summary: _rt::string_lift(bytes269),
-                                                                            evidence: result278,
-                                                                            data: _rt::string_lift(bytes281),
+                                                                            confidence: l266,
+                                                                            subject: v287,
+                                                                            summary: _rt::string_lift(bytes290),
+                                                                            evidence: result299,
+                                                                            data: _rt::string_lift(bytes302),
                                                                         },
                                                                     }
                                                                 };
-                                                                V288::Finding(e288)
+                                                                V309::Finding(e309)
                                                             }
                                                             n => {
                                                                 debug_assert_eq!(n, 14, "invalid enum discriminant");
-                                                                let e288 = {
-                                                                    let l282 = *base.add(8).cast::<*mut u8>();
-                                                                    let l283 = *base
+                                                                let e309 = {
+                                                                    let l303 = *base.add(8).cast::<*mut u8>();
+                                                                    let l304 = *base
                                                                         .add(8 + 1 * ::core::mem::size_of::<*const u8>())
                                                                         .cast::<usize>();
-                                                                    let len284 = l283;
-                                                                    let bytes284 = _rt::Vec::from_raw_parts(
-                                                                        l282.cast(),
-                                                                        len284,
-                                                                        len284,
+                                                                    let len305 = l304;
+                                                                    let bytes305 = _rt::Vec::from_raw_parts(
+                                                                        l303.cast(),
+                                                                        len305,
+                                                                        len305,
                                                                     );
-                                                                    let l285 = *base
+                                                                    let l306 = *base
                                                                         .add(8 + 2 * ::core::mem::size_of::<*const u8>())
                                                                         .cast::<*mut u8>();
-                                                                    let l286 = *base
+                                                                    let l307 = *base
                                                                         .add(8 + 3 * ::core::mem::size_of::<*const u8>())
                                                                         .cast::<usize>();
-                                                                    let len287 = l286;
-                                                                    let bytes287 = _rt::Vec::from_raw_parts(
-                                                                        l285.cast(),
-                                                                        len287,
-                                                                        len287,
+                                                                    let len308 = l307;
+                                                                    let bytes308 = _rt::Vec::from_raw_parts(
+                                                                        l306.cast(),
+                                                                        len308,
+                                                                        len308,
                                                                     );
-                                                                    (_rt::string_lift(bytes284), _rt::string_lift(bytes287))
+                                                                    (_rt::string_lift(bytes305), _rt::string_lift(bytes308))
                                                                 };
-                                                                V288::Other(e288)
+                                                                V309::Other(e309)
                                                             }
                                                         };
-                                                        v288
+                                                        v309
                                                     };
-                                                    result289.push(e289);
+                                                    result310.push(e310);
                                                 }
                                                 _rt::cabi_dealloc(
-                                                    base289,
-                                                    len289 * (48 + 12 * ::core::mem::size_of::<*const u8>()),
+                                                    base310,
+                                                    len310 * (40 + 16 * ::core::mem::size_of::<*const u8>()),
                                                     8,
                                                 );
-                                                let base297 = arg13;
-                                                let len297 = arg14;
-                                                let mut result297 = _rt::Vec::with_capacity(len297);
-                                                for i in 0..len297 {
-                                                    let base = base297.add(i * 28);
-                                                    let e297 = {
-                                                        let l290 = *base.add(0).cast::<i32>();
-                                                        let l291 = i32::from(*base.add(4).cast::<u8>());
-                                                        let l292 = *base.add(8).cast::<i32>();
-                                                        let l293 = *base.add(12).cast::<i32>();
-                                                        let l294 = *base.add(16).cast::<i32>();
-                                                        let l295 = *base.add(20).cast::<i32>();
-                                                        let l296 = *base.add(24).cast::<i32>();
+                                                let base318 = arg13;
+                                                let len318 = arg14;
+                                                let mut result318 = _rt::Vec::with_capacity(len318);
+                                                for i in 0..len318 {
+                                                    let base = base318.add(i * 28);
+                                                    let e318 = {
+                                                        let l311 = *base.add(0).cast::<i32>();
+                                                        let l312 = i32::from(*base.add(4).cast::<u8>());
+                                                        let l313 = *base.add(8).cast::<i32>();
+                                                        let l314 = *base.add(12).cast::<i32>();
+                                                        let l315 = *base.add(16).cast::<i32>();
+                                                        let l316 = *base.add(20).cast::<i32>();
+                                                        let l317 = *base.add(24).cast::<i32>();
                                                         super::super::super::super::airlock::policy::events::PatternMatch {
-                                                            pattern: l290 as u32,
+                                                            pattern: l311 as u32,
                                                             span: super::super::super::super::airlock::policy::findings::Span {
                                                                 place: super::super::super::super::airlock::policy::findings::Place {
                                                                     channel: super::super::super::super::airlock::policy::findings::Channel::_lift(
-                                                                        l291 as u8,
+                                                                        l312 as u8,
                                                                     ),
-                                                                    choice: l292 as u32,
-                                                                    item: l293 as u32,
-                                                                    part: l294 as u32,
+                                                                    choice: l313 as u32,
+                                                                    item: l314 as u32,
+                                                                    part: l315 as u32,
                                                                 },
-                                                                offset: l295 as u32,
-                                                                length: l296 as u32,
+                                                                offset: l316 as u32,
+                                                                length: l317 as u32,
                                                             },
                                                         }
                                                     };
-                                                    result297.push(e297);
+                                                    result318.push(e318);
                                                 }
-                                                _rt::cabi_dealloc(base297, len297 * 28, 4);
+                                                _rt::cabi_dealloc(base318, len318 * 28, 4);
                                                 super::super::super::super::airlock::policy::events::Attachments {
-                                                    details: result289,
-                                                    matches: result297,
+                                                    details: result310,
+                                                    matches: result318,
                                                 }
                                             };
                                             Some(e)
@@ -6642,69 +6753,69 @@ pub mod exports {
                                 },
                             )
                         };
-                        let ptr299 = (&raw mut _RET_AREA.0).cast::<u8>();
-                        match result298 {
+                        let ptr320 = (&raw mut _RET_AREA.0).cast::<u8>();
+                        match result319 {
                             Ok(e) => {
-                                *ptr299.add(0).cast::<u8>() = (0i32) as u8;
+                                *ptr320.add(0).cast::<u8>() = (0i32) as u8;
                                 let super::super::super::super::airlock::policy::findings::Assessment {
-                                    findings: findings300,
-                                    marks: marks300,
-                                    pending: pending300,
+                                    findings: findings321,
+                                    marks: marks321,
+                                    pending: pending321,
                                 } = e;
-                                let vec316 = findings300;
-                                let len316 = vec316.len();
-                                let layout316 = _rt::alloc::Layout::from_size_align(
-                                        vec316.len()
+                                let vec337 = findings321;
+                                let len337 = vec337.len();
+                                let layout337 = _rt::alloc::Layout::from_size_align(
+                                        vec337.len()
                                             * (32 + 10 * ::core::mem::size_of::<*const u8>()),
                                         8,
                                     )
                                     .unwrap();
-                                let (result316, _cleanup316) = wit_bindgen::rt::Cleanup::new(
-                                    layout316,
+                                let (result337, _cleanup337) = wit_bindgen::rt::Cleanup::new(
+                                    layout337,
                                 );
-                                if let Some(cleanup) = _cleanup316 {
+                                if let Some(cleanup) = _cleanup337 {
                                     cleanup.forget();
                                 }
-                                for (i, e) in vec316.into_iter().enumerate() {
-                                    let base = result316
+                                for (i, e) in vec337.into_iter().enumerate() {
+                                    let base = result337
                                         .add(i * (32 + 10 * ::core::mem::size_of::<*const u8>()));
                                     {
                                         let super::super::super::super::airlock::policy::findings::Finding {
-                                            kind: kind301,
-                                            severity: severity301,
-                                            confidence: confidence301,
-                                            subject: subject301,
-                                            summary: summary301,
-                                            evidence: evidence301,
-                                            data: data301,
+                                            kind: kind322,
+                                            severity: severity322,
+                                            confidence: confidence322,
+                                            subject: subject322,
+                                            summary: summary322,
+                                            evidence: evidence322,
+                                            data: data322,
                                         } = e;
-                                        let vec302 = (kind301.into_bytes()).into_boxed_slice();
-                                        let ptr302 = vec302.as_ptr().cast::<u8>();
-                                        let len302 = vec302.len();
-                                        ::core::mem::forget(vec302);
+                                        let vec323 = (kind322.into_bytes()).into_boxed_slice();
+                                        let ptr323 = vec323.as_ptr().cast::<u8>();
+                                        let len323 = vec323.len();
+                                        ::core::mem::forget(vec323);
                                         *base
                                             .add(::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len302;
-                                        *base.add(0).cast::<*mut u8>() = ptr302.cast_mut();
+                                            .cast::<usize>() = len323;
+                                        *base.add(0).cast::<*mut u8>() = ptr323.cast_mut();
                                         *base
                                             .add(2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<u8>() = (severity301.clone() as i32) as u8;
+                                            .cast::<u8>() = (severity322.clone() as i32) as u8;
                                         *base
                                             .add(4 + 2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<f32>() = _rt::as_f32(confidence301);
-                                        use super::super::super::super::airlock::policy::findings::Subject as V310;
-                                        match subject301 {
-                                            V310::Session => {
+                                            .cast::<f32>() = _rt::as_f32(confidence322);
+                                        use super::super::super::super::airlock::policy::findings::Subject as V331;
+                                        match subject322 {
+                                            V331::Session => {
                                                 *base
                                                     .add(8 + 2 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<u8>() = (0i32) as u8;
                                             }
-                                            V310::Request => {
+                                            V331::Request => {
                                                 *base
                                                     .add(8 + 2 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<u8>() = (1i32) as u8;
                                             }
-                                            V310::Message(e) => {
+                                            V331::Message(e) => {
                                                 *base
                                                     .add(8 + 2 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<u8>() = (2i32) as u8;
@@ -6712,307 +6823,65 @@ pub mod exports {
                                                     .add(16 + 2 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<i64>() = _rt::as_i64(e);
                                             }
-                                            V310::Response => {
+                                            V331::Response => {
                                                 *base
                                                     .add(8 + 2 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<u8>() = (3i32) as u8;
                                             }
-                                            V310::Text(e) => {
+                                            V331::Text(e) => {
                                                 *base
                                                     .add(8 + 2 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<u8>() = (4i32) as u8;
                                                 let super::super::super::super::airlock::policy::findings::Span {
-                                                    place: place303,
-                                                    offset: offset303,
-                                                    length: length303,
+                                                    place: place324,
+                                                    offset: offset324,
+                                                    length: length324,
                                                 } = e;
                                                 let super::super::super::super::airlock::policy::findings::Place {
-                                                    channel: channel304,
-                                                    choice: choice304,
-                                                    item: item304,
-                                                    part: part304,
-                                                } = place303;
+                                                    channel: channel325,
+                                                    choice: choice325,
+                                                    item: item325,
+                                                    part: part325,
+                                                } = place324;
                                                 *base
                                                     .add(16 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (channel304.clone() as i32) as u8;
+                                                    .cast::<u8>() = (channel325.clone() as i32) as u8;
                                                 *base
                                                     .add(20 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<i32>() = _rt::as_i32(choice304);
+                                                    .cast::<i32>() = _rt::as_i32(choice325);
                                                 *base
                                                     .add(24 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<i32>() = _rt::as_i32(item304);
+                                                    .cast::<i32>() = _rt::as_i32(item325);
                                                 *base
                                                     .add(28 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<i32>() = _rt::as_i32(part304);
+                                                    .cast::<i32>() = _rt::as_i32(part325);
                                                 *base
                                                     .add(32 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<i32>() = _rt::as_i32(offset303);
+                                                    .cast::<i32>() = _rt::as_i32(offset324);
                                                 *base
                                                     .add(36 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<i32>() = _rt::as_i32(length303);
+                                                    .cast::<i32>() = _rt::as_i32(length324);
                                             }
-                                            V310::ToolCall(e) => {
+                                            V331::ToolCall(e) => {
                                                 *base
                                                     .add(8 + 2 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<u8>() = (5i32) as u8;
-                                                let vec305 = (e.into_bytes()).into_boxed_slice();
-                                                let ptr305 = vec305.as_ptr().cast::<u8>();
-                                                let len305 = vec305.len();
-                                                ::core::mem::forget(vec305);
-                                                *base
-                                                    .add(16 + 3 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len305;
-                                                *base
-                                                    .add(16 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr305.cast_mut();
-                                            }
-                                            V310::ToolResult(e) => {
-                                                *base
-                                                    .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (6i32) as u8;
-                                                let vec306 = (e.into_bytes()).into_boxed_slice();
-                                                let ptr306 = vec306.as_ptr().cast::<u8>();
-                                                let len306 = vec306.len();
-                                                ::core::mem::forget(vec306);
-                                                *base
-                                                    .add(16 + 3 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len306;
-                                                *base
-                                                    .add(16 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr306.cast_mut();
-                                            }
-                                            V310::Other(e) => {
-                                                *base
-                                                    .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (7i32) as u8;
-                                                let (t307_0, t307_1) = e;
-                                                let vec308 = (t307_0.into_bytes()).into_boxed_slice();
-                                                let ptr308 = vec308.as_ptr().cast::<u8>();
-                                                let len308 = vec308.len();
-                                                ::core::mem::forget(vec308);
-                                                *base
-                                                    .add(16 + 3 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len308;
-                                                *base
-                                                    .add(16 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr308.cast_mut();
-                                                let vec309 = (t307_1.into_bytes()).into_boxed_slice();
-                                                let ptr309 = vec309.as_ptr().cast::<u8>();
-                                                let len309 = vec309.len();
-                                                ::core::mem::forget(vec309);
-                                                *base
-                                                    .add(16 + 5 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len309;
-                                                *base
-                                                    .add(16 + 4 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr309.cast_mut();
-                                            }
-                                        }
-                                        let vec311 = (summary301.into_bytes()).into_boxed_slice();
-                                        let ptr311 = vec311.as_ptr().cast::<u8>();
-                                        let len311 = vec311.len();
-                                        ::core::mem::forget(vec311);
-                                        *base
-                                            .add(32 + 5 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len311;
-                                        *base
-                                            .add(32 + 4 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = ptr311.cast_mut();
-                                        let vec314 = evidence301;
-                                        let len314 = vec314.len();
-                                        let layout314 = _rt::alloc::Layout::from_size_align(
-                                                vec314.len() * 24,
-                                                4,
-                                            )
-                                            .unwrap();
-                                        let (result314, _cleanup314) = wit_bindgen::rt::Cleanup::new(
-                                            layout314,
-                                        );
-                                        if let Some(cleanup) = _cleanup314 {
-                                            cleanup.forget();
-                                        }
-                                        for (i, e) in vec314.into_iter().enumerate() {
-                                            let base = result314.add(i * 24);
-                                            {
-                                                let super::super::super::super::airlock::policy::findings::Span {
-                                                    place: place312,
-                                                    offset: offset312,
-                                                    length: length312,
-                                                } = e;
-                                                let super::super::super::super::airlock::policy::findings::Place {
-                                                    channel: channel313,
-                                                    choice: choice313,
-                                                    item: item313,
-                                                    part: part313,
-                                                } = place312;
-                                                *base.add(0).cast::<u8>() = (channel313.clone() as i32)
-                                                    as u8;
-                                                *base.add(4).cast::<i32>() = _rt::as_i32(choice313);
-                                                *base.add(8).cast::<i32>() = _rt::as_i32(item313);
-                                                *base.add(12).cast::<i32>() = _rt::as_i32(part313);
-                                                *base.add(16).cast::<i32>() = _rt::as_i32(offset312);
-                                                *base.add(20).cast::<i32>() = _rt::as_i32(length312);
-                                            }
-                                        }
-                                        *base
-                                            .add(32 + 7 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len314;
-                                        *base
-                                            .add(32 + 6 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = result314;
-                                        let vec315 = (data301.into_bytes()).into_boxed_slice();
-                                        let ptr315 = vec315.as_ptr().cast::<u8>();
-                                        let len315 = vec315.len();
-                                        ::core::mem::forget(vec315);
-                                        *base
-                                            .add(32 + 9 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len315;
-                                        *base
-                                            .add(32 + 8 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = ptr315.cast_mut();
-                                    }
-                                }
-                                *ptr299
-                                    .add(2 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>() = len316;
-                                *ptr299
-                                    .add(::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>() = result316;
-                                let vec319 = marks300;
-                                let len319 = vec319.len();
-                                let layout319 = _rt::alloc::Layout::from_size_align(
-                                        vec319.len() * 20,
-                                        4,
-                                    )
-                                    .unwrap();
-                                let (result319, _cleanup319) = wit_bindgen::rt::Cleanup::new(
-                                    layout319,
-                                );
-                                if let Some(cleanup) = _cleanup319 {
-                                    cleanup.forget();
-                                }
-                                for (i, e) in vec319.into_iter().enumerate() {
-                                    let base = result319.add(i * 20);
-                                    {
-                                        let super::super::super::super::airlock::policy::findings::ReleaseMark {
-                                            place: place317,
-                                            upto: upto317,
-                                        } = e;
-                                        let super::super::super::super::airlock::policy::findings::Place {
-                                            channel: channel318,
-                                            choice: choice318,
-                                            item: item318,
-                                            part: part318,
-                                        } = place317;
-                                        *base.add(0).cast::<u8>() = (channel318.clone() as i32)
-                                            as u8;
-                                        *base.add(4).cast::<i32>() = _rt::as_i32(choice318);
-                                        *base.add(8).cast::<i32>() = _rt::as_i32(item318);
-                                        *base.add(12).cast::<i32>() = _rt::as_i32(part318);
-                                        *base.add(16).cast::<i32>() = _rt::as_i32(upto317);
-                                    }
-                                }
-                                *ptr299
-                                    .add(4 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>() = len319;
-                                *ptr299
-                                    .add(3 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>() = result319;
-                                let vec329 = pending300;
-                                let len329 = vec329.len();
-                                let layout329 = _rt::alloc::Layout::from_size_align(
-                                        vec329.len()
-                                            * (40 + 2 * ::core::mem::size_of::<*const u8>()),
-                                        8,
-                                    )
-                                    .unwrap();
-                                let (result329, _cleanup329) = wit_bindgen::rt::Cleanup::new(
-                                    layout329,
-                                );
-                                if let Some(cleanup) = _cleanup329 {
-                                    cleanup.forget();
-                                }
-                                for (i, e) in vec329.into_iter().enumerate() {
-                                    let base = result329
-                                        .add(i * (40 + 2 * ::core::mem::size_of::<*const u8>()));
-                                    {
-                                        let super::super::super::super::airlock::policy::findings::Pending {
-                                            ticket: ticket320,
-                                            subject: subject320,
-                                            deadline_ms: deadline_ms320,
-                                            on_timeout: on_timeout320,
-                                        } = e;
-                                        *base.add(0).cast::<i64>() = _rt::as_i64(ticket320);
-                                        use super::super::super::super::airlock::policy::findings::Subject as V328;
-                                        match subject320 {
-                                            V328::Session => {
-                                                *base.add(8).cast::<u8>() = (0i32) as u8;
-                                            }
-                                            V328::Request => {
-                                                *base.add(8).cast::<u8>() = (1i32) as u8;
-                                            }
-                                            V328::Message(e) => {
-                                                *base.add(8).cast::<u8>() = (2i32) as u8;
-                                                *base.add(16).cast::<i64>() = _rt::as_i64(e);
-                                            }
-                                            V328::Response => {
-                                                *base.add(8).cast::<u8>() = (3i32) as u8;
-                                            }
-                                            V328::Text(e) => {
-                                                *base.add(8).cast::<u8>() = (4i32) as u8;
-                                                let super::super::super::super::airlock::policy::findings::Span {
-                                                    place: place321,
-                                                    offset: offset321,
-                                                    length: length321,
-                                                } = e;
-                                                let super::super::super::super::airlock::policy::findings::Place {
-                                                    channel: channel322,
-                                                    choice: choice322,
-                                                    item: item322,
-                                                    part: part322,
-                                                } = place321;
-                                                *base.add(16).cast::<u8>() = (channel322.clone() as i32)
-                                                    as u8;
-                                                *base.add(20).cast::<i32>() = _rt::as_i32(choice322);
-                                                *base.add(24).cast::<i32>() = _rt::as_i32(item322);
-                                                *base.add(28).cast::<i32>() = _rt::as_i32(part322);
-                                                *base.add(32).cast::<i32>() = _rt::as_i32(offset321);
-                                                *base.add(36).cast::<i32>() = _rt::as_i32(length321);
-                                            }
-                                            V328::ToolCall(e) => {
-                                                *base.add(8).cast::<u8>() = (5i32) as u8;
-                                                let vec323 = (e.into_bytes()).into_boxed_slice();
-                                                let ptr323 = vec323.as_ptr().cast::<u8>();
-                                                let len323 = vec323.len();
-                                                ::core::mem::forget(vec323);
-                                                *base
-                                                    .add(16 + 1 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len323;
-                                                *base.add(16).cast::<*mut u8>() = ptr323.cast_mut();
-                                            }
-                                            V328::ToolResult(e) => {
-                                                *base.add(8).cast::<u8>() = (6i32) as u8;
-                                                let vec324 = (e.into_bytes()).into_boxed_slice();
-                                                let ptr324 = vec324.as_ptr().cast::<u8>();
-                                                let len324 = vec324.len();
-                                                ::core::mem::forget(vec324);
-                                                *base
-                                                    .add(16 + 1 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len324;
-                                                *base.add(16).cast::<*mut u8>() = ptr324.cast_mut();
-                                            }
-                                            V328::Other(e) => {
-                                                *base.add(8).cast::<u8>() = (7i32) as u8;
-                                                let (t325_0, t325_1) = e;
-                                                let vec326 = (t325_0.into_bytes()).into_boxed_slice();
+                                                let vec326 = (e.into_bytes()).into_boxed_slice();
                                                 let ptr326 = vec326.as_ptr().cast::<u8>();
                                                 let len326 = vec326.len();
                                                 ::core::mem::forget(vec326);
                                                 *base
-                                                    .add(16 + 1 * ::core::mem::size_of::<*const u8>())
+                                                    .add(16 + 3 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>() = len326;
-                                                *base.add(16).cast::<*mut u8>() = ptr326.cast_mut();
-                                                let vec327 = (t325_1.into_bytes()).into_boxed_slice();
+                                                *base
+                                                    .add(16 + 2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr326.cast_mut();
+                                            }
+                                            V331::ToolResult(e) => {
+                                                *base
+                                                    .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (6i32) as u8;
+                                                let vec327 = (e.into_bytes()).into_boxed_slice();
                                                 let ptr327 = vec327.as_ptr().cast::<u8>();
                                                 let len327 = vec327.len();
                                                 ::core::mem::forget(vec327);
@@ -7023,37 +6892,279 @@ pub mod exports {
                                                     .add(16 + 2 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>() = ptr327.cast_mut();
                                             }
+                                            V331::Other(e) => {
+                                                *base
+                                                    .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (7i32) as u8;
+                                                let (t328_0, t328_1) = e;
+                                                let vec329 = (t328_0.into_bytes()).into_boxed_slice();
+                                                let ptr329 = vec329.as_ptr().cast::<u8>();
+                                                let len329 = vec329.len();
+                                                ::core::mem::forget(vec329);
+                                                *base
+                                                    .add(16 + 3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len329;
+                                                *base
+                                                    .add(16 + 2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr329.cast_mut();
+                                                let vec330 = (t328_1.into_bytes()).into_boxed_slice();
+                                                let ptr330 = vec330.as_ptr().cast::<u8>();
+                                                let len330 = vec330.len();
+                                                ::core::mem::forget(vec330);
+                                                *base
+                                                    .add(16 + 5 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len330;
+                                                *base
+                                                    .add(16 + 4 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr330.cast_mut();
+                                            }
+                                        }
+                                        let vec332 = (summary322.into_bytes()).into_boxed_slice();
+                                        let ptr332 = vec332.as_ptr().cast::<u8>();
+                                        let len332 = vec332.len();
+                                        ::core::mem::forget(vec332);
+                                        *base
+                                            .add(32 + 5 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len332;
+                                        *base
+                                            .add(32 + 4 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>() = ptr332.cast_mut();
+                                        let vec335 = evidence322;
+                                        let len335 = vec335.len();
+                                        let layout335 = _rt::alloc::Layout::from_size_align(
+                                                vec335.len() * 24,
+                                                4,
+                                            )
+                                            .unwrap();
+                                        let (result335, _cleanup335) = wit_bindgen::rt::Cleanup::new(
+                                            layout335,
+                                        );
+                                        if let Some(cleanup) = _cleanup335 {
+                                            cleanup.forget();
+                                        }
+                                        for (i, e) in vec335.into_iter().enumerate() {
+                                            let base = result335.add(i * 24);
+                                            {
+                                                let super::super::super::super::airlock::policy::findings::Span {
+                                                    place: place333,
+                                                    offset: offset333,
+                                                    length: length333,
+                                                } = e;
+                                                let super::super::super::super::airlock::policy::findings::Place {
+                                                    channel: channel334,
+                                                    choice: choice334,
+                                                    item: item334,
+                                                    part: part334,
+                                                } = place333;
+                                                *base.add(0).cast::<u8>() = (channel334.clone() as i32)
+                                                    as u8;
+                                                *base.add(4).cast::<i32>() = _rt::as_i32(choice334);
+                                                *base.add(8).cast::<i32>() = _rt::as_i32(item334);
+                                                *base.add(12).cast::<i32>() = _rt::as_i32(part334);
+                                                *base.add(16).cast::<i32>() = _rt::as_i32(offset333);
+                                                *base.add(20).cast::<i32>() = _rt::as_i32(length333);
+                                            }
+                                        }
+                                        *base
+                                            .add(32 + 7 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len335;
+                                        *base
+                                            .add(32 + 6 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>() = result335;
+                                        let vec336 = (data322.into_bytes()).into_boxed_slice();
+                                        let ptr336 = vec336.as_ptr().cast::<u8>();
+                                        let len336 = vec336.len();
+                                        ::core::mem::forget(vec336);
+                                        *base
+                                            .add(32 + 9 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len336;
+                                        *base
+                                            .add(32 + 8 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>() = ptr336.cast_mut();
+                                    }
+                                }
+                                *ptr320
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>() = len337;
+                                *ptr320
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>() = result337;
+                                let vec340 = marks321;
+                                let len340 = vec340.len();
+                                let layout340 = _rt::alloc::Layout::from_size_align(
+                                        vec340.len() * 20,
+                                        4,
+                                    )
+                                    .unwrap();
+                                let (result340, _cleanup340) = wit_bindgen::rt::Cleanup::new(
+                                    layout340,
+                                );
+                                if let Some(cleanup) = _cleanup340 {
+                                    cleanup.forget();
+                                }
+                                for (i, e) in vec340.into_iter().enumerate() {
+                                    let base = result340.add(i * 20);
+                                    {
+                                        let super::super::super::super::airlock::policy::findings::ReleaseMark {
+                                            place: place338,
+                                            upto: upto338,
+                                        } = e;
+                                        let super::super::super::super::airlock::policy::findings::Place {
+                                            channel: channel339,
+                                            choice: choice339,
+                                            item: item339,
+                                            part: part339,
+                                        } = place338;
+                                        *base.add(0).cast::<u8>() = (channel339.clone() as i32)
+                                            as u8;
+                                        *base.add(4).cast::<i32>() = _rt::as_i32(choice339);
+                                        *base.add(8).cast::<i32>() = _rt::as_i32(item339);
+                                        *base.add(12).cast::<i32>() = _rt::as_i32(part339);
+                                        *base.add(16).cast::<i32>() = _rt::as_i32(upto338);
+                                    }
+                                }
+                                *ptr320
+                                    .add(4 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>() = len340;
+                                *ptr320
+                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>() = result340;
+                                let vec350 = pending321;
+                                let len350 = vec350.len();
+                                let layout350 = _rt::alloc::Layout::from_size_align(
+                                        vec350.len()
+                                            * (40 + 2 * ::core::mem::size_of::<*const u8>()),
+                                        8,
+                                    )
+                                    .unwrap();
+                                let (result350, _cleanup350) = wit_bindgen::rt::Cleanup::new(
+                                    layout350,
+                                );
+                                if let Some(cleanup) = _cleanup350 {
+                                    cleanup.forget();
+                                }
+                                for (i, e) in vec350.into_iter().enumerate() {
+                                    let base = result350
+                                        .add(i * (40 + 2 * ::core::mem::size_of::<*const u8>()));
+                                    {
+                                        let super::super::super::super::airlock::policy::findings::Pending {
+                                            ticket: ticket341,
+                                            subject: subject341,
+                                            deadline_ms: deadline_ms341,
+                                            on_timeout: on_timeout341,
+                                        } = e;
+                                        *base.add(0).cast::<i64>() = _rt::as_i64(ticket341);
+                                        use super::super::super::super::airlock::policy::findings::Subject as V349;
+                                        match subject341 {
+                                            V349::Session => {
+                                                *base.add(8).cast::<u8>() = (0i32) as u8;
+                                            }
+                                            V349::Request => {
+                                                *base.add(8).cast::<u8>() = (1i32) as u8;
+                                            }
+                                            V349::Message(e) => {
+                                                *base.add(8).cast::<u8>() = (2i32) as u8;
+                                                *base.add(16).cast::<i64>() = _rt::as_i64(e);
+                                            }
+                                            V349::Response => {
+                                                *base.add(8).cast::<u8>() = (3i32) as u8;
+                                            }
+                                            V349::Text(e) => {
+                                                *base.add(8).cast::<u8>() = (4i32) as u8;
+                                                let super::super::super::super::airlock::policy::findings::Span {
+                                                    place: place342,
+                                                    offset: offset342,
+                                                    length: length342,
+                                                } = e;
+                                                let super::super::super::super::airlock::policy::findings::Place {
+                                                    channel: channel343,
+                                                    choice: choice343,
+                                                    item: item343,
+                                                    part: part343,
+                                                } = place342;
+                                                *base.add(16).cast::<u8>() = (channel343.clone() as i32)
+                                                    as u8;
+                                                *base.add(20).cast::<i32>() = _rt::as_i32(choice343);
+                                                *base.add(24).cast::<i32>() = _rt::as_i32(item343);
+                                                *base.add(28).cast::<i32>() = _rt::as_i32(part343);
+                                                *base.add(32).cast::<i32>() = _rt::as_i32(offset342);
+                                                *base.add(36).cast::<i32>() = _rt::as_i32(length342);
+                                            }
+                                            V349::ToolCall(e) => {
+                                                *base.add(8).cast::<u8>() = (5i32) as u8;
+                                                let vec344 = (e.into_bytes()).into_boxed_slice();
+                                                let ptr344 = vec344.as_ptr().cast::<u8>();
+                                                let len344 = vec344.len();
+                                                ::core::mem::forget(vec344);
+                                                *base
+                                                    .add(16 + 1 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len344;
+                                                *base.add(16).cast::<*mut u8>() = ptr344.cast_mut();
+                                            }
+                                            V349::ToolResult(e) => {
+                                                *base.add(8).cast::<u8>() = (6i32) as u8;
+                                                let vec345 = (e.into_bytes()).into_boxed_slice();
+                                                let ptr345 = vec345.as_ptr().cast::<u8>();
+                                                let len345 = vec345.len();
+                                                ::core::mem::forget(vec345);
+                                                *base
+                                                    .add(16 + 1 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len345;
+                                                *base.add(16).cast::<*mut u8>() = ptr345.cast_mut();
+                                            }
+                                            V349::Other(e) => {
+                                                *base.add(8).cast::<u8>() = (7i32) as u8;
+                                                let (t346_0, t346_1) = e;
+                                                let vec347 = (t346_0.into_bytes()).into_boxed_slice();
+                                                let ptr347 = vec347.as_ptr().cast::<u8>();
+                                                let len347 = vec347.len();
+                                                ::core::mem::forget(vec347);
+                                                *base
+                                                    .add(16 + 1 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len347;
+                                                *base.add(16).cast::<*mut u8>() = ptr347.cast_mut();
+                                                let vec348 = (t346_1.into_bytes()).into_boxed_slice();
+                                                let ptr348 = vec348.as_ptr().cast::<u8>();
+                                                let len348 = vec348.len();
+                                                ::core::mem::forget(vec348);
+                                                *base
+                                                    .add(16 + 3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len348;
+                                                *base
+                                                    .add(16 + 2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr348.cast_mut();
+                                            }
                                         }
                                         *base
                                             .add(32 + 2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<i32>() = _rt::as_i32(deadline_ms320);
+                                            .cast::<i32>() = _rt::as_i32(deadline_ms341);
                                         *base
                                             .add(36 + 2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<u8>() = (on_timeout320.clone() as i32) as u8;
+                                            .cast::<u8>() = (on_timeout341.clone() as i32) as u8;
                                     }
                                 }
-                                *ptr299
+                                *ptr320
                                     .add(6 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>() = len329;
-                                *ptr299
+                                    .cast::<usize>() = len350;
+                                *ptr320
                                     .add(5 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>() = result329;
+                                    .cast::<*mut u8>() = result350;
                             }
                             Err(e) => {
-                                *ptr299.add(0).cast::<u8>() = (1i32) as u8;
-                                let vec330 = (e.into_bytes()).into_boxed_slice();
-                                let ptr330 = vec330.as_ptr().cast::<u8>();
-                                let len330 = vec330.len();
-                                ::core::mem::forget(vec330);
-                                *ptr299
+                                *ptr320.add(0).cast::<u8>() = (1i32) as u8;
+                                let vec351 = (e.into_bytes()).into_boxed_slice();
+                                let ptr351 = vec351.as_ptr().cast::<u8>();
+                                let len351 = vec351.len();
+                                ::core::mem::forget(vec351);
+                                *ptr320
                                     .add(2 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>() = len330;
-                                *ptr299
+                                    .cast::<usize>() = len351;
+                                *ptr320
                                     .add(::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>() = ptr330.cast_mut();
+                                    .cast::<*mut u8>() = ptr351.cast_mut();
                             }
                         };
-                        ptr299
+                        ptr320
                     }
                 }
                 #[doc(hidden)]
@@ -7291,19 +7402,19 @@ pub mod exports {
                 pub unsafe fn _export_decide_cabi<T_: Guest>(arg0: *mut u8) -> *mut u8 {
                     unsafe {
                         #[cfg(target_arch = "wasm32")] _rt::run_ctors_once();
-                        let result362 = {
+                        let result386 = {
                             let l0 = *arg0.add(0).cast::<i32>();
                             let l1 = *arg0.add(8).cast::<*mut u8>();
                             let l2 = *arg0
                                 .add(8 + 1 * ::core::mem::size_of::<*const u8>())
                                 .cast::<usize>();
-                            let base49 = l1;
-                            let len49 = l2;
-                            let mut result49 = _rt::Vec::with_capacity(len49);
-                            for i in 0..len49 {
-                                let base = base49
-                                    .add(i * (40 + 12 * ::core::mem::size_of::<*const u8>()));
-                                let e49 = {
+                            let base52 = l1;
+                            let len52 = l2;
+                            let mut result52 = _rt::Vec::with_capacity(len52);
+                            for i in 0..len52 {
+                                let base = base52
+                                    .add(i * (32 + 16 * ::core::mem::size_of::<*const u8>()));
+                                let e52 = {
                                     let l3 = *base.add(0).cast::<*mut u8>();
                                     let l4 = *base
                                         .add(::core::mem::size_of::<*const u8>())
@@ -7320,109 +7431,103 @@ pub mod exports {
                                             .cast::<u8>(),
                                     );
                                     let l7 = *base
-                                        .add(4 + 2 * ::core::mem::size_of::<*const u8>())
-                                        .cast::<i32>();
-                                    let l8 = *base
-                                        .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                        .add(3 * ::core::mem::size_of::<*const u8>())
                                         .cast::<*mut u8>();
-                                    let l9 = *base
-                                        .add(8 + 3 * ::core::mem::size_of::<*const u8>())
+                                    let l8 = *base
+                                        .add(4 * ::core::mem::size_of::<*const u8>())
                                         .cast::<usize>();
-                                    let len10 = l9;
-                                    let bytes10 = _rt::Vec::from_raw_parts(
-                                        l8.cast(),
-                                        len10,
-                                        len10,
+                                    let len9 = l8;
+                                    let bytes9 = _rt::Vec::from_raw_parts(
+                                        l7.cast(),
+                                        len9,
+                                        len9,
                                     );
-                                    let l11 = i32::from(
-                                        *base
-                                            .add(8 + 4 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<u8>(),
-                                    );
+                                    let l10 = *base
+                                        .add(5 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<i32>();
+                                    let l11 = *base
+                                        .add(6 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<*mut u8>();
                                     let l12 = *base
-                                        .add(12 + 4 * ::core::mem::size_of::<*const u8>())
-                                        .cast::<f32>();
-                                    let l13 = i32::from(
+                                        .add(7 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<usize>();
+                                    let len13 = l12;
+                                    let bytes13 = _rt::Vec::from_raw_parts(
+                                        l11.cast(),
+                                        len13,
+                                        len13,
+                                    );
+                                    let l14 = i32::from(
                                         *base
-                                            .add(16 + 4 * ::core::mem::size_of::<*const u8>())
+                                            .add(8 * ::core::mem::size_of::<*const u8>())
                                             .cast::<u8>(),
                                     );
-                                    use super::super::super::super::airlock::policy::findings::Subject as V33;
-                                    let v33 = match l13 {
-                                        0 => V33::Session,
-                                        1 => V33::Request,
+                                    let l15 = *base
+                                        .add(4 + 8 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<f32>();
+                                    let l16 = i32::from(
+                                        *base
+                                            .add(8 + 8 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>(),
+                                    );
+                                    use super::super::super::super::airlock::policy::findings::Subject as V36;
+                                    let v36 = match l16 {
+                                        0 => V36::Session,
+                                        1 => V36::Request,
                                         2 => {
-                                            let e33 = {
-                                                let l14 = *base
-                                                    .add(24 + 4 * ::core::mem::size_of::<*const u8>())
+                                            let e36 = {
+                                                let l17 = *base
+                                                    .add(16 + 8 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<i64>();
-                                                l14 as u64
+                                                l17 as u64
                                             };
-                                            V33::Message(e33)
+                                            V36::Message(e36)
                                         }
-                                        3 => V33::Response,
+                                        3 => V36::Response,
                                         4 => {
-                                            let e33 = {
-                                                let l15 = i32::from(
+                                            let e36 = {
+                                                let l18 = i32::from(
                                                     *base
-                                                        .add(24 + 4 * ::core::mem::size_of::<*const u8>())
+                                                        .add(16 + 8 * ::core::mem::size_of::<*const u8>())
                                                         .cast::<u8>(),
                                                 );
-                                                let l16 = *base
-                                                    .add(28 + 4 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<i32>();
-                                                let l17 = *base
-                                                    .add(32 + 4 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<i32>();
-                                                let l18 = *base
-                                                    .add(36 + 4 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<i32>();
                                                 let l19 = *base
-                                                    .add(40 + 4 * ::core::mem::size_of::<*const u8>())
+                                                    .add(20 + 8 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<i32>();
                                                 let l20 = *base
-                                                    .add(44 + 4 * ::core::mem::size_of::<*const u8>())
+                                                    .add(24 + 8 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<i32>();
+                                                let l21 = *base
+                                                    .add(28 + 8 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<i32>();
+                                                let l22 = *base
+                                                    .add(32 + 8 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<i32>();
+                                                let l23 = *base
+                                                    .add(36 + 8 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<i32>();
                                                 super::super::super::super::airlock::policy::findings::Span {
                                                     place: super::super::super::super::airlock::policy::findings::Place {
                                                         channel: super::super::super::super::airlock::policy::findings::Channel::_lift(
-                                                            l15 as u8,
+                                                            l18 as u8,
                                                         ),
-                                                        choice: l16 as u32,
-                                                        item: l17 as u32,
-                                                        part: l18 as u32,
+                                                        choice: l19 as u32,
+                                                        item: l20 as u32,
+                                                        part: l21 as u32,
                                                     },
-                                                    offset: l19 as u32,
-                                                    length: l20 as u32,
+                                                    offset: l22 as u32,
+                                                    length: l23 as u32,
                                                 }
                                             };
-                                            V33::Text(e33)
+                                            V36::Text(e36)
                                         }
                                         5 => {
-                                            let e33 = {
-                                                let l21 = *base
-                                                    .add(24 + 4 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>();
-                                                let l22 = *base
-                                                    .add(24 + 5 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>();
-                                                let len23 = l22;
-                                                let bytes23 = _rt::Vec::from_raw_parts(
-                                                    l21.cast(),
-                                                    len23,
-                                                    len23,
-                                                );
-                                                _rt::string_lift(bytes23)
-                                            };
-                                            V33::ToolCall(e33)
-                                        }
-                                        6 => {
-                                            let e33 = {
+                                            let e36 = {
                                                 let l24 = *base
-                                                    .add(24 + 4 * ::core::mem::size_of::<*const u8>())
+                                                    .add(16 + 8 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>();
                                                 let l25 = *base
-                                                    .add(24 + 5 * ::core::mem::size_of::<*const u8>())
+                                                    .add(16 + 9 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>();
                                                 let len26 = l25;
                                                 let bytes26 = _rt::Vec::from_raw_parts(
@@ -7432,16 +7537,15 @@ pub mod exports {
                                                 );
                                                 _rt::string_lift(bytes26)
                                             };
-                                            V33::ToolResult(e33)
+                                            V36::ToolCall(e36)
                                         }
-                                        n => {
-                                            debug_assert_eq!(n, 7, "invalid enum discriminant");
-                                            let e33 = {
+                                        6 => {
+                                            let e36 = {
                                                 let l27 = *base
-                                                    .add(24 + 4 * ::core::mem::size_of::<*const u8>())
+                                                    .add(16 + 8 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>();
                                                 let l28 = *base
-                                                    .add(24 + 5 * ::core::mem::size_of::<*const u8>())
+                                                    .add(16 + 9 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>();
                                                 let len29 = l28;
                                                 let bytes29 = _rt::Vec::from_raw_parts(
@@ -7449,11 +7553,18 @@ pub mod exports {
                                                     len29,
                                                     len29,
                                                 );
+                                                _rt::string_lift(bytes29)
+                                            };
+                                            V36::ToolResult(e36)
+                                        }
+                                        n => {
+                                            debug_assert_eq!(n, 7, "invalid enum discriminant");
+                                            let e36 = {
                                                 let l30 = *base
-                                                    .add(24 + 6 * ::core::mem::size_of::<*const u8>())
+                                                    .add(16 + 8 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>();
                                                 let l31 = *base
-                                                    .add(24 + 7 * ::core::mem::size_of::<*const u8>())
+                                                    .add(16 + 9 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>();
                                                 let len32 = l31;
                                                 let bytes32 = _rt::Vec::from_raw_parts(
@@ -7461,130 +7572,143 @@ pub mod exports {
                                                     len32,
                                                     len32,
                                                 );
-                                                (_rt::string_lift(bytes29), _rt::string_lift(bytes32))
+                                                let l33 = *base
+                                                    .add(16 + 10 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>();
+                                                let l34 = *base
+                                                    .add(16 + 11 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                let len35 = l34;
+                                                let bytes35 = _rt::Vec::from_raw_parts(
+                                                    l33.cast(),
+                                                    len35,
+                                                    len35,
+                                                );
+                                                (_rt::string_lift(bytes32), _rt::string_lift(bytes35))
                                             };
-                                            V33::Other(e33)
+                                            V36::Other(e36)
                                         }
                                     };
-                                    let l34 = *base
-                                        .add(40 + 6 * ::core::mem::size_of::<*const u8>())
-                                        .cast::<*mut u8>();
-                                    let l35 = *base
-                                        .add(40 + 7 * ::core::mem::size_of::<*const u8>())
-                                        .cast::<usize>();
-                                    let len36 = l35;
-                                    let bytes36 = _rt::Vec::from_raw_parts(
-                                        l34.cast(),
-                                        len36,
-                                        len36,
-                                    );
                                     let l37 = *base
-                                        .add(40 + 8 * ::core::mem::size_of::<*const u8>())
+                                        .add(32 + 10 * ::core::mem::size_of::<*const u8>())
                                         .cast::<*mut u8>();
                                     let l38 = *base
-                                        .add(40 + 9 * ::core::mem::size_of::<*const u8>())
+                                        .add(32 + 11 * ::core::mem::size_of::<*const u8>())
                                         .cast::<usize>();
-                                    let base45 = l37;
-                                    let len45 = l38;
-                                    let mut result45 = _rt::Vec::with_capacity(len45);
-                                    for i in 0..len45 {
-                                        let base = base45.add(i * 24);
-                                        let e45 = {
-                                            let l39 = i32::from(*base.add(0).cast::<u8>());
-                                            let l40 = *base.add(4).cast::<i32>();
-                                            let l41 = *base.add(8).cast::<i32>();
-                                            let l42 = *base.add(12).cast::<i32>();
-                                            let l43 = *base.add(16).cast::<i32>();
-                                            let l44 = *base.add(20).cast::<i32>();
+                                    let len39 = l38;
+                                    let bytes39 = _rt::Vec::from_raw_parts(
+                                        l37.cast(),
+                                        len39,
+                                        len39,
+                                    );
+                                    let l40 = *base
+                                        .add(32 + 12 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<*mut u8>();
+                                    let l41 = *base
+                                        .add(32 + 13 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<usize>();
+                                    let base48 = l40;
+                                    let len48 = l41;
+                                    let mut result48 = _rt::Vec::with_capacity(len48);
+                                    for i in 0..len48 {
+                                        let base = base48.add(i * 24);
+                                        let e48 = {
+                                            let l42 = i32::from(*base.add(0).cast::<u8>());
+                                            let l43 = *base.add(4).cast::<i32>();
+                                            let l44 = *base.add(8).cast::<i32>();
+                                            let l45 = *base.add(12).cast::<i32>();
+                                            let l46 = *base.add(16).cast::<i32>();
+                                            let l47 = *base.add(20).cast::<i32>();
                                             super::super::super::super::airlock::policy::findings::Span {
                                                 place: super::super::super::super::airlock::policy::findings::Place {
                                                     channel: super::super::super::super::airlock::policy::findings::Channel::_lift(
-                                                        l39 as u8,
+                                                        l42 as u8,
                                                     ),
-                                                    choice: l40 as u32,
-                                                    item: l41 as u32,
-                                                    part: l42 as u32,
+                                                    choice: l43 as u32,
+                                                    item: l44 as u32,
+                                                    part: l45 as u32,
                                                 },
-                                                offset: l43 as u32,
-                                                length: l44 as u32,
+                                                offset: l46 as u32,
+                                                length: l47 as u32,
                                             }
                                         };
-                                        result45.push(e45);
+                                        result48.push(e48);
                                     }
-                                    _rt::cabi_dealloc(base45, len45 * 24, 4);
-                                    let l46 = *base
-                                        .add(40 + 10 * ::core::mem::size_of::<*const u8>())
+                                    _rt::cabi_dealloc(base48, len48 * 24, 4);
+                                    let l49 = *base
+                                        .add(32 + 14 * ::core::mem::size_of::<*const u8>())
                                         .cast::<*mut u8>();
-                                    let l47 = *base
-                                        .add(40 + 11 * ::core::mem::size_of::<*const u8>())
+                                    let l50 = *base
+                                        .add(32 + 15 * ::core::mem::size_of::<*const u8>())
                                         .cast::<usize>();
-                                    let len48 = l47;
-                                    let bytes48 = _rt::Vec::from_raw_parts(
-                                        l46.cast(),
-                                        len48,
-                                        len48,
+                                    let len51 = l50;
+                                    let bytes51 = _rt::Vec::from_raw_parts(
+                                        l49.cast(),
+                                        len51,
+                                        len51,
                                     );
                                     super::super::super::super::airlock::policy::findings::ReportedFinding {
                                         policy: _rt::string_lift(bytes5),
                                         is_own: _rt::bool_lift(l6 as u8),
-                                        exchange: l7 as u32,
+                                        session: _rt::string_lift(bytes9),
+                                        exchange: l10 as u32,
                                         finding: super::super::super::super::airlock::policy::findings::Finding {
-                                            kind: _rt::string_lift(bytes10),
+                                            kind: _rt::string_lift(bytes13),
                                             severity: super::super::super::super::airlock::policy::findings::Severity::_lift(
-                                                l11 as u8,
+                                                l14 as u8,
                                             ),
-                                            confidence: l12,
-                                            subject: v33,
-                                            summary: _rt::string_lift(bytes36),
-                                            evidence: result45,
-                                            data: _rt::string_lift(bytes48),
+                                            confidence: l15,
+                                            subject: v36,
+                                            summary: _rt::string_lift(bytes39),
+                                            evidence: result48,
+                                            data: _rt::string_lift(bytes51),
                                         },
                                     }
                                 };
-                                result49.push(e49);
+                                result52.push(e52);
                             }
                             _rt::cabi_dealloc(
-                                base49,
-                                len49 * (40 + 12 * ::core::mem::size_of::<*const u8>()),
+                                base52,
+                                len52 * (32 + 16 * ::core::mem::size_of::<*const u8>()),
                                 8,
                             );
-                            let l50 = i32::from(
+                            let l53 = i32::from(
                                 *arg0
                                     .add(8 + 2 * ::core::mem::size_of::<*const u8>())
                                     .cast::<u8>(),
                             );
-                            let l51 = *arg0
+                            let l54 = *arg0
                                 .add(12 + 2 * ::core::mem::size_of::<*const u8>())
                                 .cast::<i32>();
-                            let l52 = *arg0
+                            let l55 = *arg0
                                 .add(16 + 2 * ::core::mem::size_of::<*const u8>())
                                 .cast::<i64>();
-                            let l53 = *arg0
+                            let l56 = *arg0
                                 .add(24 + 2 * ::core::mem::size_of::<*const u8>())
                                 .cast::<i64>();
-                            let l54 = *arg0
+                            let l57 = *arg0
                                 .add(32 + 2 * ::core::mem::size_of::<*const u8>())
                                 .cast::<*mut u8>();
-                            let l55 = *arg0
+                            let l58 = *arg0
                                 .add(32 + 3 * ::core::mem::size_of::<*const u8>())
                                 .cast::<usize>();
-                            let len56 = l55;
-                            let bytes56 = _rt::Vec::from_raw_parts(
-                                l54.cast(),
-                                len56,
-                                len56,
+                            let len59 = l58;
+                            let bytes59 = _rt::Vec::from_raw_parts(
+                                l57.cast(),
+                                len59,
+                                len59,
                             );
-                            let l57 = *arg0
+                            let l60 = *arg0
                                 .add(32 + 4 * ::core::mem::size_of::<*const u8>())
                                 .cast::<i32>();
-                            let l58 = *arg0
+                            let l61 = *arg0
                                 .add(32 + 5 * ::core::mem::size_of::<*const u8>())
                                 .cast::<*mut u8>();
-                            let l59 = *arg0
+                            let l62 = *arg0
                                 .add(32 + 6 * ::core::mem::size_of::<*const u8>())
                                 .cast::<usize>();
-                            let len60 = l59;
-                            let l61 = i32::from(
+                            let len63 = l62;
+                            let l64 = i32::from(
                                 *arg0
                                     .add(32 + 7 * ::core::mem::size_of::<*const u8>())
                                     .cast::<u8>(),
@@ -7594,58 +7718,46 @@ pub mod exports {
                                     core::ptr::with_exposed_provenance(l0 as u32 as usize),
                                 ),
                                 super::super::super::super::airlock::policy::actions::Situation {
-                                    findings: result49,
+                                    findings: result52,
                                     batch: super::super::super::super::airlock::policy::events::Batch {
                                         checkpoint: super::super::super::super::airlock::policy::events::Checkpoint::_lift(
-                                            l50 as u8,
+                                            l53 as u8,
                                         ),
-                                        exchange: l51 as u32,
-                                        first_seq: l52 as u64,
-                                        time: l53 as u64,
-                                        text: _rt::string_lift(bytes56),
-                                        event_words: l57 as u32,
+                                        exchange: l54 as u32,
+                                        first_seq: l55 as u64,
+                                        time: l56 as u64,
+                                        text: _rt::string_lift(bytes59),
+                                        event_words: l60 as u32,
                                         events: <_ as From<
                                             _rt::Vec<_>,
                                         >>::from(
-                                            _rt::Vec::from_raw_parts(l58.cast(), len60, len60),
+                                            _rt::Vec::from_raw_parts(l61.cast(), len63, len63),
                                         ),
-                                        attached: match l61 {
+                                        attached: match l64 {
                                             0 => None,
                                             1 => {
                                                 let e = {
-                                                    let l62 = *arg0
+                                                    let l65 = *arg0
                                                         .add(32 + 8 * ::core::mem::size_of::<*const u8>())
                                                         .cast::<*mut u8>();
-                                                    let l63 = *arg0
+                                                    let l66 = *arg0
                                                         .add(32 + 9 * ::core::mem::size_of::<*const u8>())
                                                         .cast::<usize>();
-                                                    let base351 = l62;
-                                                    let len351 = l63;
-                                                    let mut result351 = _rt::Vec::with_capacity(len351);
-                                                    for i in 0..len351 {
-                                                        let base = base351
-                                                            .add(i * (48 + 12 * ::core::mem::size_of::<*const u8>()));
-                                                        let e351 = {
-                                                            let l64 = i32::from(*base.add(0).cast::<u8>());
-                                                            use super::super::super::super::airlock::policy::events::Detail as V350;
-                                                            let v350 = match l64 {
+                                                    let base375 = l65;
+                                                    let len375 = l66;
+                                                    let mut result375 = _rt::Vec::with_capacity(len375);
+                                                    for i in 0..len375 {
+                                                        let base = base375
+                                                            .add(i * (40 + 16 * ::core::mem::size_of::<*const u8>()));
+                                                        let e375 = {
+                                                            let l67 = i32::from(*base.add(0).cast::<u8>());
+                                                            use super::super::super::super::airlock::policy::events::Detail as V374;
+                                                            let v374 = match l67 {
                                                                 0 => {
-                                                                    let e350 = {
-                                                                        let l65 = *base.add(8).cast::<*mut u8>();
-                                                                        let l66 = *base
-                                                                            .add(8 + 1 * ::core::mem::size_of::<*const u8>())
-                                                                            .cast::<usize>();
-                                                                        let len67 = l66;
-                                                                        let bytes67 = _rt::Vec::from_raw_parts(
-                                                                            l65.cast(),
-                                                                            len67,
-                                                                            len67,
-                                                                        );
-                                                                        let l68 = *base
-                                                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                                                            .cast::<*mut u8>();
+                                                                    let e374 = {
+                                                                        let l68 = *base.add(8).cast::<*mut u8>();
                                                                         let l69 = *base
-                                                                            .add(8 + 3 * ::core::mem::size_of::<*const u8>())
+                                                                            .add(8 + 1 * ::core::mem::size_of::<*const u8>())
                                                                             .cast::<usize>();
                                                                         let len70 = l69;
                                                                         let bytes70 = _rt::Vec::from_raw_parts(
@@ -7654,10 +7766,10 @@ pub mod exports {
                                                                             len70,
                                                                         );
                                                                         let l71 = *base
-                                                                            .add(8 + 4 * ::core::mem::size_of::<*const u8>())
+                                                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
                                                                             .cast::<*mut u8>();
                                                                         let l72 = *base
-                                                                            .add(8 + 5 * ::core::mem::size_of::<*const u8>())
+                                                                            .add(8 + 3 * ::core::mem::size_of::<*const u8>())
                                                                             .cast::<usize>();
                                                                         let len73 = l72;
                                                                         let bytes73 = _rt::Vec::from_raw_parts(
@@ -7666,10 +7778,10 @@ pub mod exports {
                                                                             len73,
                                                                         );
                                                                         let l74 = *base
-                                                                            .add(8 + 6 * ::core::mem::size_of::<*const u8>())
+                                                                            .add(8 + 4 * ::core::mem::size_of::<*const u8>())
                                                                             .cast::<*mut u8>();
                                                                         let l75 = *base
-                                                                            .add(8 + 7 * ::core::mem::size_of::<*const u8>())
+                                                                            .add(8 + 5 * ::core::mem::size_of::<*const u8>())
                                                                             .cast::<usize>();
                                                                         let len76 = l75;
                                                                         let bytes76 = _rt::Vec::from_raw_parts(
@@ -7678,39 +7790,39 @@ pub mod exports {
                                                                             len76,
                                                                         );
                                                                         let l77 = *base
+                                                                            .add(8 + 6 * ::core::mem::size_of::<*const u8>())
+                                                                            .cast::<*mut u8>();
+                                                                        let l78 = *base
+                                                                            .add(8 + 7 * ::core::mem::size_of::<*const u8>())
+                                                                            .cast::<usize>();
+                                                                        let len79 = l78;
+                                                                        let bytes79 = _rt::Vec::from_raw_parts(
+                                                                            l77.cast(),
+                                                                            len79,
+                                                                            len79,
+                                                                        );
+                                                                        let l80 = *base
                                                                             .add(8 + 8 * ::core::mem::size_of::<*const u8>())
                                                                             .cast::<i32>();
-                                                                        let l78 = *base
+                                                                        let l81 = *base
                                                                             .add(16 + 8 * ::core::mem::size_of::<*const u8>())
                                                                             .cast::<i64>();
-                                                                        let l79 = *base
+                                                                        let l82 = *base
                                                                             .add(24 + 8 * ::core::mem::size_of::<*const u8>())
                                                                             .cast::<*mut u8>();
-                                                                        let l80 = *base
+                                                                        let l83 = *base
                                                                             .add(24 + 9 * ::core::mem::size_of::<*const u8>())
                                                                             .cast::<usize>();
-                                                                        let base87 = l79;
-                                                                        let len87 = l80;
-                                                                        let mut result87 = _rt::Vec::with_capacity(len87);
-                                                                        for i in 0..len87 {
-                                                                            let base = base87
+                                                                        let base90 = l82;
+                                                                        let len90 = l83;
+                                                                        let mut result90 = _rt::Vec::with_capacity(len90);
+                                                                        for i in 0..len90 {
+                                                                            let base = base90
                                                                                 .add(i * (4 * ::core::mem::size_of::<*const u8>()));
-                                                                            let e87 = {
-                                                                                let l81 = *base.add(0).cast::<*mut u8>();
-                                                                                let l82 = *base
-                                                                                    .add(::core::mem::size_of::<*const u8>())
-                                                                                    .cast::<usize>();
-                                                                                let len83 = l82;
-                                                                                let bytes83 = _rt::Vec::from_raw_parts(
-                                                                                    l81.cast(),
-                                                                                    len83,
-                                                                                    len83,
-                                                                                );
-                                                                                let l84 = *base
-                                                                                    .add(2 * ::core::mem::size_of::<*const u8>())
-                                                                                    .cast::<*mut u8>();
+                                                                            let e90 = {
+                                                                                let l84 = *base.add(0).cast::<*mut u8>();
                                                                                 let l85 = *base
-                                                                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                                                                    .add(::core::mem::size_of::<*const u8>())
                                                                                     .cast::<usize>();
                                                                                 let len86 = l85;
                                                                                 let bytes86 = _rt::Vec::from_raw_parts(
@@ -7718,407 +7830,384 @@ pub mod exports {
                                                                                     len86,
                                                                                     len86,
                                                                                 );
-                                                                                (_rt::string_lift(bytes83), _rt::string_lift(bytes86))
+                                                                                let l87 = *base
+                                                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                                                    .cast::<*mut u8>();
+                                                                                let l88 = *base
+                                                                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                                                                    .cast::<usize>();
+                                                                                let len89 = l88;
+                                                                                let bytes89 = _rt::Vec::from_raw_parts(
+                                                                                    l87.cast(),
+                                                                                    len89,
+                                                                                    len89,
+                                                                                );
+                                                                                (_rt::string_lift(bytes86), _rt::string_lift(bytes89))
                                                                             };
-                                                                            result87.push(e87);
+                                                                            result90.push(e90);
                                                                         }
                                                                         _rt::cabi_dealloc(
-                                                                            base87,
-                                                                            len87 * (4 * ::core::mem::size_of::<*const u8>()),
+                                                                            base90,
+                                                                            len90 * (4 * ::core::mem::size_of::<*const u8>()),
                                                                             ::core::mem::size_of::<*const u8>(),
                                                                         );
                                                                         super::super::super::super::airlock::policy::events::Facts {
-                                                                            tenant: _rt::string_lift(bytes67),
-                                                                            principal: _rt::string_lift(bytes70),
-                                                                            session: _rt::string_lift(bytes73),
-                                                                            parent: _rt::string_lift(bytes76),
-                                                                            seed: l77 as u32,
-                                                                            started: l78 as u64,
-                                                                            extra: result87,
+                                                                            tenant: _rt::string_lift(bytes70),
+                                                                            principal: _rt::string_lift(bytes73),
+                                                                            session: _rt::string_lift(bytes76),
+                                                                            parent: _rt::string_lift(bytes79),
+                                                                            seed: l80 as u32,
+                                                                            started: l81 as u64,
+                                                                            extra: result90,
                                                                         }
                                                                     };
-                                                                    V350::Session(e350)
+                                                                    V374::Session(e374)
                                                                 }
                                                                 1 => {
-                                                                    let e350 = {
-                                                                        let l88 = *base.add(8).cast::<i32>();
-                                                                        let l89 = *base.add(12).cast::<i32>();
-                                                                        let l90 = *base.add(16).cast::<*mut u8>();
-                                                                        let l91 = *base
+                                                                    let e374 = {
+                                                                        let l91 = *base.add(8).cast::<i32>();
+                                                                        let l92 = *base.add(12).cast::<i32>();
+                                                                        let l93 = *base.add(16).cast::<*mut u8>();
+                                                                        let l94 = *base
                                                                             .add(16 + 1 * ::core::mem::size_of::<*const u8>())
                                                                             .cast::<usize>();
-                                                                        let len92 = l91;
-                                                                        let bytes92 = _rt::Vec::from_raw_parts(
-                                                                            l90.cast(),
-                                                                            len92,
-                                                                            len92,
+                                                                        let len95 = l94;
+                                                                        let bytes95 = _rt::Vec::from_raw_parts(
+                                                                            l93.cast(),
+                                                                            len95,
+                                                                            len95,
                                                                         );
                                                                         super::super::super::super::airlock::policy::events::History {
-                                                                            at: l88 as u32,
-                                                                            known: l89 as u32,
-                                                                            cause: _rt::string_lift(bytes92),
+                                                                            at: l91 as u32,
+                                                                            known: l92 as u32,
+                                                                            cause: _rt::string_lift(bytes95),
                                                                         }
                                                                     };
-                                                                    V350::History(e350)
+                                                                    V374::History(e374)
                                                                 }
                                                                 2 => {
-                                                                    let e350 = {
-                                                                        let l93 = *base.add(8).cast::<i64>();
-                                                                        let l94 = i32::from(*base.add(16).cast::<u8>());
-                                                                        let l95 = *base.add(20).cast::<i32>();
-                                                                        let l96 = *base.add(24).cast::<i64>();
-                                                                        let l97 = *base.add(32).cast::<i64>();
+                                                                    let e374 = {
+                                                                        let l96 = *base.add(8).cast::<i64>();
+                                                                        let l97 = i32::from(*base.add(16).cast::<u8>());
+                                                                        let l98 = *base.add(20).cast::<i32>();
+                                                                        let l99 = *base.add(24).cast::<i64>();
+                                                                        let l100 = *base.add(32).cast::<i64>();
+                                                                        let l101 = *base.add(40).cast::<*mut u8>();
+                                                                        let l102 = *base
+                                                                            .add(40 + 1 * ::core::mem::size_of::<*const u8>())
+                                                                            .cast::<usize>();
+                                                                        let base109 = l101;
+                                                                        let len109 = l102;
+                                                                        let mut result109 = _rt::Vec::with_capacity(len109);
+                                                                        for i in 0..len109 {
+                                                                            let base = base109
+                                                                                .add(i * (4 * ::core::mem::size_of::<*const u8>()));
+                                                                            let e109 = {
+                                                                                let l103 = *base.add(0).cast::<*mut u8>();
+                                                                                let l104 = *base
+                                                                                    .add(::core::mem::size_of::<*const u8>())
+                                                                                    .cast::<usize>();
+                                                                                let len105 = l104;
+                                                                                let bytes105 = _rt::Vec::from_raw_parts(
+                                                                                    l103.cast(),
+                                                                                    len105,
+                                                                                    len105,
+                                                                                );
+                                                                                let l106 = *base
+                                                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                                                    .cast::<*mut u8>();
+                                                                                let l107 = *base
+                                                                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                                                                    .cast::<usize>();
+                                                                                let len108 = l107;
+                                                                                let bytes108 = _rt::Vec::from_raw_parts(
+                                                                                    l106.cast(),
+                                                                                    len108,
+                                                                                    len108,
+                                                                                );
+                                                                                (_rt::string_lift(bytes105), _rt::string_lift(bytes108))
+                                                                            };
+                                                                            result109.push(e109);
+                                                                        }
+                                                                        _rt::cabi_dealloc(
+                                                                            base109,
+                                                                            len109 * (4 * ::core::mem::size_of::<*const u8>()),
+                                                                            ::core::mem::size_of::<*const u8>(),
+                                                                        );
                                                                         super::super::super::super::airlock::policy::events::Message {
-                                                                            message: l93 as u64,
+                                                                            message: l96 as u64,
                                                                             role: super::super::super::super::airlock::policy::events::Role::_lift(
-                                                                                l94 as u8,
+                                                                                l97 as u8,
                                                                             ),
-                                                                            index: l95 as u32,
+                                                                            index: l98 as u32,
                                                                             content: super::super::super::super::airlock::policy::events::ContentRef {
-                                                                                content: l96 as u64,
-                                                                                length: l97 as u64,
+                                                                                content: l99 as u64,
+                                                                                length: l100 as u64,
                                                                             },
+                                                                            extra: result109,
                                                                         }
                                                                     };
-                                                                    V350::Message(e350)
+                                                                    V374::Message(e374)
                                                                 }
                                                                 3 => {
-                                                                    let e350 = {
-                                                                        let l98 = *base.add(8).cast::<*mut u8>();
-                                                                        let l99 = *base
+                                                                    let e374 = {
+                                                                        let l110 = *base.add(8).cast::<*mut u8>();
+                                                                        let l111 = *base
                                                                             .add(8 + 1 * ::core::mem::size_of::<*const u8>())
                                                                             .cast::<usize>();
-                                                                        let len100 = l99;
-                                                                        let bytes100 = _rt::Vec::from_raw_parts(
-                                                                            l98.cast(),
-                                                                            len100,
-                                                                            len100,
+                                                                        let len112 = l111;
+                                                                        let bytes112 = _rt::Vec::from_raw_parts(
+                                                                            l110.cast(),
+                                                                            len112,
+                                                                            len112,
                                                                         );
-                                                                        let l101 = *base
+                                                                        let l113 = *base
                                                                             .add(8 + 2 * ::core::mem::size_of::<*const u8>())
                                                                             .cast::<i64>();
-                                                                        let l102 = *base
+                                                                        let l114 = *base
                                                                             .add(16 + 2 * ::core::mem::size_of::<*const u8>())
                                                                             .cast::<i32>();
-                                                                        let l103 = *base
+                                                                        let l115 = *base
                                                                             .add(16 + 3 * ::core::mem::size_of::<*const u8>())
                                                                             .cast::<*mut u8>();
-                                                                        let l104 = *base
+                                                                        let l116 = *base
                                                                             .add(16 + 4 * ::core::mem::size_of::<*const u8>())
                                                                             .cast::<usize>();
-                                                                        let len105 = l104;
-                                                                        let bytes105 = _rt::Vec::from_raw_parts(
-                                                                            l103.cast(),
-                                                                            len105,
-                                                                            len105,
+                                                                        let len117 = l116;
+                                                                        let bytes117 = _rt::Vec::from_raw_parts(
+                                                                            l115.cast(),
+                                                                            len117,
+                                                                            len117,
                                                                         );
-                                                                        let l106 = *base
+                                                                        let l118 = *base
                                                                             .add(16 + 5 * ::core::mem::size_of::<*const u8>())
                                                                             .cast::<*mut u8>();
-                                                                        let l107 = *base
+                                                                        let l119 = *base
                                                                             .add(16 + 6 * ::core::mem::size_of::<*const u8>())
                                                                             .cast::<usize>();
-                                                                        let len108 = l107;
-                                                                        let bytes108 = _rt::Vec::from_raw_parts(
-                                                                            l106.cast(),
-                                                                            len108,
-                                                                            len108,
+                                                                        let len120 = l119;
+                                                                        let bytes120 = _rt::Vec::from_raw_parts(
+                                                                            l118.cast(),
+                                                                            len120,
+                                                                            len120,
                                                                         );
-                                                                        let l109 = i32::from(
+                                                                        let l121 = i32::from(
                                                                             *base
                                                                                 .add(16 + 7 * ::core::mem::size_of::<*const u8>())
                                                                                 .cast::<u8>(),
                                                                         );
-                                                                        let l110 = *base
+                                                                        let l122 = *base
                                                                             .add(16 + 8 * ::core::mem::size_of::<*const u8>())
                                                                             .cast::<i64>();
-                                                                        let l111 = *base
+                                                                        let l123 = *base
                                                                             .add(24 + 8 * ::core::mem::size_of::<*const u8>())
                                                                             .cast::<i64>();
-                                                                        let l112 = *base
+                                                                        let l124 = *base
                                                                             .add(32 + 8 * ::core::mem::size_of::<*const u8>())
                                                                             .cast::<*mut u8>();
-                                                                        let l113 = *base
+                                                                        let l125 = *base
                                                                             .add(32 + 9 * ::core::mem::size_of::<*const u8>())
                                                                             .cast::<usize>();
-                                                                        let base120 = l112;
-                                                                        let len120 = l113;
-                                                                        let mut result120 = _rt::Vec::with_capacity(len120);
-                                                                        for i in 0..len120 {
-                                                                            let base = base120
+                                                                        let base132 = l124;
+                                                                        let len132 = l125;
+                                                                        let mut result132 = _rt::Vec::with_capacity(len132);
+                                                                        for i in 0..len132 {
+                                                                            let base = base132
                                                                                 .add(i * (4 * ::core::mem::size_of::<*const u8>()));
-                                                                            let e120 = {
-                                                                                let l114 = *base.add(0).cast::<*mut u8>();
-                                                                                let l115 = *base
+                                                                            let e132 = {
+                                                                                let l126 = *base.add(0).cast::<*mut u8>();
+                                                                                let l127 = *base
                                                                                     .add(::core::mem::size_of::<*const u8>())
                                                                                     .cast::<usize>();
-                                                                                let len116 = l115;
-                                                                                let bytes116 = _rt::Vec::from_raw_parts(
-                                                                                    l114.cast(),
-                                                                                    len116,
-                                                                                    len116,
+                                                                                let len128 = l127;
+                                                                                let bytes128 = _rt::Vec::from_raw_parts(
+                                                                                    l126.cast(),
+                                                                                    len128,
+                                                                                    len128,
                                                                                 );
-                                                                                let l117 = *base
+                                                                                let l129 = *base
                                                                                     .add(2 * ::core::mem::size_of::<*const u8>())
                                                                                     .cast::<*mut u8>();
-                                                                                let l118 = *base
+                                                                                let l130 = *base
                                                                                     .add(3 * ::core::mem::size_of::<*const u8>())
                                                                                     .cast::<usize>();
-                                                                                let len119 = l118;
-                                                                                let bytes119 = _rt::Vec::from_raw_parts(
-                                                                                    l117.cast(),
-                                                                                    len119,
-                                                                                    len119,
+                                                                                let len131 = l130;
+                                                                                let bytes131 = _rt::Vec::from_raw_parts(
+                                                                                    l129.cast(),
+                                                                                    len131,
+                                                                                    len131,
                                                                                 );
-                                                                                (_rt::string_lift(bytes116), _rt::string_lift(bytes119))
+                                                                                (_rt::string_lift(bytes128), _rt::string_lift(bytes131))
                                                                             };
-                                                                            result120.push(e120);
+                                                                            result132.push(e132);
                                                                         }
                                                                         _rt::cabi_dealloc(
-                                                                            base120,
-                                                                            len120 * (4 * ::core::mem::size_of::<*const u8>()),
+                                                                            base132,
+                                                                            len132 * (4 * ::core::mem::size_of::<*const u8>()),
                                                                             ::core::mem::size_of::<*const u8>(),
                                                                         );
                                                                         super::super::super::super::airlock::policy::events::Part {
-                                                                            name: _rt::string_lift(bytes100),
-                                                                            message: l101 as u64,
-                                                                            index: l102 as u32,
-                                                                            media_type: _rt::string_lift(bytes105),
-                                                                            reference: _rt::string_lift(bytes108),
-                                                                            is_signed: _rt::bool_lift(l109 as u8),
+                                                                            name: _rt::string_lift(bytes112),
+                                                                            message: l113 as u64,
+                                                                            index: l114 as u32,
+                                                                            media_type: _rt::string_lift(bytes117),
+                                                                            reference: _rt::string_lift(bytes120),
+                                                                            is_signed: _rt::bool_lift(l121 as u8),
                                                                             content: super::super::super::super::airlock::policy::events::ContentRef {
-                                                                                content: l110 as u64,
-                                                                                length: l111 as u64,
+                                                                                content: l122 as u64,
+                                                                                length: l123 as u64,
                                                                             },
-                                                                            extra: result120,
+                                                                            extra: result132,
                                                                         }
                                                                     };
-                                                                    V350::Part(e350)
+                                                                    V374::Part(e374)
                                                                 }
                                                                 4 => {
-                                                                    let e350 = {
-                                                                        let l121 = *base.add(8).cast::<*mut u8>();
-                                                                        let l122 = *base
+                                                                    let e374 = {
+                                                                        let l133 = *base.add(8).cast::<*mut u8>();
+                                                                        let l134 = *base
                                                                             .add(8 + 1 * ::core::mem::size_of::<*const u8>())
                                                                             .cast::<usize>();
-                                                                        let len123 = l122;
-                                                                        let bytes123 = _rt::Vec::from_raw_parts(
-                                                                            l121.cast(),
-                                                                            len123,
-                                                                            len123,
+                                                                        let len135 = l134;
+                                                                        let bytes135 = _rt::Vec::from_raw_parts(
+                                                                            l133.cast(),
+                                                                            len135,
+                                                                            len135,
                                                                         );
-                                                                        let l124 = i32::from(
+                                                                        let l136 = i32::from(
                                                                             *base
                                                                                 .add(8 + 2 * ::core::mem::size_of::<*const u8>())
                                                                                 .cast::<u8>(),
                                                                         );
-                                                                        let l125 = i32::from(
+                                                                        let l137 = i32::from(
                                                                             *base
                                                                                 .add(9 + 2 * ::core::mem::size_of::<*const u8>())
                                                                                 .cast::<u8>(),
                                                                         );
-                                                                        let l126 = *base
+                                                                        let l138 = *base
                                                                             .add(16 + 2 * ::core::mem::size_of::<*const u8>())
                                                                             .cast::<i64>();
-                                                                        let l127 = *base
+                                                                        let l139 = *base
                                                                             .add(24 + 2 * ::core::mem::size_of::<*const u8>())
                                                                             .cast::<i64>();
                                                                         super::super::super::super::airlock::policy::events::ToolOffer {
-                                                                            name: _rt::string_lift(bytes123),
+                                                                            name: _rt::string_lift(bytes135),
                                                                             kind: super::super::super::super::airlock::policy::events::CallKind::_lift(
-                                                                                l124 as u8,
+                                                                                l136 as u8,
                                                                             ),
-                                                                            changed: _rt::bool_lift(l125 as u8),
+                                                                            changed: _rt::bool_lift(l137 as u8),
                                                                             content: super::super::super::super::airlock::policy::events::ContentRef {
-                                                                                content: l126 as u64,
-                                                                                length: l127 as u64,
+                                                                                content: l138 as u64,
+                                                                                length: l139 as u64,
                                                                             },
                                                                         }
                                                                     };
-                                                                    V350::ToolOffer(e350)
+                                                                    V374::ToolOffer(e374)
                                                                 }
                                                                 5 => {
-                                                                    let e350 = {
-                                                                        let l128 = *base.add(8).cast::<*mut u8>();
-                                                                        let l129 = *base
+                                                                    let e374 = {
+                                                                        let l140 = *base.add(8).cast::<*mut u8>();
+                                                                        let l141 = *base
                                                                             .add(8 + 1 * ::core::mem::size_of::<*const u8>())
                                                                             .cast::<usize>();
-                                                                        let len130 = l129;
-                                                                        let bytes130 = _rt::Vec::from_raw_parts(
-                                                                            l128.cast(),
-                                                                            len130,
-                                                                            len130,
+                                                                        let len142 = l141;
+                                                                        let bytes142 = _rt::Vec::from_raw_parts(
+                                                                            l140.cast(),
+                                                                            len142,
+                                                                            len142,
                                                                         );
-                                                                        let l131 = *base
+                                                                        let l143 = *base
                                                                             .add(8 + 2 * ::core::mem::size_of::<*const u8>())
                                                                             .cast::<*mut u8>();
-                                                                        let l132 = *base
+                                                                        let l144 = *base
                                                                             .add(8 + 3 * ::core::mem::size_of::<*const u8>())
                                                                             .cast::<usize>();
-                                                                        let len133 = l132;
-                                                                        let bytes133 = _rt::Vec::from_raw_parts(
-                                                                            l131.cast(),
-                                                                            len133,
-                                                                            len133,
+                                                                        let len145 = l144;
+                                                                        let bytes145 = _rt::Vec::from_raw_parts(
+                                                                            l143.cast(),
+                                                                            len145,
+                                                                            len145,
                                                                         );
-                                                                        let l134 = *base
+                                                                        let l146 = *base
                                                                             .add(8 + 4 * ::core::mem::size_of::<*const u8>())
                                                                             .cast::<*mut u8>();
-                                                                        let l135 = *base
+                                                                        let l147 = *base
                                                                             .add(8 + 5 * ::core::mem::size_of::<*const u8>())
                                                                             .cast::<usize>();
-                                                                        let len136 = l135;
-                                                                        let bytes136 = _rt::Vec::from_raw_parts(
-                                                                            l134.cast(),
-                                                                            len136,
-                                                                            len136,
+                                                                        let len148 = l147;
+                                                                        let bytes148 = _rt::Vec::from_raw_parts(
+                                                                            l146.cast(),
+                                                                            len148,
+                                                                            len148,
                                                                         );
-                                                                        let l137 = i32::from(
+                                                                        let l149 = i32::from(
                                                                             *base
                                                                                 .add(8 + 6 * ::core::mem::size_of::<*const u8>())
                                                                                 .cast::<u8>(),
                                                                         );
-                                                                        let l138 = *base
+                                                                        let l150 = *base
                                                                             .add(12 + 6 * ::core::mem::size_of::<*const u8>())
                                                                             .cast::<i32>();
-                                                                        let l139 = i32::from(
+                                                                        let l151 = i32::from(
                                                                             *base
                                                                                 .add(16 + 6 * ::core::mem::size_of::<*const u8>())
                                                                                 .cast::<u8>(),
                                                                         );
-                                                                        let l140 = *base
+                                                                        let l152 = *base
                                                                             .add(20 + 6 * ::core::mem::size_of::<*const u8>())
                                                                             .cast::<i32>();
-                                                                        let l141 = *base
+                                                                        let l153 = *base
                                                                             .add(24 + 6 * ::core::mem::size_of::<*const u8>())
                                                                             .cast::<*mut u8>();
-                                                                        let l142 = *base
+                                                                        let l154 = *base
                                                                             .add(24 + 7 * ::core::mem::size_of::<*const u8>())
                                                                             .cast::<usize>();
-                                                                        let base146 = l141;
-                                                                        let len146 = l142;
-                                                                        let mut result146 = _rt::Vec::with_capacity(len146);
-                                                                        for i in 0..len146 {
-                                                                            let base = base146
+                                                                        let base158 = l153;
+                                                                        let len158 = l154;
+                                                                        let mut result158 = _rt::Vec::with_capacity(len158);
+                                                                        for i in 0..len158 {
+                                                                            let base = base158
                                                                                 .add(i * (2 * ::core::mem::size_of::<*const u8>()));
-                                                                            let e146 = {
-                                                                                let l143 = *base.add(0).cast::<*mut u8>();
-                                                                                let l144 = *base
+                                                                            let e158 = {
+                                                                                let l155 = *base.add(0).cast::<*mut u8>();
+                                                                                let l156 = *base
                                                                                     .add(::core::mem::size_of::<*const u8>())
                                                                                     .cast::<usize>();
-                                                                                let len145 = l144;
-                                                                                let bytes145 = _rt::Vec::from_raw_parts(
-                                                                                    l143.cast(),
-                                                                                    len145,
-                                                                                    len145,
+                                                                                let len157 = l156;
+                                                                                let bytes157 = _rt::Vec::from_raw_parts(
+                                                                                    l155.cast(),
+                                                                                    len157,
+                                                                                    len157,
                                                                                 );
-                                                                                _rt::string_lift(bytes145)
+                                                                                _rt::string_lift(bytes157)
                                                                             };
-                                                                            result146.push(e146);
+                                                                            result158.push(e158);
                                                                         }
                                                                         _rt::cabi_dealloc(
-                                                                            base146,
-                                                                            len146 * (2 * ::core::mem::size_of::<*const u8>()),
+                                                                            base158,
+                                                                            len158 * (2 * ::core::mem::size_of::<*const u8>()),
                                                                             ::core::mem::size_of::<*const u8>(),
                                                                         );
-                                                                        let l147 = *base
+                                                                        let l159 = *base
                                                                             .add(24 + 8 * ::core::mem::size_of::<*const u8>())
                                                                             .cast::<i32>();
-                                                                        let l148 = *base
+                                                                        let l160 = *base
                                                                             .add(28 + 8 * ::core::mem::size_of::<*const u8>())
                                                                             .cast::<i32>();
-                                                                        let l149 = *base
+                                                                        let l161 = *base
                                                                             .add(32 + 8 * ::core::mem::size_of::<*const u8>())
                                                                             .cast::<i32>();
-                                                                        let l150 = *base
+                                                                        let l162 = *base
                                                                             .add(36 + 8 * ::core::mem::size_of::<*const u8>())
                                                                             .cast::<i32>();
-                                                                        let l151 = *base
+                                                                        let l163 = *base
                                                                             .add(40 + 8 * ::core::mem::size_of::<*const u8>())
                                                                             .cast::<i32>();
-                                                                        let l152 = *base
+                                                                        let l164 = *base
                                                                             .add(40 + 9 * ::core::mem::size_of::<*const u8>())
                                                                             .cast::<*mut u8>();
-                                                                        let l153 = *base
-                                                                            .add(40 + 10 * ::core::mem::size_of::<*const u8>())
-                                                                            .cast::<usize>();
-                                                                        let len154 = l153;
-                                                                        let bytes154 = _rt::Vec::from_raw_parts(
-                                                                            l152.cast(),
-                                                                            len154,
-                                                                            len154,
-                                                                        );
-                                                                        let l155 = *base
-                                                                            .add(40 + 11 * ::core::mem::size_of::<*const u8>())
-                                                                            .cast::<*mut u8>();
-                                                                        let l156 = *base
-                                                                            .add(40 + 12 * ::core::mem::size_of::<*const u8>())
-                                                                            .cast::<usize>();
-                                                                        let base163 = l155;
-                                                                        let len163 = l156;
-                                                                        let mut result163 = _rt::Vec::with_capacity(len163);
-                                                                        for i in 0..len163 {
-                                                                            let base = base163
-                                                                                .add(i * (4 * ::core::mem::size_of::<*const u8>()));
-                                                                            let e163 = {
-                                                                                let l157 = *base.add(0).cast::<*mut u8>();
-                                                                                let l158 = *base
-                                                                                    .add(::core::mem::size_of::<*const u8>())
-                                                                                    .cast::<usize>();
-                                                                                let len159 = l158;
-                                                                                let bytes159 = _rt::Vec::from_raw_parts(
-                                                                                    l157.cast(),
-                                                                                    len159,
-                                                                                    len159,
-                                                                                );
-                                                                                let l160 = *base
-                                                                                    .add(2 * ::core::mem::size_of::<*const u8>())
-                                                                                    .cast::<*mut u8>();
-                                                                                let l161 = *base
-                                                                                    .add(3 * ::core::mem::size_of::<*const u8>())
-                                                                                    .cast::<usize>();
-                                                                                let len162 = l161;
-                                                                                let bytes162 = _rt::Vec::from_raw_parts(
-                                                                                    l160.cast(),
-                                                                                    len162,
-                                                                                    len162,
-                                                                                );
-                                                                                (_rt::string_lift(bytes159), _rt::string_lift(bytes162))
-                                                                            };
-                                                                            result163.push(e163);
-                                                                        }
-                                                                        _rt::cabi_dealloc(
-                                                                            base163,
-                                                                            len163 * (4 * ::core::mem::size_of::<*const u8>()),
-                                                                            ::core::mem::size_of::<*const u8>(),
-                                                                        );
-                                                                        super::super::super::super::airlock::policy::events::Request {
-                                                                            model: _rt::string_lift(bytes130),
-                                                                            upstream: _rt::string_lift(bytes133),
-                                                                            dialect: _rt::string_lift(bytes136),
-                                                                            streamed: _rt::bool_lift(l137 as u8),
-                                                                            messages: l138 as u32,
-                                                                            conversation: super::super::super::super::airlock::policy::events::Conversation::_lift(
-                                                                                l139 as u8,
-                                                                            ),
-                                                                            parent: l140 as u32,
-                                                                            tools: result146,
-                                                                            input_tokens: l147 as u32,
-                                                                            max_output_tokens: l148 as u32,
-                                                                            retry: l149 as u32,
-                                                                            attempt: l150 as u32,
-                                                                            leg: l151 as u32,
-                                                                            cause: _rt::string_lift(bytes154),
-                                                                            extra: result163,
-                                                                        }
-                                                                    };
-                                                                    V350::Request(e350)
-                                                                }
-                                                                6 => {
-                                                                    let e350 = {
-                                                                        let l164 = *base.add(8).cast::<*mut u8>();
                                                                         let l165 = *base
-                                                                            .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                                            .add(40 + 10 * ::core::mem::size_of::<*const u8>())
                                                                             .cast::<usize>();
                                                                         let len166 = l165;
                                                                         let bytes166 = _rt::Vec::from_raw_parts(
@@ -8127,249 +8216,283 @@ pub mod exports {
                                                                             len166,
                                                                         );
                                                                         let l167 = *base
-                                                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                                            .add(40 + 11 * ::core::mem::size_of::<*const u8>())
                                                                             .cast::<*mut u8>();
                                                                         let l168 = *base
+                                                                            .add(40 + 12 * ::core::mem::size_of::<*const u8>())
+                                                                            .cast::<usize>();
+                                                                        let base175 = l167;
+                                                                        let len175 = l168;
+                                                                        let mut result175 = _rt::Vec::with_capacity(len175);
+                                                                        for i in 0..len175 {
+                                                                            let base = base175
+                                                                                .add(i * (4 * ::core::mem::size_of::<*const u8>()));
+                                                                            let e175 = {
+                                                                                let l169 = *base.add(0).cast::<*mut u8>();
+                                                                                let l170 = *base
+                                                                                    .add(::core::mem::size_of::<*const u8>())
+                                                                                    .cast::<usize>();
+                                                                                let len171 = l170;
+                                                                                let bytes171 = _rt::Vec::from_raw_parts(
+                                                                                    l169.cast(),
+                                                                                    len171,
+                                                                                    len171,
+                                                                                );
+                                                                                let l172 = *base
+                                                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                                                    .cast::<*mut u8>();
+                                                                                let l173 = *base
+                                                                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                                                                    .cast::<usize>();
+                                                                                let len174 = l173;
+                                                                                let bytes174 = _rt::Vec::from_raw_parts(
+                                                                                    l172.cast(),
+                                                                                    len174,
+                                                                                    len174,
+                                                                                );
+                                                                                (_rt::string_lift(bytes171), _rt::string_lift(bytes174))
+                                                                            };
+                                                                            result175.push(e175);
+                                                                        }
+                                                                        _rt::cabi_dealloc(
+                                                                            base175,
+                                                                            len175 * (4 * ::core::mem::size_of::<*const u8>()),
+                                                                            ::core::mem::size_of::<*const u8>(),
+                                                                        );
+                                                                        super::super::super::super::airlock::policy::events::Request {
+                                                                            model: _rt::string_lift(bytes142),
+                                                                            upstream: _rt::string_lift(bytes145),
+                                                                            dialect: _rt::string_lift(bytes148),
+                                                                            streamed: _rt::bool_lift(l149 as u8),
+                                                                            messages: l150 as u32,
+                                                                            conversation: super::super::super::super::airlock::policy::events::Conversation::_lift(
+                                                                                l151 as u8,
+                                                                            ),
+                                                                            parent: l152 as u32,
+                                                                            tools: result158,
+                                                                            input_tokens: l159 as u32,
+                                                                            max_output_tokens: l160 as u32,
+                                                                            retry: l161 as u32,
+                                                                            attempt: l162 as u32,
+                                                                            leg: l163 as u32,
+                                                                            cause: _rt::string_lift(bytes166),
+                                                                            extra: result175,
+                                                                        }
+                                                                    };
+                                                                    V374::Request(e374)
+                                                                }
+                                                                6 => {
+                                                                    let e374 = {
+                                                                        let l176 = *base.add(8).cast::<*mut u8>();
+                                                                        let l177 = *base
+                                                                            .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                                            .cast::<usize>();
+                                                                        let len178 = l177;
+                                                                        let bytes178 = _rt::Vec::from_raw_parts(
+                                                                            l176.cast(),
+                                                                            len178,
+                                                                            len178,
+                                                                        );
+                                                                        let l179 = *base
+                                                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                                            .cast::<*mut u8>();
+                                                                        let l180 = *base
                                                                             .add(8 + 3 * ::core::mem::size_of::<*const u8>())
                                                                             .cast::<usize>();
-                                                                        let len169 = l168;
-                                                                        let bytes169 = _rt::Vec::from_raw_parts(
-                                                                            l167.cast(),
-                                                                            len169,
-                                                                            len169,
+                                                                        let len181 = l180;
+                                                                        let bytes181 = _rt::Vec::from_raw_parts(
+                                                                            l179.cast(),
+                                                                            len181,
+                                                                            len181,
                                                                         );
-                                                                        let l170 = i32::from(
+                                                                        let l182 = i32::from(
                                                                             *base
                                                                                 .add(8 + 4 * ::core::mem::size_of::<*const u8>())
                                                                                 .cast::<u8>(),
                                                                         );
-                                                                        let l171 = *base
+                                                                        let l183 = *base
                                                                             .add(8 + 5 * ::core::mem::size_of::<*const u8>())
                                                                             .cast::<*mut u8>();
-                                                                        let l172 = *base
+                                                                        let l184 = *base
                                                                             .add(8 + 6 * ::core::mem::size_of::<*const u8>())
                                                                             .cast::<usize>();
-                                                                        let len173 = l172;
-                                                                        let bytes173 = _rt::Vec::from_raw_parts(
-                                                                            l171.cast(),
-                                                                            len173,
-                                                                            len173,
+                                                                        let len185 = l184;
+                                                                        let bytes185 = _rt::Vec::from_raw_parts(
+                                                                            l183.cast(),
+                                                                            len185,
+                                                                            len185,
                                                                         );
-                                                                        let l174 = *base
+                                                                        let l186 = *base
                                                                             .add(16 + 6 * ::core::mem::size_of::<*const u8>())
                                                                             .cast::<i64>();
-                                                                        let l175 = *base
+                                                                        let l187 = *base
                                                                             .add(24 + 6 * ::core::mem::size_of::<*const u8>())
                                                                             .cast::<i64>();
-                                                                        let l176 = *base
+                                                                        let l188 = *base
                                                                             .add(32 + 6 * ::core::mem::size_of::<*const u8>())
                                                                             .cast::<*mut u8>();
-                                                                        let l177 = *base
+                                                                        let l189 = *base
                                                                             .add(32 + 7 * ::core::mem::size_of::<*const u8>())
                                                                             .cast::<usize>();
-                                                                        let base184 = l176;
-                                                                        let len184 = l177;
-                                                                        let mut result184 = _rt::Vec::with_capacity(len184);
-                                                                        for i in 0..len184 {
-                                                                            let base = base184
+                                                                        let base196 = l188;
+                                                                        let len196 = l189;
+                                                                        let mut result196 = _rt::Vec::with_capacity(len196);
+                                                                        for i in 0..len196 {
+                                                                            let base = base196
                                                                                 .add(i * (4 * ::core::mem::size_of::<*const u8>()));
-                                                                            let e184 = {
-                                                                                let l178 = *base.add(0).cast::<*mut u8>();
-                                                                                let l179 = *base
+                                                                            let e196 = {
+                                                                                let l190 = *base.add(0).cast::<*mut u8>();
+                                                                                let l191 = *base
                                                                                     .add(::core::mem::size_of::<*const u8>())
                                                                                     .cast::<usize>();
-                                                                                let len180 = l179;
-                                                                                let bytes180 = _rt::Vec::from_raw_parts(
-                                                                                    l178.cast(),
-                                                                                    len180,
-                                                                                    len180,
+                                                                                let len192 = l191;
+                                                                                let bytes192 = _rt::Vec::from_raw_parts(
+                                                                                    l190.cast(),
+                                                                                    len192,
+                                                                                    len192,
                                                                                 );
-                                                                                let l181 = *base
+                                                                                let l193 = *base
                                                                                     .add(2 * ::core::mem::size_of::<*const u8>())
                                                                                     .cast::<*mut u8>();
-                                                                                let l182 = *base
+                                                                                let l194 = *base
                                                                                     .add(3 * ::core::mem::size_of::<*const u8>())
                                                                                     .cast::<usize>();
-                                                                                let len183 = l182;
-                                                                                let bytes183 = _rt::Vec::from_raw_parts(
-                                                                                    l181.cast(),
-                                                                                    len183,
-                                                                                    len183,
+                                                                                let len195 = l194;
+                                                                                let bytes195 = _rt::Vec::from_raw_parts(
+                                                                                    l193.cast(),
+                                                                                    len195,
+                                                                                    len195,
                                                                                 );
-                                                                                (_rt::string_lift(bytes180), _rt::string_lift(bytes183))
+                                                                                (_rt::string_lift(bytes192), _rt::string_lift(bytes195))
                                                                             };
-                                                                            result184.push(e184);
+                                                                            result196.push(e196);
                                                                         }
                                                                         _rt::cabi_dealloc(
-                                                                            base184,
-                                                                            len184 * (4 * ::core::mem::size_of::<*const u8>()),
+                                                                            base196,
+                                                                            len196 * (4 * ::core::mem::size_of::<*const u8>()),
                                                                             ::core::mem::size_of::<*const u8>(),
                                                                         );
                                                                         super::super::super::super::airlock::policy::events::ToolCall {
-                                                                            call: _rt::string_lift(bytes166),
-                                                                            name: _rt::string_lift(bytes169),
+                                                                            call: _rt::string_lift(bytes178),
+                                                                            name: _rt::string_lift(bytes181),
                                                                             kind: super::super::super::super::airlock::policy::events::CallKind::_lift(
-                                                                                l170 as u8,
+                                                                                l182 as u8,
                                                                             ),
-                                                                            server: _rt::string_lift(bytes173),
+                                                                            server: _rt::string_lift(bytes185),
                                                                             content: super::super::super::super::airlock::policy::events::ContentRef {
-                                                                                content: l174 as u64,
-                                                                                length: l175 as u64,
+                                                                                content: l186 as u64,
+                                                                                length: l187 as u64,
                                                                             },
-                                                                            extra: result184,
+                                                                            extra: result196,
                                                                         }
                                                                     };
-                                                                    V350::ToolCall(e350)
+                                                                    V374::ToolCall(e374)
                                                                 }
                                                                 7 => {
-                                                                    let e350 = {
-                                                                        let l185 = *base.add(8).cast::<*mut u8>();
-                                                                        let l186 = *base
+                                                                    let e374 = {
+                                                                        let l197 = *base.add(8).cast::<*mut u8>();
+                                                                        let l198 = *base
                                                                             .add(8 + 1 * ::core::mem::size_of::<*const u8>())
                                                                             .cast::<usize>();
-                                                                        let len187 = l186;
-                                                                        let bytes187 = _rt::Vec::from_raw_parts(
-                                                                            l185.cast(),
-                                                                            len187,
-                                                                            len187,
+                                                                        let len199 = l198;
+                                                                        let bytes199 = _rt::Vec::from_raw_parts(
+                                                                            l197.cast(),
+                                                                            len199,
+                                                                            len199,
                                                                         );
-                                                                        let l188 = *base
+                                                                        let l200 = *base
                                                                             .add(8 + 2 * ::core::mem::size_of::<*const u8>())
                                                                             .cast::<*mut u8>();
-                                                                        let l189 = *base
+                                                                        let l201 = *base
                                                                             .add(8 + 3 * ::core::mem::size_of::<*const u8>())
                                                                             .cast::<usize>();
-                                                                        let len190 = l189;
-                                                                        let bytes190 = _rt::Vec::from_raw_parts(
-                                                                            l188.cast(),
-                                                                            len190,
-                                                                            len190,
+                                                                        let len202 = l201;
+                                                                        let bytes202 = _rt::Vec::from_raw_parts(
+                                                                            l200.cast(),
+                                                                            len202,
+                                                                            len202,
                                                                         );
-                                                                        let l191 = *base
+                                                                        let l203 = *base
                                                                             .add(8 + 4 * ::core::mem::size_of::<*const u8>())
                                                                             .cast::<i64>();
-                                                                        let l192 = i32::from(
+                                                                        let l204 = i32::from(
                                                                             *base
                                                                                 .add(16 + 4 * ::core::mem::size_of::<*const u8>())
                                                                                 .cast::<u8>(),
                                                                         );
-                                                                        let l193 = *base
+                                                                        let l205 = *base
                                                                             .add(24 + 4 * ::core::mem::size_of::<*const u8>())
                                                                             .cast::<i64>();
-                                                                        let l194 = *base
+                                                                        let l206 = *base
                                                                             .add(32 + 4 * ::core::mem::size_of::<*const u8>())
                                                                             .cast::<i64>();
-                                                                        let l195 = *base
+                                                                        let l207 = *base
                                                                             .add(40 + 4 * ::core::mem::size_of::<*const u8>())
                                                                             .cast::<i64>();
-                                                                        let l196 = *base
+                                                                        let l208 = *base
                                                                             .add(48 + 4 * ::core::mem::size_of::<*const u8>())
                                                                             .cast::<*mut u8>();
-                                                                        let l197 = *base
+                                                                        let l209 = *base
                                                                             .add(48 + 5 * ::core::mem::size_of::<*const u8>())
                                                                             .cast::<usize>();
-                                                                        let base204 = l196;
-                                                                        let len204 = l197;
-                                                                        let mut result204 = _rt::Vec::with_capacity(len204);
-                                                                        for i in 0..len204 {
-                                                                            let base = base204
+                                                                        let base216 = l208;
+                                                                        let len216 = l209;
+                                                                        let mut result216 = _rt::Vec::with_capacity(len216);
+                                                                        for i in 0..len216 {
+                                                                            let base = base216
                                                                                 .add(i * (4 * ::core::mem::size_of::<*const u8>()));
-                                                                            let e204 = {
-                                                                                let l198 = *base.add(0).cast::<*mut u8>();
-                                                                                let l199 = *base
+                                                                            let e216 = {
+                                                                                let l210 = *base.add(0).cast::<*mut u8>();
+                                                                                let l211 = *base
                                                                                     .add(::core::mem::size_of::<*const u8>())
                                                                                     .cast::<usize>();
-                                                                                let len200 = l199;
-                                                                                let bytes200 = _rt::Vec::from_raw_parts(
-                                                                                    l198.cast(),
-                                                                                    len200,
-                                                                                    len200,
+                                                                                let len212 = l211;
+                                                                                let bytes212 = _rt::Vec::from_raw_parts(
+                                                                                    l210.cast(),
+                                                                                    len212,
+                                                                                    len212,
                                                                                 );
-                                                                                let l201 = *base
+                                                                                let l213 = *base
                                                                                     .add(2 * ::core::mem::size_of::<*const u8>())
                                                                                     .cast::<*mut u8>();
-                                                                                let l202 = *base
+                                                                                let l214 = *base
                                                                                     .add(3 * ::core::mem::size_of::<*const u8>())
                                                                                     .cast::<usize>();
-                                                                                let len203 = l202;
-                                                                                let bytes203 = _rt::Vec::from_raw_parts(
-                                                                                    l201.cast(),
-                                                                                    len203,
-                                                                                    len203,
+                                                                                let len215 = l214;
+                                                                                let bytes215 = _rt::Vec::from_raw_parts(
+                                                                                    l213.cast(),
+                                                                                    len215,
+                                                                                    len215,
                                                                                 );
-                                                                                (_rt::string_lift(bytes200), _rt::string_lift(bytes203))
+                                                                                (_rt::string_lift(bytes212), _rt::string_lift(bytes215))
                                                                             };
-                                                                            result204.push(e204);
+                                                                            result216.push(e216);
                                                                         }
                                                                         _rt::cabi_dealloc(
-                                                                            base204,
-                                                                            len204 * (4 * ::core::mem::size_of::<*const u8>()),
+                                                                            base216,
+                                                                            len216 * (4 * ::core::mem::size_of::<*const u8>()),
                                                                             ::core::mem::size_of::<*const u8>(),
                                                                         );
                                                                         super::super::super::super::airlock::policy::events::ToolResult {
-                                                                            call: _rt::string_lift(bytes187),
-                                                                            name: _rt::string_lift(bytes190),
-                                                                            duration: l191 as u64,
-                                                                            failed: _rt::bool_lift(l192 as u8),
-                                                                            message: l193 as u64,
+                                                                            call: _rt::string_lift(bytes199),
+                                                                            name: _rt::string_lift(bytes202),
+                                                                            duration: l203 as u64,
+                                                                            failed: _rt::bool_lift(l204 as u8),
+                                                                            message: l205 as u64,
                                                                             content: super::super::super::super::airlock::policy::events::ContentRef {
-                                                                                content: l194 as u64,
-                                                                                length: l195 as u64,
+                                                                                content: l206 as u64,
+                                                                                length: l207 as u64,
                                                                             },
-                                                                            extra: result204,
+                                                                            extra: result216,
                                                                         }
                                                                     };
-                                                                    V350::ToolResult(e350)
+                                                                    V374::ToolResult(e374)
                                                                 }
                                                                 8 => {
-                                                                    let e350 = {
-                                                                        let l205 = *base.add(8).cast::<*mut u8>();
-                                                                        let l206 = *base
-                                                                            .add(8 + 1 * ::core::mem::size_of::<*const u8>())
-                                                                            .cast::<usize>();
-                                                                        let len207 = l206;
-                                                                        let bytes207 = _rt::Vec::from_raw_parts(
-                                                                            l205.cast(),
-                                                                            len207,
-                                                                            len207,
-                                                                        );
-                                                                        let l208 = *base
-                                                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                                                            .cast::<*mut u8>();
-                                                                        let l209 = *base
-                                                                            .add(8 + 3 * ::core::mem::size_of::<*const u8>())
-                                                                            .cast::<usize>();
-                                                                        let len210 = l209;
-                                                                        let bytes210 = _rt::Vec::from_raw_parts(
-                                                                            l208.cast(),
-                                                                            len210,
-                                                                            len210,
-                                                                        );
-                                                                        let l211 = *base
-                                                                            .add(8 + 4 * ::core::mem::size_of::<*const u8>())
-                                                                            .cast::<i32>();
-                                                                        let l212 = *base
-                                                                            .add(12 + 4 * ::core::mem::size_of::<*const u8>())
-                                                                            .cast::<i32>();
-                                                                        let l213 = *base
-                                                                            .add(16 + 4 * ::core::mem::size_of::<*const u8>())
-                                                                            .cast::<i32>();
-                                                                        let l214 = *base
-                                                                            .add(20 + 4 * ::core::mem::size_of::<*const u8>())
-                                                                            .cast::<i32>();
-                                                                        let l215 = i32::from(
-                                                                            *base
-                                                                                .add(24 + 4 * ::core::mem::size_of::<*const u8>())
-                                                                                .cast::<u8>(),
-                                                                        );
-                                                                        let l216 = *base
-                                                                            .add(32 + 4 * ::core::mem::size_of::<*const u8>())
-                                                                            .cast::<i64>();
-                                                                        let l217 = *base
-                                                                            .add(40 + 4 * ::core::mem::size_of::<*const u8>())
-                                                                            .cast::<*mut u8>();
+                                                                    let e374 = {
+                                                                        let l217 = *base.add(8).cast::<*mut u8>();
                                                                         let l218 = *base
-                                                                            .add(40 + 5 * ::core::mem::size_of::<*const u8>())
+                                                                            .add(8 + 1 * ::core::mem::size_of::<*const u8>())
                                                                             .cast::<usize>();
                                                                         let len219 = l218;
                                                                         let bytes219 = _rt::Vec::from_raw_parts(
@@ -8378,751 +8501,853 @@ pub mod exports {
                                                                             len219,
                                                                         );
                                                                         let l220 = *base
-                                                                            .add(40 + 6 * ::core::mem::size_of::<*const u8>())
-                                                                            .cast::<*mut u8>();
-                                                                        let l221 = *base
-                                                                            .add(40 + 7 * ::core::mem::size_of::<*const u8>())
-                                                                            .cast::<usize>();
-                                                                        let base228 = l220;
-                                                                        let len228 = l221;
-                                                                        let mut result228 = _rt::Vec::with_capacity(len228);
-                                                                        for i in 0..len228 {
-                                                                            let base = base228
-                                                                                .add(i * (4 * ::core::mem::size_of::<*const u8>()));
-                                                                            let e228 = {
-                                                                                let l222 = *base.add(0).cast::<*mut u8>();
-                                                                                let l223 = *base
-                                                                                    .add(::core::mem::size_of::<*const u8>())
-                                                                                    .cast::<usize>();
-                                                                                let len224 = l223;
-                                                                                let bytes224 = _rt::Vec::from_raw_parts(
-                                                                                    l222.cast(),
-                                                                                    len224,
-                                                                                    len224,
-                                                                                );
-                                                                                let l225 = *base
-                                                                                    .add(2 * ::core::mem::size_of::<*const u8>())
-                                                                                    .cast::<*mut u8>();
-                                                                                let l226 = *base
-                                                                                    .add(3 * ::core::mem::size_of::<*const u8>())
-                                                                                    .cast::<usize>();
-                                                                                let len227 = l226;
-                                                                                let bytes227 = _rt::Vec::from_raw_parts(
-                                                                                    l225.cast(),
-                                                                                    len227,
-                                                                                    len227,
-                                                                                );
-                                                                                (_rt::string_lift(bytes224), _rt::string_lift(bytes227))
-                                                                            };
-                                                                            result228.push(e228);
-                                                                        }
-                                                                        _rt::cabi_dealloc(
-                                                                            base228,
-                                                                            len228 * (4 * ::core::mem::size_of::<*const u8>()),
-                                                                            ::core::mem::size_of::<*const u8>(),
-                                                                        );
-                                                                        super::super::super::super::airlock::policy::events::Response {
-                                                                            finish: _rt::string_lift(bytes207),
-                                                                            model: _rt::string_lift(bytes210),
-                                                                            input_tokens: l211 as u32,
-                                                                            output_tokens: l212 as u32,
-                                                                            cached_tokens: l213 as u32,
-                                                                            reasoning_tokens: l214 as u32,
-                                                                            exact: _rt::bool_lift(l215 as u8),
-                                                                            cost: l216 as u64,
-                                                                            status: _rt::string_lift(bytes219),
-                                                                            extra: result228,
-                                                                        }
-                                                                    };
-                                                                    V350::Response(e350)
-                                                                }
-                                                                9 => {
-                                                                    let e350 = {
-                                                                        let l229 = i32::from(*base.add(8).cast::<u8>());
-                                                                        let l230 = *base.add(12).cast::<i32>();
-                                                                        let l231 = i32::from(*base.add(16).cast::<u8>());
-                                                                        super::super::super::super::airlock::policy::events::Failure {
-                                                                            kind: super::super::super::super::airlock::policy::events::FailureKind::_lift(
-                                                                                l229 as u8,
-                                                                            ),
-                                                                            status: l230 as u32,
-                                                                            retryable: _rt::bool_lift(l231 as u8),
-                                                                        }
-                                                                    };
-                                                                    V350::Failure(e350)
-                                                                }
-                                                                10 => {
-                                                                    let e350 = {
-                                                                        let l232 = *base.add(8).cast::<*mut u8>();
-                                                                        let l233 = *base
-                                                                            .add(8 + 1 * ::core::mem::size_of::<*const u8>())
-                                                                            .cast::<usize>();
-                                                                        let len234 = l233;
-                                                                        <_ as From<
-                                                                            _rt::Vec<_>,
-                                                                        >>::from(
-                                                                            _rt::Vec::from_raw_parts(l232.cast(), len234, len234),
-                                                                        )
-                                                                    };
-                                                                    V350::Vitals(e350)
-                                                                }
-                                                                11 => {
-                                                                    let e350 = {
-                                                                        let l235 = *base.add(8).cast::<i64>();
-                                                                        let l236 = i32::from(*base.add(16).cast::<u8>());
-                                                                        use super::super::super::super::airlock::policy::findings::Subject as V256;
-                                                                        let v256 = match l236 {
-                                                                            0 => V256::Session,
-                                                                            1 => V256::Request,
-                                                                            2 => {
-                                                                                let e256 = {
-                                                                                    let l237 = *base.add(24).cast::<i64>();
-                                                                                    l237 as u64
-                                                                                };
-                                                                                V256::Message(e256)
-                                                                            }
-                                                                            3 => V256::Response,
-                                                                            4 => {
-                                                                                let e256 = {
-                                                                                    let l238 = i32::from(*base.add(24).cast::<u8>());
-                                                                                    let l239 = *base.add(28).cast::<i32>();
-                                                                                    let l240 = *base.add(32).cast::<i32>();
-                                                                                    let l241 = *base.add(36).cast::<i32>();
-                                                                                    let l242 = *base.add(40).cast::<i32>();
-                                                                                    let l243 = *base.add(44).cast::<i32>();
-                                                                                    super::super::super::super::airlock::policy::findings::Span {
-                                                                                        place: super::super::super::super::airlock::policy::findings::Place {
-                                                                                            channel: super::super::super::super::airlock::policy::findings::Channel::_lift(
-                                                                                                l238 as u8,
-                                                                                            ),
-                                                                                            choice: l239 as u32,
-                                                                                            item: l240 as u32,
-                                                                                            part: l241 as u32,
-                                                                                        },
-                                                                                        offset: l242 as u32,
-                                                                                        length: l243 as u32,
-                                                                                    }
-                                                                                };
-                                                                                V256::Text(e256)
-                                                                            }
-                                                                            5 => {
-                                                                                let e256 = {
-                                                                                    let l244 = *base.add(24).cast::<*mut u8>();
-                                                                                    let l245 = *base
-                                                                                        .add(24 + 1 * ::core::mem::size_of::<*const u8>())
-                                                                                        .cast::<usize>();
-                                                                                    let len246 = l245;
-                                                                                    let bytes246 = _rt::Vec::from_raw_parts(
-                                                                                        l244.cast(),
-                                                                                        len246,
-                                                                                        len246,
-                                                                                    );
-                                                                                    _rt::string_lift(bytes246)
-                                                                                };
-                                                                                V256::ToolCall(e256)
-                                                                            }
-                                                                            6 => {
-                                                                                let e256 = {
-                                                                                    let l247 = *base.add(24).cast::<*mut u8>();
-                                                                                    let l248 = *base
-                                                                                        .add(24 + 1 * ::core::mem::size_of::<*const u8>())
-                                                                                        .cast::<usize>();
-                                                                                    let len249 = l248;
-                                                                                    let bytes249 = _rt::Vec::from_raw_parts(
-                                                                                        l247.cast(),
-                                                                                        len249,
-                                                                                        len249,
-                                                                                    );
-                                                                                    _rt::string_lift(bytes249)
-                                                                                };
-                                                                                V256::ToolResult(e256)
-                                                                            }
-                                                                            n => {
-                                                                                debug_assert_eq!(n, 7, "invalid enum discriminant");
-                                                                                let e256 = {
-                                                                                    let l250 = *base.add(24).cast::<*mut u8>();
-                                                                                    let l251 = *base
-                                                                                        .add(24 + 1 * ::core::mem::size_of::<*const u8>())
-                                                                                        .cast::<usize>();
-                                                                                    let len252 = l251;
-                                                                                    let bytes252 = _rt::Vec::from_raw_parts(
-                                                                                        l250.cast(),
-                                                                                        len252,
-                                                                                        len252,
-                                                                                    );
-                                                                                    let l253 = *base
-                                                                                        .add(24 + 2 * ::core::mem::size_of::<*const u8>())
-                                                                                        .cast::<*mut u8>();
-                                                                                    let l254 = *base
-                                                                                        .add(24 + 3 * ::core::mem::size_of::<*const u8>())
-                                                                                        .cast::<usize>();
-                                                                                    let len255 = l254;
-                                                                                    let bytes255 = _rt::Vec::from_raw_parts(
-                                                                                        l253.cast(),
-                                                                                        len255,
-                                                                                        len255,
-                                                                                    );
-                                                                                    (_rt::string_lift(bytes252), _rt::string_lift(bytes255))
-                                                                                };
-                                                                                V256::Other(e256)
-                                                                            }
-                                                                        };
-                                                                        let l257 = i32::from(
-                                                                            *base
-                                                                                .add(40 + 2 * ::core::mem::size_of::<*const u8>())
-                                                                                .cast::<u8>(),
-                                                                        );
-                                                                        use super::super::super::super::airlock::policy::events::AnswerValue as V286;
-                                                                        let v286 = match l257 {
-                                                                            0 => {
-                                                                                let e286 = {
-                                                                                    let l258 = *base
-                                                                                        .add(40 + 3 * ::core::mem::size_of::<*const u8>())
-                                                                                        .cast::<*mut u8>();
-                                                                                    let l259 = *base
-                                                                                        .add(40 + 4 * ::core::mem::size_of::<*const u8>())
-                                                                                        .cast::<usize>();
-                                                                                    let len260 = l259;
-                                                                                    let bytes260 = _rt::Vec::from_raw_parts(
-                                                                                        l258.cast(),
-                                                                                        len260,
-                                                                                        len260,
-                                                                                    );
-                                                                                    _rt::string_lift(bytes260)
-                                                                                };
-                                                                                V286::Denied(e286)
-                                                                            }
-                                                                            1 => {
-                                                                                let e286 = {
-                                                                                    let l261 = *base
-                                                                                        .add(40 + 3 * ::core::mem::size_of::<*const u8>())
-                                                                                        .cast::<*mut u8>();
-                                                                                    let l262 = *base
-                                                                                        .add(40 + 4 * ::core::mem::size_of::<*const u8>())
-                                                                                        .cast::<usize>();
-                                                                                    let len263 = l262;
-                                                                                    let bytes263 = _rt::Vec::from_raw_parts(
-                                                                                        l261.cast(),
-                                                                                        len263,
-                                                                                        len263,
-                                                                                    );
-                                                                                    _rt::string_lift(bytes263)
-                                                                                };
-                                                                                V286::Failed(e286)
-                                                                            }
-                                                                            2 => {
-                                                                                let e286 = {
-                                                                                    let l264 = *base
-                                                                                        .add(40 + 3 * ::core::mem::size_of::<*const u8>())
-                                                                                        .cast::<*mut u8>();
-                                                                                    let l265 = *base
-                                                                                        .add(40 + 4 * ::core::mem::size_of::<*const u8>())
-                                                                                        .cast::<usize>();
-                                                                                    let len266 = l265;
-                                                                                    let bytes266 = _rt::Vec::from_raw_parts(
-                                                                                        l264.cast(),
-                                                                                        len266,
-                                                                                        len266,
-                                                                                    );
-                                                                                    _rt::string_lift(bytes266)
-                                                                                };
-                                                                                V286::Text(e286)
-                                                                            }
-                                                                            3 => {
-                                                                                let e286 = {
-                                                                                    let l267 = *base
-                                                                                        .add(40 + 3 * ::core::mem::size_of::<*const u8>())
-                                                                                        .cast::<*mut u8>();
-                                                                                    let l268 = *base
-                                                                                        .add(40 + 4 * ::core::mem::size_of::<*const u8>())
-                                                                                        .cast::<usize>();
-                                                                                    let base273 = l267;
-                                                                                    let len273 = l268;
-                                                                                    let mut result273 = _rt::Vec::with_capacity(len273);
-                                                                                    for i in 0..len273 {
-                                                                                        let base = base273
-                                                                                            .add(i * (8 + 2 * ::core::mem::size_of::<*const u8>()));
-                                                                                        let e273 = {
-                                                                                            let l269 = *base.add(0).cast::<*mut u8>();
-                                                                                            let l270 = *base
-                                                                                                .add(::core::mem::size_of::<*const u8>())
-                                                                                                .cast::<usize>();
-                                                                                            let len271 = l270;
-                                                                                            let bytes271 = _rt::Vec::from_raw_parts(
-                                                                                                l269.cast(),
-                                                                                                len271,
-                                                                                                len271,
-                                                                                            );
-                                                                                            let l272 = *base
-                                                                                                .add(2 * ::core::mem::size_of::<*const u8>())
-                                                                                                .cast::<f64>();
-                                                                                            (_rt::string_lift(bytes271), l272)
-                                                                                        };
-                                                                                        result273.push(e273);
-                                                                                    }
-                                                                                    _rt::cabi_dealloc(
-                                                                                        base273,
-                                                                                        len273 * (8 + 2 * ::core::mem::size_of::<*const u8>()),
-                                                                                        8,
-                                                                                    );
-                                                                                    result273
-                                                                                };
-                                                                                V286::Labels(e286)
-                                                                            }
-                                                                            4 => {
-                                                                                let e286 = {
-                                                                                    let l274 = *base
-                                                                                        .add(40 + 3 * ::core::mem::size_of::<*const u8>())
-                                                                                        .cast::<*mut u8>();
-                                                                                    let l275 = *base
-                                                                                        .add(40 + 4 * ::core::mem::size_of::<*const u8>())
-                                                                                        .cast::<usize>();
-                                                                                    let base279 = l274;
-                                                                                    let len279 = l275;
-                                                                                    let mut result279 = _rt::Vec::with_capacity(len279);
-                                                                                    for i in 0..len279 {
-                                                                                        let base = base279
-                                                                                            .add(i * (2 * ::core::mem::size_of::<*const u8>()));
-                                                                                        let e279 = {
-                                                                                            let l276 = *base.add(0).cast::<*mut u8>();
-                                                                                            let l277 = *base
-                                                                                                .add(::core::mem::size_of::<*const u8>())
-                                                                                                .cast::<usize>();
-                                                                                            let len278 = l277;
-                                                                                            <_ as From<
-                                                                                                _rt::Vec<_>,
-                                                                                            >>::from(
-                                                                                                _rt::Vec::from_raw_parts(l276.cast(), len278, len278),
-                                                                                            )
-                                                                                        };
-                                                                                        result279.push(e279);
-                                                                                    }
-                                                                                    _rt::cabi_dealloc(
-                                                                                        base279,
-                                                                                        len279 * (2 * ::core::mem::size_of::<*const u8>()),
-                                                                                        ::core::mem::size_of::<*const u8>(),
-                                                                                    );
-                                                                                    result279
-                                                                                };
-                                                                                V286::Vectors(e286)
-                                                                            }
-                                                                            n => {
-                                                                                debug_assert_eq!(n, 5, "invalid enum discriminant");
-                                                                                let e286 = {
-                                                                                    let l280 = *base
-                                                                                        .add(40 + 3 * ::core::mem::size_of::<*const u8>())
-                                                                                        .cast::<*mut u8>();
-                                                                                    let l281 = *base
-                                                                                        .add(40 + 4 * ::core::mem::size_of::<*const u8>())
-                                                                                        .cast::<usize>();
-                                                                                    let len282 = l281;
-                                                                                    let bytes282 = _rt::Vec::from_raw_parts(
-                                                                                        l280.cast(),
-                                                                                        len282,
-                                                                                        len282,
-                                                                                    );
-                                                                                    let l283 = *base
-                                                                                        .add(40 + 5 * ::core::mem::size_of::<*const u8>())
-                                                                                        .cast::<*mut u8>();
-                                                                                    let l284 = *base
-                                                                                        .add(40 + 6 * ::core::mem::size_of::<*const u8>())
-                                                                                        .cast::<usize>();
-                                                                                    let len285 = l284;
-                                                                                    let bytes285 = _rt::Vec::from_raw_parts(
-                                                                                        l283.cast(),
-                                                                                        len285,
-                                                                                        len285,
-                                                                                    );
-                                                                                    (_rt::string_lift(bytes282), _rt::string_lift(bytes285))
-                                                                                };
-                                                                                V286::Other(e286)
-                                                                            }
-                                                                        };
-                                                                        super::super::super::super::airlock::policy::events::Answer {
-                                                                            ticket: l235 as u64,
-                                                                            subject: v256,
-                                                                            value: v286,
-                                                                        }
-                                                                    };
-                                                                    V350::Answer(e350)
-                                                                }
-                                                                12 => {
-                                                                    let e350 = {
-                                                                        let l287 = *base.add(8).cast::<*mut u8>();
-                                                                        let l288 = *base
-                                                                            .add(8 + 1 * ::core::mem::size_of::<*const u8>())
-                                                                            .cast::<usize>();
-                                                                        let len289 = l288;
-                                                                        let bytes289 = _rt::Vec::from_raw_parts(
-                                                                            l287.cast(),
-                                                                            len289,
-                                                                            len289,
-                                                                        );
-                                                                        let l290 = *base
                                                                             .add(8 + 2 * ::core::mem::size_of::<*const u8>())
                                                                             .cast::<*mut u8>();
-                                                                        let l291 = *base
+                                                                        let l221 = *base
                                                                             .add(8 + 3 * ::core::mem::size_of::<*const u8>())
                                                                             .cast::<usize>();
-                                                                        let len292 = l291;
-                                                                        let bytes292 = _rt::Vec::from_raw_parts(
-                                                                            l290.cast(),
-                                                                            len292,
-                                                                            len292,
+                                                                        let len222 = l221;
+                                                                        let bytes222 = _rt::Vec::from_raw_parts(
+                                                                            l220.cast(),
+                                                                            len222,
+                                                                            len222,
                                                                         );
-                                                                        let l293 = *base
+                                                                        let l223 = *base
                                                                             .add(8 + 4 * ::core::mem::size_of::<*const u8>())
                                                                             .cast::<i32>();
-                                                                        let l294 = i32::from(
-                                                                            *base
-                                                                                .add(12 + 4 * ::core::mem::size_of::<*const u8>())
-                                                                                .cast::<u8>(),
-                                                                        );
-                                                                        let l295 = *base
-                                                                            .add(16 + 4 * ::core::mem::size_of::<*const u8>())
-                                                                            .cast::<*mut u8>();
-                                                                        let l296 = *base
-                                                                            .add(16 + 5 * ::core::mem::size_of::<*const u8>())
-                                                                            .cast::<usize>();
-                                                                        let len297 = l296;
-                                                                        let bytes297 = _rt::Vec::from_raw_parts(
-                                                                            l295.cast(),
-                                                                            len297,
-                                                                            len297,
-                                                                        );
-                                                                        super::super::super::super::airlock::policy::events::Intervention {
-                                                                            action: _rt::string_lift(bytes289),
-                                                                            policy: _rt::string_lift(bytes292),
-                                                                            exchange: l293 as u32,
-                                                                            outcome: super::super::super::super::airlock::policy::events::Outcome::_lift(
-                                                                                l294 as u8,
-                                                                            ),
-                                                                            reason: _rt::string_lift(bytes297),
-                                                                        }
-                                                                    };
-                                                                    V350::Intervention(e350)
-                                                                }
-                                                                13 => {
-                                                                    let e350 = {
-                                                                        let l298 = *base.add(8).cast::<*mut u8>();
-                                                                        let l299 = *base
-                                                                            .add(8 + 1 * ::core::mem::size_of::<*const u8>())
-                                                                            .cast::<usize>();
-                                                                        let len300 = l299;
-                                                                        let bytes300 = _rt::Vec::from_raw_parts(
-                                                                            l298.cast(),
-                                                                            len300,
-                                                                            len300,
-                                                                        );
-                                                                        let l301 = i32::from(
-                                                                            *base
-                                                                                .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                                                                .cast::<u8>(),
-                                                                        );
-                                                                        let l302 = *base
-                                                                            .add(12 + 2 * ::core::mem::size_of::<*const u8>())
+                                                                        let l224 = *base
+                                                                            .add(12 + 4 * ::core::mem::size_of::<*const u8>())
                                                                             .cast::<i32>();
-                                                                        let l303 = *base
-                                                                            .add(16 + 2 * ::core::mem::size_of::<*const u8>())
-                                                                            .cast::<*mut u8>();
-                                                                        let l304 = *base
-                                                                            .add(16 + 3 * ::core::mem::size_of::<*const u8>())
-                                                                            .cast::<usize>();
-                                                                        let len305 = l304;
-                                                                        let bytes305 = _rt::Vec::from_raw_parts(
-                                                                            l303.cast(),
-                                                                            len305,
-                                                                            len305,
-                                                                        );
-                                                                        let l306 = i32::from(
-                                                                            *base
-                                                                                .add(16 + 4 * ::core::mem::size_of::<*const u8>())
-                                                                                .cast::<u8>(),
-                                                                        );
-                                                                        let l307 = *base
+                                                                        let l225 = *base
+                                                                            .add(16 + 4 * ::core::mem::size_of::<*const u8>())
+                                                                            .cast::<i32>();
+                                                                        let l226 = *base
                                                                             .add(20 + 4 * ::core::mem::size_of::<*const u8>())
-                                                                            .cast::<f32>();
-                                                                        let l308 = i32::from(
+                                                                            .cast::<i32>();
+                                                                        let l227 = i32::from(
                                                                             *base
                                                                                 .add(24 + 4 * ::core::mem::size_of::<*const u8>())
                                                                                 .cast::<u8>(),
                                                                         );
-                                                                        use super::super::super::super::airlock::policy::findings::Subject as V328;
-                                                                        let v328 = match l308 {
-                                                                            0 => V328::Session,
-                                                                            1 => V328::Request,
+                                                                        let l228 = *base
+                                                                            .add(32 + 4 * ::core::mem::size_of::<*const u8>())
+                                                                            .cast::<i64>();
+                                                                        let l229 = *base
+                                                                            .add(40 + 4 * ::core::mem::size_of::<*const u8>())
+                                                                            .cast::<*mut u8>();
+                                                                        let l230 = *base
+                                                                            .add(40 + 5 * ::core::mem::size_of::<*const u8>())
+                                                                            .cast::<usize>();
+                                                                        let len231 = l230;
+                                                                        let bytes231 = _rt::Vec::from_raw_parts(
+                                                                            l229.cast(),
+                                                                            len231,
+                                                                            len231,
+                                                                        );
+                                                                        let l232 = *base
+                                                                            .add(40 + 6 * ::core::mem::size_of::<*const u8>())
+                                                                            .cast::<*mut u8>();
+                                                                        let l233 = *base
+                                                                            .add(40 + 7 * ::core::mem::size_of::<*const u8>())
+                                                                            .cast::<usize>();
+                                                                        let base240 = l232;
+                                                                        let len240 = l233;
+                                                                        let mut result240 = _rt::Vec::with_capacity(len240);
+                                                                        for i in 0..len240 {
+                                                                            let base = base240
+                                                                                .add(i * (4 * ::core::mem::size_of::<*const u8>()));
+                                                                            let e240 = {
+                                                                                let l234 = *base.add(0).cast::<*mut u8>();
+                                                                                let l235 = *base
+                                                                                    .add(::core::mem::size_of::<*const u8>())
+                                                                                    .cast::<usize>();
+                                                                                let len236 = l235;
+                                                                                let bytes236 = _rt::Vec::from_raw_parts(
+                                                                                    l234.cast(),
+                                                                                    len236,
+                                                                                    len236,
+                                                                                );
+                                                                                let l237 = *base
+                                                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                                                    .cast::<*mut u8>();
+                                                                                let l238 = *base
+                                                                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                                                                    .cast::<usize>();
+                                                                                let len239 = l238;
+                                                                                let bytes239 = _rt::Vec::from_raw_parts(
+                                                                                    l237.cast(),
+                                                                                    len239,
+                                                                                    len239,
+                                                                                );
+                                                                                (_rt::string_lift(bytes236), _rt::string_lift(bytes239))
+                                                                            };
+                                                                            result240.push(e240);
+                                                                        }
+                                                                        _rt::cabi_dealloc(
+                                                                            base240,
+                                                                            len240 * (4 * ::core::mem::size_of::<*const u8>()),
+                                                                            ::core::mem::size_of::<*const u8>(),
+                                                                        );
+                                                                        super::super::super::super::airlock::policy::events::Response {
+                                                                            finish: _rt::string_lift(bytes219),
+                                                                            model: _rt::string_lift(bytes222),
+                                                                            input_tokens: l223 as u32,
+                                                                            output_tokens: l224 as u32,
+                                                                            cached_tokens: l225 as u32,
+                                                                            reasoning_tokens: l226 as u32,
+                                                                            exact: _rt::bool_lift(l227 as u8),
+                                                                            cost: l228 as u64,
+                                                                            status: _rt::string_lift(bytes231),
+                                                                            extra: result240,
+                                                                        }
+                                                                    };
+                                                                    V374::Response(e374)
+                                                                }
+                                                                9 => {
+                                                                    let e374 = {
+                                                                        let l241 = i32::from(*base.add(8).cast::<u8>());
+                                                                        let l242 = *base.add(12).cast::<i32>();
+                                                                        let l243 = i32::from(*base.add(16).cast::<u8>());
+                                                                        let l244 = *base
+                                                                            .add(16 + 1 * ::core::mem::size_of::<*const u8>())
+                                                                            .cast::<*mut u8>();
+                                                                        let l245 = *base
+                                                                            .add(16 + 2 * ::core::mem::size_of::<*const u8>())
+                                                                            .cast::<usize>();
+                                                                        let base252 = l244;
+                                                                        let len252 = l245;
+                                                                        let mut result252 = _rt::Vec::with_capacity(len252);
+                                                                        for i in 0..len252 {
+                                                                            let base = base252
+                                                                                .add(i * (4 * ::core::mem::size_of::<*const u8>()));
+                                                                            let e252 = {
+                                                                                let l246 = *base.add(0).cast::<*mut u8>();
+                                                                                let l247 = *base
+                                                                                    .add(::core::mem::size_of::<*const u8>())
+                                                                                    .cast::<usize>();
+                                                                                let len248 = l247;
+                                                                                let bytes248 = _rt::Vec::from_raw_parts(
+                                                                                    l246.cast(),
+                                                                                    len248,
+                                                                                    len248,
+                                                                                );
+                                                                                let l249 = *base
+                                                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                                                    .cast::<*mut u8>();
+                                                                                let l250 = *base
+                                                                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                                                                    .cast::<usize>();
+                                                                                let len251 = l250;
+                                                                                let bytes251 = _rt::Vec::from_raw_parts(
+                                                                                    l249.cast(),
+                                                                                    len251,
+                                                                                    len251,
+                                                                                );
+                                                                                (_rt::string_lift(bytes248), _rt::string_lift(bytes251))
+                                                                            };
+                                                                            result252.push(e252);
+                                                                        }
+                                                                        _rt::cabi_dealloc(
+                                                                            base252,
+                                                                            len252 * (4 * ::core::mem::size_of::<*const u8>()),
+                                                                            ::core::mem::size_of::<*const u8>(),
+                                                                        );
+                                                                        super::super::super::super::airlock::policy::events::Failure {
+                                                                            kind: super::super::super::super::airlock::policy::events::FailureKind::_lift(
+                                                                                l241 as u8,
+                                                                            ),
+                                                                            status: l242 as u32,
+                                                                            retryable: _rt::bool_lift(l243 as u8),
+                                                                            extra: result252,
+                                                                        }
+                                                                    };
+                                                                    V374::Failure(e374)
+                                                                }
+                                                                10 => {
+                                                                    let e374 = {
+                                                                        let l253 = *base.add(8).cast::<*mut u8>();
+                                                                        let l254 = *base
+                                                                            .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                                            .cast::<usize>();
+                                                                        let len255 = l254;
+                                                                        <_ as From<
+                                                                            _rt::Vec<_>,
+                                                                        >>::from(
+                                                                            _rt::Vec::from_raw_parts(l253.cast(), len255, len255),
+                                                                        )
+                                                                    };
+                                                                    V374::Vitals(e374)
+                                                                }
+                                                                11 => {
+                                                                    let e374 = {
+                                                                        let l256 = *base.add(8).cast::<i64>();
+                                                                        let l257 = i32::from(*base.add(16).cast::<u8>());
+                                                                        use super::super::super::super::airlock::policy::findings::Subject as V277;
+                                                                        let v277 = match l257 {
+                                                                            0 => V277::Session,
+                                                                            1 => V277::Request,
                                                                             2 => {
-                                                                                let e328 = {
-                                                                                    let l309 = *base
-                                                                                        .add(32 + 4 * ::core::mem::size_of::<*const u8>())
-                                                                                        .cast::<i64>();
-                                                                                    l309 as u64
+                                                                                let e277 = {
+                                                                                    let l258 = *base.add(24).cast::<i64>();
+                                                                                    l258 as u64
                                                                                 };
-                                                                                V328::Message(e328)
+                                                                                V277::Message(e277)
                                                                             }
-                                                                            3 => V328::Response,
+                                                                            3 => V277::Response,
                                                                             4 => {
-                                                                                let e328 = {
-                                                                                    let l310 = i32::from(
+                                                                                let e277 = {
+                                                                                    let l259 = i32::from(*base.add(24).cast::<u8>());
+                                                                                    let l260 = *base.add(28).cast::<i32>();
+                                                                                    let l261 = *base.add(32).cast::<i32>();
+                                                                                    let l262 = *base.add(36).cast::<i32>();
+                                                                                    let l263 = *base.add(40).cast::<i32>();
+                                                                                    let l264 = *base.add(44).cast::<i32>();
+                                                                                    super::super::super::super::airlock::policy::findings::Span {
+                                                                                        place: super::super::super::super::airlock::policy::findings::Place {
+                                                                                            channel: super::super::super::super::airlock::policy::findings::Channel::_lift(
+                                                                                                l259 as u8,
+                                                                                            ),
+                                                                                            choice: l260 as u32,
+                                                                                            item: l261 as u32,
+                                                                                            part: l262 as u32,
+                                                                                        },
+                                                                                        offset: l263 as u32,
+                                                                                        length: l264 as u32,
+                                                                                    }
+                                                                                };
+                                                                                V277::Text(e277)
+                                                                            }
+                                                                            5 => {
+                                                                                let e277 = {
+                                                                                    let l265 = *base.add(24).cast::<*mut u8>();
+                                                                                    let l266 = *base
+                                                                                        .add(24 + 1 * ::core::mem::size_of::<*const u8>())
+                                                                                        .cast::<usize>();
+                                                                                    let len267 = l266;
+                                                                                    let bytes267 = _rt::Vec::from_raw_parts(
+                                                                                        l265.cast(),
+                                                                                        len267,
+                                                                                        len267,
+                                                                                    );
+                                                                                    _rt::string_lift(bytes267)
+                                                                                };
+                                                                                V277::ToolCall(e277)
+                                                                            }
+                                                                            6 => {
+                                                                                let e277 = {
+                                                                                    let l268 = *base.add(24).cast::<*mut u8>();
+                                                                                    let l269 = *base
+                                                                                        .add(24 + 1 * ::core::mem::size_of::<*const u8>())
+                                                                                        .cast::<usize>();
+                                                                                    let len270 = l269;
+                                                                                    let bytes270 = _rt::Vec::from_raw_parts(
+                                                                                        l268.cast(),
+                                                                                        len270,
+                                                                                        len270,
+                                                                                    );
+                                                                                    _rt::string_lift(bytes270)
+                                                                                };
+                                                                                V277::ToolResult(e277)
+                                                                            }
+                                                                            n => {
+                                                                                debug_assert_eq!(n, 7, "invalid enum discriminant");
+                                                                                let e277 = {
+                                                                                    let l271 = *base.add(24).cast::<*mut u8>();
+                                                                                    let l272 = *base
+                                                                                        .add(24 + 1 * ::core::mem::size_of::<*const u8>())
+                                                                                        .cast::<usize>();
+                                                                                    let len273 = l272;
+                                                                                    let bytes273 = _rt::Vec::from_raw_parts(
+                                                                                        l271.cast(),
+                                                                                        len273,
+                                                                                        len273,
+                                                                                    );
+                                                                                    let l274 = *base
+                                                                                        .add(24 + 2 * ::core::mem::size_of::<*const u8>())
+                                                                                        .cast::<*mut u8>();
+                                                                                    let l275 = *base
+                                                                                        .add(24 + 3 * ::core::mem::size_of::<*const u8>())
+                                                                                        .cast::<usize>();
+                                                                                    let len276 = l275;
+                                                                                    let bytes276 = _rt::Vec::from_raw_parts(
+                                                                                        l274.cast(),
+                                                                                        len276,
+                                                                                        len276,
+                                                                                    );
+                                                                                    (_rt::string_lift(bytes273), _rt::string_lift(bytes276))
+                                                                                };
+                                                                                V277::Other(e277)
+                                                                            }
+                                                                        };
+                                                                        let l278 = i32::from(
+                                                                            *base
+                                                                                .add(40 + 2 * ::core::mem::size_of::<*const u8>())
+                                                                                .cast::<u8>(),
+                                                                        );
+                                                                        use super::super::super::super::airlock::policy::events::AnswerValue as V307;
+                                                                        let v307 = match l278 {
+                                                                            0 => {
+                                                                                let e307 = {
+                                                                                    let l279 = *base
+                                                                                        .add(40 + 3 * ::core::mem::size_of::<*const u8>())
+                                                                                        .cast::<*mut u8>();
+                                                                                    let l280 = *base
+                                                                                        .add(40 + 4 * ::core::mem::size_of::<*const u8>())
+                                                                                        .cast::<usize>();
+                                                                                    let len281 = l280;
+                                                                                    let bytes281 = _rt::Vec::from_raw_parts(
+                                                                                        l279.cast(),
+                                                                                        len281,
+                                                                                        len281,
+                                                                                    );
+                                                                                    _rt::string_lift(bytes281)
+                                                                                };
+                                                                                V307::Denied(e307)
+                                                                            }
+                                                                            1 => {
+                                                                                let e307 = {
+                                                                                    let l282 = *base
+                                                                                        .add(40 + 3 * ::core::mem::size_of::<*const u8>())
+                                                                                        .cast::<*mut u8>();
+                                                                                    let l283 = *base
+                                                                                        .add(40 + 4 * ::core::mem::size_of::<*const u8>())
+                                                                                        .cast::<usize>();
+                                                                                    let len284 = l283;
+                                                                                    let bytes284 = _rt::Vec::from_raw_parts(
+                                                                                        l282.cast(),
+                                                                                        len284,
+                                                                                        len284,
+                                                                                    );
+                                                                                    _rt::string_lift(bytes284)
+                                                                                };
+                                                                                V307::Failed(e307)
+                                                                            }
+                                                                            2 => {
+                                                                                let e307 = {
+                                                                                    let l285 = *base
+                                                                                        .add(40 + 3 * ::core::mem::size_of::<*const u8>())
+                                                                                        .cast::<*mut u8>();
+                                                                                    let l286 = *base
+                                                                                        .add(40 + 4 * ::core::mem::size_of::<*const u8>())
+                                                                                        .cast::<usize>();
+                                                                                    let len287 = l286;
+                                                                                    let bytes287 = _rt::Vec::from_raw_parts(
+                                                                                        l285.cast(),
+                                                                                        len287,
+                                                                                        len287,
+                                                                                    );
+                                                                                    _rt::string_lift(bytes287)
+                                                                                };
+                                                                                V307::Text(e307)
+                                                                            }
+                                                                            3 => {
+                                                                                let e307 = {
+                                                                                    let l288 = *base
+                                                                                        .add(40 + 3 * ::core::mem::size_of::<*const u8>())
+                                                                                        .cast::<*mut u8>();
+                                                                                    let l289 = *base
+                                                                                        .add(40 + 4 * ::core::mem::size_of::<*const u8>())
+                                                                                        .cast::<usize>();
+                                                                                    let base294 = l288;
+                                                                                    let len294 = l289;
+                                                                                    let mut result294 = _rt::Vec::with_capacity(len294);
+                                                                                    for i in 0..len294 {
+                                                                                        let base = base294
+                                                                                            .add(i * (8 + 2 * ::core::mem::size_of::<*const u8>()));
+                                                                                        let e294 = {
+                                                                                            let l290 = *base.add(0).cast::<*mut u8>();
+                                                                                            let l291 = *base
+                                                                                                .add(::core::mem::size_of::<*const u8>())
+                                                                                                .cast::<usize>();
+                                                                                            let len292 = l291;
+                                                                                            let bytes292 = _rt::Vec::from_raw_parts(
+                                                                                                l290.cast(),
+                                                                                                len292,
+                                                                                                len292,
+                                                                                            );
+                                                                                            let l293 = *base
+                                                                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                                                                .cast::<f64>();
+                                                                                            (_rt::string_lift(bytes292), l293)
+                                                                                        };
+                                                                                        result294.push(e294);
+                                                                                    }
+                                                                                    _rt::cabi_dealloc(
+                                                                                        base294,
+                                                                                        len294 * (8 + 2 * ::core::mem::size_of::<*const u8>()),
+                                                                                        8,
+                                                                                    );
+                                                                                    result294
+                                                                                };
+                                                                                V307::Labels(e307)
+                                                                            }
+                                                                            4 => {
+                                                                                let e307 = {
+                                                                                    let l295 = *base
+                                                                                        .add(40 + 3 * ::core::mem::size_of::<*const u8>())
+                                                                                        .cast::<*mut u8>();
+                                                                                    let l296 = *base
+                                                                                        .add(40 + 4 * ::core::mem::size_of::<*const u8>())
+                                                                                        .cast::<usize>();
+                                                                                    let base300 = l295;
+                                                                                    let len300 = l296;
+                                                                                    let mut result300 = _rt::Vec::with_capacity(len300);
+                                                                                    for i in 0..len300 {
+                                                                                        let base = base300
+                                                                                            .add(i * (2 * ::core::mem::size_of::<*const u8>()));
+                                                                                        let e300 = {
+                                                                                            let l297 = *base.add(0).cast::<*mut u8>();
+                                                                                            let l298 = *base
+                                                                                                .add(::core::mem::size_of::<*const u8>())
+                                                                                                .cast::<usize>();
+                                                                                            let len299 = l298;
+                                                                                            <_ as From<
+                                                                                                _rt::Vec<_>,
+                                                                                            >>::from(
+                                                                                                _rt::Vec::from_raw_parts(l297.cast(), len299, len299),
+                                                                                            )
+                                                                                        };
+                                                                                        result300.push(e300);
+                                                                                    }
+                                                                                    _rt::cabi_dealloc(
+                                                                                        base300,
+                                                                                        len300 * (2 * ::core::mem::size_of::<*const u8>()),
+                                                                                        ::core::mem::size_of::<*const u8>(),
+                                                                                    );
+                                                                                    result300
+                                                                                };
+                                                                                V307::Vectors(e307)
+                                                                            }
+                                                                            n => {
+                                                                                debug_assert_eq!(n, 5, "invalid enum discriminant");
+                                                                                let e307 = {
+                                                                                    let l301 = *base
+                                                                                        .add(40 + 3 * ::core::mem::size_of::<*const u8>())
+                                                                                        .cast::<*mut u8>();
+                                                                                    let l302 = *base
+                                                                                        .add(40 + 4 * ::core::mem::size_of::<*const u8>())
+                                                                                        .cast::<usize>();
+                                                                                    let len303 = l302;
+                                                                                    let bytes303 = _rt::Vec::from_raw_parts(
+                                                                                        l301.cast(),
+                                                                                        len303,
+                                                                                        len303,
+                                                                                    );
+                                                                                    let l304 = *base
+                                                                                        .add(40 + 5 * ::core::mem::size_of::<*const u8>())
+                                                                                        .cast::<*mut u8>();
+                                                                                    let l305 = *base
+                                                                                        .add(40 + 6 * ::core::mem::size_of::<*const u8>())
+                                                                                        .cast::<usize>();
+                                                                                    let len306 = l305;
+                                                                                    let bytes306 = _rt::Vec::from_raw_parts(
+                                                                                        l304.cast(),
+                                                                                        len306,
+                                                                                        len306,
+                                                                                    );
+                                                                                    (_rt::string_lift(bytes303), _rt::string_lift(bytes306))
+                                                                                };
+                                                                                V307::Other(e307)
+                                                                            }
+                                                                        };
+                                                                        super::super::super::super::airlock::policy::events::Answer {
+                                                                            ticket: l256 as u64,
+                                                                            subject: v277,
+                                                                            value: v307,
+                                                                        }
+                                                                    };
+                                                                    V374::Answer(e374)
+                                                                }
+                                                                12 => {
+                                                                    let e374 = {
+                                                                        let l308 = *base.add(8).cast::<*mut u8>();
+                                                                        let l309 = *base
+                                                                            .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                                            .cast::<usize>();
+                                                                        let len310 = l309;
+                                                                        let bytes310 = _rt::Vec::from_raw_parts(
+                                                                            l308.cast(),
+                                                                            len310,
+                                                                            len310,
+                                                                        );
+                                                                        let l311 = *base
+                                                                            .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                                            .cast::<*mut u8>();
+                                                                        let l312 = *base
+                                                                            .add(8 + 3 * ::core::mem::size_of::<*const u8>())
+                                                                            .cast::<usize>();
+                                                                        let len313 = l312;
+                                                                        let bytes313 = _rt::Vec::from_raw_parts(
+                                                                            l311.cast(),
+                                                                            len313,
+                                                                            len313,
+                                                                        );
+                                                                        let l314 = *base
+                                                                            .add(8 + 4 * ::core::mem::size_of::<*const u8>())
+                                                                            .cast::<i32>();
+                                                                        let l315 = i32::from(
+                                                                            *base
+                                                                                .add(12 + 4 * ::core::mem::size_of::<*const u8>())
+                                                                                .cast::<u8>(),
+                                                                        );
+                                                                        let l316 = *base
+                                                                            .add(16 + 4 * ::core::mem::size_of::<*const u8>())
+                                                                            .cast::<*mut u8>();
+                                                                        let l317 = *base
+                                                                            .add(16 + 5 * ::core::mem::size_of::<*const u8>())
+                                                                            .cast::<usize>();
+                                                                        let len318 = l317;
+                                                                        let bytes318 = _rt::Vec::from_raw_parts(
+                                                                            l316.cast(),
+                                                                            len318,
+                                                                            len318,
+                                                                        );
+                                                                        super::super::super::super::airlock::policy::events::Intervention {
+                                                                            action: _rt::string_lift(bytes310),
+                                                                            policy: _rt::string_lift(bytes313),
+                                                                            exchange: l314 as u32,
+                                                                            outcome: super::super::super::super::airlock::policy::events::Outcome::_lift(
+                                                                                l315 as u8,
+                                                                            ),
+                                                                            reason: _rt::string_lift(bytes318),
+                                                                        }
+                                                                    };
+                                                                    V374::Intervention(e374)
+                                                                }
+                                                                13 => {
+                                                                    let e374 = {
+                                                                        let l319 = *base.add(8).cast::<*mut u8>();
+                                                                        let l320 = *base
+                                                                            .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                                            .cast::<usize>();
+                                                                        let len321 = l320;
+                                                                        let bytes321 = _rt::Vec::from_raw_parts(
+                                                                            l319.cast(),
+                                                                            len321,
+                                                                            len321,
+                                                                        );
+                                                                        let l322 = i32::from(
+                                                                            *base
+                                                                                .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                                                .cast::<u8>(),
+                                                                        );
+                                                                        let l323 = *base
+                                                                            .add(8 + 3 * ::core::mem::size_of::<*const u8>())
+                                                                            .cast::<*mut u8>();
+                                                                        let l324 = *base
+                                                                            .add(8 + 4 * ::core::mem::size_of::<*const u8>())
+                                                                            .cast::<usize>();
+                                                                        let len325 = l324;
+                                                                        let bytes325 = _rt::Vec::from_raw_parts(
+                                                                            l323.cast(),
+                                                                            len325,
+                                                                            len325,
+                                                                        );
+                                                                        let l326 = *base
+                                                                            .add(8 + 5 * ::core::mem::size_of::<*const u8>())
+                                                                            .cast::<i32>();
+                                                                        let l327 = *base
+                                                                            .add(8 + 6 * ::core::mem::size_of::<*const u8>())
+                                                                            .cast::<*mut u8>();
+                                                                        let l328 = *base
+                                                                            .add(8 + 7 * ::core::mem::size_of::<*const u8>())
+                                                                            .cast::<usize>();
+                                                                        let len329 = l328;
+                                                                        let bytes329 = _rt::Vec::from_raw_parts(
+                                                                            l327.cast(),
+                                                                            len329,
+                                                                            len329,
+                                                                        );
+                                                                        let l330 = i32::from(
+                                                                            *base
+                                                                                .add(8 + 8 * ::core::mem::size_of::<*const u8>())
+                                                                                .cast::<u8>(),
+                                                                        );
+                                                                        let l331 = *base
+                                                                            .add(12 + 8 * ::core::mem::size_of::<*const u8>())
+                                                                            .cast::<f32>();
+                                                                        let l332 = i32::from(
+                                                                            *base
+                                                                                .add(16 + 8 * ::core::mem::size_of::<*const u8>())
+                                                                                .cast::<u8>(),
+                                                                        );
+                                                                        use super::super::super::super::airlock::policy::findings::Subject as V352;
+                                                                        let v352 = match l332 {
+                                                                            0 => V352::Session,
+                                                                            1 => V352::Request,
+                                                                            2 => {
+                                                                                let e352 = {
+                                                                                    let l333 = *base
+                                                                                        .add(24 + 8 * ::core::mem::size_of::<*const u8>())
+                                                                                        .cast::<i64>();
+                                                                                    l333 as u64
+                                                                                };
+                                                                                V352::Message(e352)
+                                                                            }
+                                                                            3 => V352::Response,
+                                                                            4 => {
+                                                                                let e352 = {
+                                                                                    let l334 = i32::from(
                                                                                         *base
-                                                                                            .add(32 + 4 * ::core::mem::size_of::<*const u8>())
+                                                                                            .add(24 + 8 * ::core::mem::size_of::<*const u8>())
                                                                                             .cast::<u8>(),
                                                                                     );
-                                                                                    let l311 = *base
-                                                                                        .add(36 + 4 * ::core::mem::size_of::<*const u8>())
+                                                                                    let l335 = *base
+                                                                                        .add(28 + 8 * ::core::mem::size_of::<*const u8>())
                                                                                         .cast::<i32>();
-                                                                                    let l312 = *base
-                                                                                        .add(40 + 4 * ::core::mem::size_of::<*const u8>())
+                                                                                    let l336 = *base
+                                                                                        .add(32 + 8 * ::core::mem::size_of::<*const u8>())
                                                                                         .cast::<i32>();
-                                                                                    let l313 = *base
-                                                                                        .add(44 + 4 * ::core::mem::size_of::<*const u8>())
+                                                                                    let l337 = *base
+                                                                                        .add(36 + 8 * ::core::mem::size_of::<*const u8>())
                                                                                         .cast::<i32>();
-                                                                                    let l314 = *base
-                                                                                        .add(48 + 4 * ::core::mem::size_of::<*const u8>())
+                                                                                    let l338 = *base
+                                                                                        .add(40 + 8 * ::core::mem::size_of::<*const u8>())
                                                                                         .cast::<i32>();
-                                                                                    let l315 = *base
-                                                                                        .add(52 + 4 * ::core::mem::size_of::<*const u8>())
+                                                                                    let l339 = *base
+                                                                                        .add(44 + 8 * ::core::mem::size_of::<*const u8>())
                                                                                         .cast::<i32>();
                                                                                     super::super::super::super::airlock::policy::findings::Span {
                                                                                         place: super::super::super::super::airlock::policy::findings::Place {
                                                                                             channel: super::super::super::super::airlock::policy::findings::Channel::_lift(
-                                                                                                l310 as u8,
+                                                                                                l334 as u8,
                                                                                             ),
-                                                                                            choice: l311 as u32,
-                                                                                            item: l312 as u32,
-                                                                                            part: l313 as u32,
+                                                                                            choice: l335 as u32,
+                                                                                            item: l336 as u32,
+                                                                                            part: l337 as u32,
                                                                                         },
-                                                                                        offset: l314 as u32,
-                                                                                        length: l315 as u32,
+                                                                                        offset: l338 as u32,
+                                                                                        length: l339 as u32,
                                                                                     }
                                                                                 };
-                                                                                V328::Text(e328)
+                                                                                V352::Text(e352)
                                                                             }
                                                                             5 => {
-                                                                                let e328 = {
-                                                                                    let l316 = *base
-                                                                                        .add(32 + 4 * ::core::mem::size_of::<*const u8>())
+                                                                                let e352 = {
+                                                                                    let l340 = *base
+                                                                                        .add(24 + 8 * ::core::mem::size_of::<*const u8>())
                                                                                         .cast::<*mut u8>();
-                                                                                    let l317 = *base
-                                                                                        .add(32 + 5 * ::core::mem::size_of::<*const u8>())
+                                                                                    let l341 = *base
+                                                                                        .add(24 + 9 * ::core::mem::size_of::<*const u8>())
                                                                                         .cast::<usize>();
-                                                                                    let len318 = l317;
-                                                                                    let bytes318 = _rt::Vec::from_raw_parts(
-                                                                                        l316.cast(),
-                                                                                        len318,
-                                                                                        len318,
+                                                                                    let len342 = l341;
+                                                                                    let bytes342 = _rt::Vec::from_raw_parts(
+                                                                                        l340.cast(),
+                                                                                        len342,
+                                                                                        len342,
                                                                                     );
-                                                                                    _rt::string_lift(bytes318)
+                                                                                    _rt::string_lift(bytes342)
                                                                                 };
-                                                                                V328::ToolCall(e328)
+                                                                                V352::ToolCall(e352)
                                                                             }
                                                                             6 => {
-                                                                                let e328 = {
-                                                                                    let l319 = *base
-                                                                                        .add(32 + 4 * ::core::mem::size_of::<*const u8>())
+                                                                                let e352 = {
+                                                                                    let l343 = *base
+                                                                                        .add(24 + 8 * ::core::mem::size_of::<*const u8>())
                                                                                         .cast::<*mut u8>();
-                                                                                    let l320 = *base
-                                                                                        .add(32 + 5 * ::core::mem::size_of::<*const u8>())
+                                                                                    let l344 = *base
+                                                                                        .add(24 + 9 * ::core::mem::size_of::<*const u8>())
                                                                                         .cast::<usize>();
-                                                                                    let len321 = l320;
-                                                                                    let bytes321 = _rt::Vec::from_raw_parts(
-                                                                                        l319.cast(),
-                                                                                        len321,
-                                                                                        len321,
+                                                                                    let len345 = l344;
+                                                                                    let bytes345 = _rt::Vec::from_raw_parts(
+                                                                                        l343.cast(),
+                                                                                        len345,
+                                                                                        len345,
                                                                                     );
-                                                                                    _rt::string_lift(bytes321)
+                                                                                    _rt::string_lift(bytes345)
                                                                                 };
-                                                                                V328::ToolResult(e328)
+                                                                                V352::ToolResult(e352)
                                                                             }
                                                                             n => {
                                                                                 debug_assert_eq!(n, 7, "invalid enum discriminant");
-                                                                                let e328 = {
-                                                                                    let l322 = *base
-                                                                                        .add(32 + 4 * ::core::mem::size_of::<*const u8>())
+                                                                                let e352 = {
+                                                                                    let l346 = *base
+                                                                                        .add(24 + 8 * ::core::mem::size_of::<*const u8>())
                                                                                         .cast::<*mut u8>();
-                                                                                    let l323 = *base
-                                                                                        .add(32 + 5 * ::core::mem::size_of::<*const u8>())
+                                                                                    let l347 = *base
+                                                                                        .add(24 + 9 * ::core::mem::size_of::<*const u8>())
                                                                                         .cast::<usize>();
-                                                                                    let len324 = l323;
-                                                                                    let bytes324 = _rt::Vec::from_raw_parts(
-                                                                                        l322.cast(),
-                                                                                        len324,
-                                                                                        len324,
+                                                                                    let len348 = l347;
+                                                                                    let bytes348 = _rt::Vec::from_raw_parts(
+                                                                                        l346.cast(),
+                                                                                        len348,
+                                                                                        len348,
                                                                                     );
-                                                                                    let l325 = *base
-                                                                                        .add(32 + 6 * ::core::mem::size_of::<*const u8>())
+                                                                                    let l349 = *base
+                                                                                        .add(24 + 10 * ::core::mem::size_of::<*const u8>())
                                                                                         .cast::<*mut u8>();
-                                                                                    let l326 = *base
-                                                                                        .add(32 + 7 * ::core::mem::size_of::<*const u8>())
+                                                                                    let l350 = *base
+                                                                                        .add(24 + 11 * ::core::mem::size_of::<*const u8>())
                                                                                         .cast::<usize>();
-                                                                                    let len327 = l326;
-                                                                                    let bytes327 = _rt::Vec::from_raw_parts(
-                                                                                        l325.cast(),
-                                                                                        len327,
-                                                                                        len327,
+                                                                                    let len351 = l350;
+                                                                                    let bytes351 = _rt::Vec::from_raw_parts(
+                                                                                        l349.cast(),
+                                                                                        len351,
+                                                                                        len351,
                                                                                     );
-                                                                                    (_rt::string_lift(bytes324), _rt::string_lift(bytes327))
+                                                                                    (_rt::string_lift(bytes348), _rt::string_lift(bytes351))
                                                                                 };
-                                                                                V328::Other(e328)
+                                                                                V352::Other(e352)
                                                                             }
                                                                         };
-                                                                        let l329 = *base
-                                                                            .add(48 + 6 * ::core::mem::size_of::<*const u8>())
+                                                                        let l353 = *base
+                                                                            .add(40 + 10 * ::core::mem::size_of::<*const u8>())
                                                                             .cast::<*mut u8>();
-                                                                        let l330 = *base
-                                                                            .add(48 + 7 * ::core::mem::size_of::<*const u8>())
+                                                                        let l354 = *base
+                                                                            .add(40 + 11 * ::core::mem::size_of::<*const u8>())
                                                                             .cast::<usize>();
-                                                                        let len331 = l330;
-                                                                        let bytes331 = _rt::Vec::from_raw_parts(
-                                                                            l329.cast(),
-                                                                            len331,
-                                                                            len331,
+                                                                        let len355 = l354;
+                                                                        let bytes355 = _rt::Vec::from_raw_parts(
+                                                                            l353.cast(),
+                                                                            len355,
+                                                                            len355,
                                                                         );
-                                                                        let l332 = *base
-                                                                            .add(48 + 8 * ::core::mem::size_of::<*const u8>())
+                                                                        let l356 = *base
+                                                                            .add(40 + 12 * ::core::mem::size_of::<*const u8>())
                                                                             .cast::<*mut u8>();
-                                                                        let l333 = *base
-                                                                            .add(48 + 9 * ::core::mem::size_of::<*const u8>())
+                                                                        let l357 = *base
+                                                                            .add(40 + 13 * ::core::mem::size_of::<*const u8>())
                                                                             .cast::<usize>();
-                                                                        let base340 = l332;
-                                                                        let len340 = l333;
-                                                                        let mut result340 = _rt::Vec::with_capacity(len340);
-                                                                        for i in 0..len340 {
-                                                                            let base = base340.add(i * 24);
-                                                                            let e340 = {
-                                                                                let l334 = i32::from(*base.add(0).cast::<u8>());
-                                                                                let l335 = *base.add(4).cast::<i32>();
-                                                                                let l336 = *base.add(8).cast::<i32>();
-                                                                                let l337 = *base.add(12).cast::<i32>();
-                                                                                let l338 = *base.add(16).cast::<i32>();
-                                                                                let l339 = *base.add(20).cast::<i32>();
+                                                                        let base364 = l356;
+                                                                        let len364 = l357;
+                                                                        let mut result364 = _rt::Vec::with_capacity(len364);
+                                                                        for i in 0..len364 {
+                                                                            let base = base364.add(i * 24);
+                                                                            let e364 = {
+                                                                                let l358 = i32::from(*base.add(0).cast::<u8>());
+                                                                                let l359 = *base.add(4).cast::<i32>();
+                                                                                let l360 = *base.add(8).cast::<i32>();
+                                                                                let l361 = *base.add(12).cast::<i32>();
+                                                                                let l362 = *base.add(16).cast::<i32>();
+                                                                                let l363 = *base.add(20).cast::<i32>();
                                                                                 super::super::super::super::airlock::policy::findings::Span {
                                                                                     place: super::super::super::super::airlock::policy::findings::Place {
                                                                                         channel: super::super::super::super::airlock::policy::findings::Channel::_lift(
-                                                                                            l334 as u8,
+                                                                                            l358 as u8,
                                                                                         ),
-                                                                                        choice: l335 as u32,
-                                                                                        item: l336 as u32,
-                                                                                        part: l337 as u32,
+                                                                                        choice: l359 as u32,
+                                                                                        item: l360 as u32,
+                                                                                        part: l361 as u32,
                                                                                     },
-                                                                                    offset: l338 as u32,
-                                                                                    length: l339 as u32,
+                                                                                    offset: l362 as u32,
+                                                                                    length: l363 as u32,
                                                                                 }
                                                                             };
-                                                                            result340.push(e340);
+                                                                            result364.push(e364);
                                                                         }
-                                                                        _rt::cabi_dealloc(base340, len340 * 24, 4);
-                                                                        let l341 = *base
-                                                                            .add(48 + 10 * ::core::mem::size_of::<*const u8>())
+                                                                        _rt::cabi_dealloc(base364, len364 * 24, 4);
+                                                                        let l365 = *base
+                                                                            .add(40 + 14 * ::core::mem::size_of::<*const u8>())
                                                                             .cast::<*mut u8>();
-                                                                        let l342 = *base
-                                                                            .add(48 + 11 * ::core::mem::size_of::<*const u8>())
+                                                                        let l366 = *base
+                                                                            .add(40 + 15 * ::core::mem::size_of::<*const u8>())
                                                                             .cast::<usize>();
-                                                                        let len343 = l342;
-                                                                        let bytes343 = _rt::Vec::from_raw_parts(
-                                                                            l341.cast(),
-                                                                            len343,
-                                                                            len343,
+                                                                        let len367 = l366;
+                                                                        let bytes367 = _rt::Vec::from_raw_parts(
+                                                                            l365.cast(),
+                                                                            len367,
+                                                                            len367,
                                                                         );
                                                                         super::super::super::super::airlock::policy::findings::ReportedFinding {
-                                                                            policy: _rt::string_lift(bytes300),
-                                                                            is_own: _rt::bool_lift(l301 as u8),
-                                                                            exchange: l302 as u32,
+                                                                            policy: _rt::string_lift(bytes321),
+                                                                            is_own: _rt::bool_lift(l322 as u8),
+                                                                            session: _rt::string_lift(bytes325),
+                                                                            exchange: l326 as u32,
                                                                             finding: super::super::super::super::airlock::policy::findings::Finding {
-                                                                                kind: _rt::string_lift(bytes305),
+                                                                                kind: _rt::string_lift(bytes329),
                                                                                 severity: super::super::super::super::airlock::policy::findings::Severity::_lift(
-                                                                                    l306 as u8,
+                                                                                    l330 as u8,
                                                                                 ),
-                                                                                confidence: l307,
-                                                                                subject: v328,
-                                                                                summary: _rt::string_lift(bytes331),
-                                                                                evidence: result340,
-                                                                                data: _rt::string_lift(bytes343),
+                                                                                confidence: l331,
+                                                                                subject: v352,
+                                                                                summary: _rt::string_lift(bytes355),
+                                                                                evidence: result364,
+                                                                                data: _rt::string_lift(bytes367),
                                                                             },
                                                                         }
                                                                     };
-                                                                    V350::Finding(e350)
+                                                                    V374::Finding(e374)
                                                                 }
                                                                 n => {
                                                                     debug_assert_eq!(n, 14, "invalid enum discriminant");
-                                                                    let e350 = {
-                                                                        let l344 = *base.add(8).cast::<*mut u8>();
-                                                                        let l345 = *base
+                                                                    let e374 = {
+                                                                        let l368 = *base.add(8).cast::<*mut u8>();
+                                                                        let l369 = *base
                                                                             .add(8 + 1 * ::core::mem::size_of::<*const u8>())
                                                                             .cast::<usize>();
-                                                                        let len346 = l345;
-                                                                        let bytes346 = _rt::Vec::from_raw_parts(
-                                                                            l344.cast(),
-                                                                            len346,
-                                                                            len346,
+                                                                        let len370 = l369;
+                                                                        let bytes370 = _rt::Vec::from_raw_parts(
+                                                                            l368.cast(),
+                                                                            len370,
+                                                                            len370,
                                                                         );
-                                                                        let l347 = *base
+                                                                        let l371 = *base
                                                                             .add(8 + 2 * ::core::mem::size_of::<*const u8>())
                                                                             .cast::<*mut u8>();
-                                                                        let l348 = *base
+                                                                        let l372 = *base
                                                                             .add(8 + 3 * ::core::mem::size_of::<*const u8>())
                                                                             .cast::<usize>();
-                                                                        let len349 = l348;
-                                                                        let bytes349 = _rt::Vec::from_raw_parts(
-                                                                            l347.cast(),
-                                                                            len349,
-                                                                            len349,
+                                                                        let len373 = l372;
+                                                                        let bytes373 = _rt::Vec::from_raw_parts(
+                                                                            l371.cast(),
+                                                                            len373,
+                                                                            len373,
                                                                         );
-                                                                        (_rt::string_lift(bytes346), _rt::string_lift(bytes349))
+                                                                        (_rt::string_lift(bytes370), _rt::string_lift(bytes373))
                                                                     };
-                                                                    V350::Other(e350)
+                                                                    V374::Other(e374)
                                                                 }
                                                             };
-                                                            v350
+                                                            v374
                                                         };
-                                                        result351.push(e351);
+                                                        result375.push(e375);
                                                     }
                                                     _rt::cabi_dealloc(
-                                                        base351,
-                                                        len351 * (48 + 12 * ::core::mem::size_of::<*const u8>()),
+                                                        base375,
+                                                        len375 * (40 + 16 * ::core::mem::size_of::<*const u8>()),
                                                         8,
                                                     );
-                                                    let l352 = *arg0
+                                                    let l376 = *arg0
                                                         .add(32 + 10 * ::core::mem::size_of::<*const u8>())
                                                         .cast::<*mut u8>();
-                                                    let l353 = *arg0
+                                                    let l377 = *arg0
                                                         .add(32 + 11 * ::core::mem::size_of::<*const u8>())
                                                         .cast::<usize>();
-                                                    let base361 = l352;
-                                                    let len361 = l353;
-                                                    let mut result361 = _rt::Vec::with_capacity(len361);
-                                                    for i in 0..len361 {
-                                                        let base = base361.add(i * 28);
-                                                        let e361 = {
-                                                            let l354 = *base.add(0).cast::<i32>();
-                                                            let l355 = i32::from(*base.add(4).cast::<u8>());
-                                                            let l356 = *base.add(8).cast::<i32>();
-                                                            let l357 = *base.add(12).cast::<i32>();
-                                                            let l358 = *base.add(16).cast::<i32>();
-                                                            let l359 = *base.add(20).cast::<i32>();
-                                                            let l360 = *base.add(24).cast::<i32>();
+                                                    let base385 = l376;
+                                                    let len385 = l377;
+                                                    let mut result385 = _rt::Vec::with_capacity(len385);
+                                                    for i in 0..len385 {
+                                                        let base = base385.add(i * 28);
+                                                        let e385 = {
+                                                            let l378 = *base.add(0).cast::<i32>();
+                                                            let l379 = i32::from(*base.add(4).cast::<u8>());
+                                                            let l380 = *base.add(8).cast::<i32>();
+                                                            let l381 = *base.add(12).cast::<i32>();
+                                                            let l382 = *base.add(16).cast::<i32>();
+                                                            let l383 = *base.add(20).cast::<i32>();
+                                                            let l384 = *base.add(24).cast::<i32>();
                                                             super::super::super::super::airlock::policy::events::PatternMatch {
-                                                                pattern: l354 as u32,
+                                                                pattern: l378 as u32,
                                                                 span: super::super::super::super::airlock::policy::findings::Span {
                                                                     place: super::super::super::super::airlock::policy::findings::Place {
                                                                         channel: super::super::super::super::airlock::policy::findings::Channel::_lift(
-                                                                            l355 as u8,
+                                                                            l379 as u8,
                                                                         ),
-                                                                        choice: l356 as u32,
-                                                                        item: l357 as u32,
-                                                                        part: l358 as u32,
+                                                                        choice: l380 as u32,
+                                                                        item: l381 as u32,
+                                                                        part: l382 as u32,
                                                                     },
-                                                                    offset: l359 as u32,
-                                                                    length: l360 as u32,
+                                                                    offset: l383 as u32,
+                                                                    length: l384 as u32,
                                                                 },
                                                             }
                                                         };
-                                                        result361.push(e361);
+                                                        result385.push(e385);
                                                     }
-                                                    _rt::cabi_dealloc(base361, len361 * 28, 4);
+                                                    _rt::cabi_dealloc(base385, len385 * 28, 4);
                                                     super::super::super::super::airlock::policy::events::Attachments {
-                                                        details: result351,
-                                                        matches: result361,
+                                                        details: result375,
+                                                        matches: result385,
                                                     }
                                                 };
                                                 Some(e)
@@ -9138,718 +9363,472 @@ pub mod exports {
                             32 + 12 * ::core::mem::size_of::<*const u8>(),
                             8,
                         );
-                        let ptr363 = (&raw mut _RET_AREA.0).cast::<u8>();
-                        match result362 {
+                        let ptr387 = (&raw mut _RET_AREA.0).cast::<u8>();
+                        match result386 {
                             Ok(e) => {
-                                *ptr363.add(0).cast::<u8>() = (0i32) as u8;
+                                *ptr387.add(0).cast::<u8>() = (0i32) as u8;
                                 let super::super::super::super::airlock::policy::actions::Decision {
-                                    actions: actions364,
-                                    elsewhere: elsewhere364,
-                                    pending: pending364,
+                                    actions: actions388,
+                                    elsewhere: elsewhere388,
+                                    pending: pending388,
                                 } = e;
-                                let vec445 = actions364;
-                                let len445 = vec445.len();
-                                let layout445 = _rt::alloc::Layout::from_size_align(
-                                        vec445.len()
+                                let vec469 = actions388;
+                                let len469 = vec469.len();
+                                let layout469 = _rt::alloc::Layout::from_size_align(
+                                        vec469.len()
                                             * (40 + 6 * ::core::mem::size_of::<*const u8>()),
                                         8,
                                     )
                                     .unwrap();
-                                let (result445, _cleanup445) = wit_bindgen::rt::Cleanup::new(
-                                    layout445,
+                                let (result469, _cleanup469) = wit_bindgen::rt::Cleanup::new(
+                                    layout469,
                                 );
-                                if let Some(cleanup) = _cleanup445 {
+                                if let Some(cleanup) = _cleanup469 {
                                     cleanup.forget();
                                 }
-                                for (i, e) in vec445.into_iter().enumerate() {
-                                    let base = result445
+                                for (i, e) in vec469.into_iter().enumerate() {
+                                    let base = result469
                                         .add(i * (40 + 6 * ::core::mem::size_of::<*const u8>()));
                                     {
-                                        use super::super::super::super::airlock::policy::actions::Action as V444;
+                                        use super::super::super::super::airlock::policy::actions::Action as V468;
                                         match e {
-                                            V444::Annotate(e) => {
+                                            V468::Annotate(e) => {
                                                 *base.add(0).cast::<u8>() = (0i32) as u8;
                                                 let super::super::super::super::airlock::policy::actions::Annotation {
-                                                    name: name365,
-                                                    value: value365,
+                                                    name: name389,
+                                                    value: value389,
                                                 } = e;
-                                                let vec366 = (name365.into_bytes()).into_boxed_slice();
-                                                let ptr366 = vec366.as_ptr().cast::<u8>();
-                                                let len366 = vec366.len();
-                                                ::core::mem::forget(vec366);
+                                                let vec390 = (name389.into_bytes()).into_boxed_slice();
+                                                let ptr390 = vec390.as_ptr().cast::<u8>();
+                                                let len390 = vec390.len();
+                                                ::core::mem::forget(vec390);
                                                 *base
                                                     .add(8 + 1 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len366;
-                                                *base.add(8).cast::<*mut u8>() = ptr366.cast_mut();
-                                                let vec367 = (value365.into_bytes()).into_boxed_slice();
-                                                let ptr367 = vec367.as_ptr().cast::<u8>();
-                                                let len367 = vec367.len();
-                                                ::core::mem::forget(vec367);
-                                                *base
-                                                    .add(8 + 3 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len367;
-                                                *base
-                                                    .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr367.cast_mut();
-                                            }
-                                            V444::Alert(e) => {
-                                                *base.add(0).cast::<u8>() = (1i32) as u8;
-                                                let super::super::super::super::airlock::policy::actions::Alert {
-                                                    severity: severity368,
-                                                    title: title368,
-                                                    body: body368,
-                                                    webhook: webhook368,
-                                                } = e;
-                                                *base.add(8).cast::<u8>() = (severity368.clone() as i32)
-                                                    as u8;
-                                                let vec369 = (title368.into_bytes()).into_boxed_slice();
-                                                let ptr369 = vec369.as_ptr().cast::<u8>();
-                                                let len369 = vec369.len();
-                                                ::core::mem::forget(vec369);
-                                                *base
-                                                    .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len369;
-                                                *base
-                                                    .add(8 + 1 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr369.cast_mut();
-                                                let vec370 = (body368.into_bytes()).into_boxed_slice();
-                                                let ptr370 = vec370.as_ptr().cast::<u8>();
-                                                let len370 = vec370.len();
-                                                ::core::mem::forget(vec370);
-                                                *base
-                                                    .add(8 + 4 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len370;
-                                                *base
-                                                    .add(8 + 3 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr370.cast_mut();
-                                                let vec371 = (webhook368.into_bytes()).into_boxed_slice();
-                                                let ptr371 = vec371.as_ptr().cast::<u8>();
-                                                let len371 = vec371.len();
-                                                ::core::mem::forget(vec371);
-                                                *base
-                                                    .add(8 + 6 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len371;
-                                                *base
-                                                    .add(8 + 5 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr371.cast_mut();
-                                            }
-                                            V444::Inject(e) => {
-                                                *base.add(0).cast::<u8>() = (2i32) as u8;
-                                                let super::super::super::super::airlock::policy::actions::Injection {
-                                                    role: role372,
-                                                    text: text372,
-                                                    position: position372,
-                                                    scope: scope372,
-                                                } = e;
-                                                *base.add(8).cast::<u8>() = (role372.clone() as i32) as u8;
-                                                let vec373 = (text372.into_bytes()).into_boxed_slice();
-                                                let ptr373 = vec373.as_ptr().cast::<u8>();
-                                                let len373 = vec373.len();
-                                                ::core::mem::forget(vec373);
-                                                *base
-                                                    .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len373;
-                                                *base
-                                                    .add(8 + 1 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr373.cast_mut();
-                                                *base
-                                                    .add(8 + 3 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (position372.clone() as i32) as u8;
-                                                *base
-                                                    .add(9 + 3 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (scope372.clone() as i32) as u8;
-                                            }
-                                            V444::EditMessage(e) => {
-                                                *base.add(0).cast::<u8>() = (3i32) as u8;
-                                                let super::super::super::super::airlock::policy::actions::MessageEdit {
-                                                    message: message374,
-                                                    text: text374,
-                                                    scope: scope374,
-                                                } = e;
-                                                *base.add(8).cast::<i64>() = _rt::as_i64(message374);
-                                                let vec375 = (text374.into_bytes()).into_boxed_slice();
-                                                let ptr375 = vec375.as_ptr().cast::<u8>();
-                                                let len375 = vec375.len();
-                                                ::core::mem::forget(vec375);
-                                                *base
-                                                    .add(16 + 1 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len375;
-                                                *base.add(16).cast::<*mut u8>() = ptr375.cast_mut();
-                                                *base
-                                                    .add(16 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (scope374.clone() as i32) as u8;
-                                            }
-                                            V444::EvictMessage(e) => {
-                                                *base.add(0).cast::<u8>() = (4i32) as u8;
-                                                let super::super::super::super::airlock::policy::actions::MessageEviction {
-                                                    message: message376,
-                                                    scope: scope376,
-                                                } = e;
-                                                *base.add(8).cast::<i64>() = _rt::as_i64(message376);
-                                                *base.add(16).cast::<u8>() = (scope376.clone() as i32)
-                                                    as u8;
-                                            }
-                                            V444::ReplaceMessages(e) => {
-                                                *base.add(0).cast::<u8>() = (5i32) as u8;
-                                                let super::super::super::super::airlock::policy::actions::MessageReplacement {
-                                                    first: first377,
-                                                    last: last377,
-                                                    messages: messages377,
-                                                    scope: scope377,
-                                                } = e;
-                                                *base.add(8).cast::<i64>() = _rt::as_i64(first377);
-                                                *base.add(16).cast::<i64>() = _rt::as_i64(last377);
-                                                let vec380 = messages377;
-                                                let len380 = vec380.len();
-                                                let layout380 = _rt::alloc::Layout::from_size_align(
-                                                        vec380.len() * (3 * ::core::mem::size_of::<*const u8>()),
-                                                        ::core::mem::size_of::<*const u8>(),
-                                                    )
-                                                    .unwrap();
-                                                let (result380, _cleanup380) = wit_bindgen::rt::Cleanup::new(
-                                                    layout380,
-                                                );
-                                                if let Some(cleanup) = _cleanup380 {
-                                                    cleanup.forget();
-                                                }
-                                                for (i, e) in vec380.into_iter().enumerate() {
-                                                    let base = result380
-                                                        .add(i * (3 * ::core::mem::size_of::<*const u8>()));
-                                                    {
-                                                        let (t378_0, t378_1) = e;
-                                                        *base.add(0).cast::<u8>() = (t378_0.clone() as i32) as u8;
-                                                        let vec379 = (t378_1.into_bytes()).into_boxed_slice();
-                                                        let ptr379 = vec379.as_ptr().cast::<u8>();
-                                                        let len379 = vec379.len();
-                                                        ::core::mem::forget(vec379);
-                                                        *base
-                                                            .add(2 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<usize>() = len379;
-                                                        *base
-                                                            .add(::core::mem::size_of::<*const u8>())
-                                                            .cast::<*mut u8>() = ptr379.cast_mut();
-                                                    }
-                                                }
-                                                *base
-                                                    .add(24 + 1 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len380;
-                                                *base.add(24).cast::<*mut u8>() = result380;
-                                                *base
-                                                    .add(24 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (scope377.clone() as i32) as u8;
-                                            }
-                                            V444::SetParameters(e) => {
-                                                *base.add(0).cast::<u8>() = (6i32) as u8;
-                                                let super::super::super::super::airlock::policy::actions::Parameters {
-                                                    fields: fields381,
-                                                    scope: scope381,
-                                                } = e;
-                                                let vec385 = fields381;
-                                                let len385 = vec385.len();
-                                                let layout385 = _rt::alloc::Layout::from_size_align(
-                                                        vec385.len() * (4 * ::core::mem::size_of::<*const u8>()),
-                                                        ::core::mem::size_of::<*const u8>(),
-                                                    )
-                                                    .unwrap();
-                                                let (result385, _cleanup385) = wit_bindgen::rt::Cleanup::new(
-                                                    layout385,
-                                                );
-                                                if let Some(cleanup) = _cleanup385 {
-                                                    cleanup.forget();
-                                                }
-                                                for (i, e) in vec385.into_iter().enumerate() {
-                                                    let base = result385
-                                                        .add(i * (4 * ::core::mem::size_of::<*const u8>()));
-                                                    {
-                                                        let (t382_0, t382_1) = e;
-                                                        let vec383 = (t382_0.into_bytes()).into_boxed_slice();
-                                                        let ptr383 = vec383.as_ptr().cast::<u8>();
-                                                        let len383 = vec383.len();
-                                                        ::core::mem::forget(vec383);
-                                                        *base
-                                                            .add(::core::mem::size_of::<*const u8>())
-                                                            .cast::<usize>() = len383;
-                                                        *base.add(0).cast::<*mut u8>() = ptr383.cast_mut();
-                                                        let vec384 = (t382_1.into_bytes()).into_boxed_slice();
-                                                        let ptr384 = vec384.as_ptr().cast::<u8>();
-                                                        let len384 = vec384.len();
-                                                        ::core::mem::forget(vec384);
-                                                        *base
-                                                            .add(3 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<usize>() = len384;
-                                                        *base
-                                                            .add(2 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<*mut u8>() = ptr384.cast_mut();
-                                                    }
-                                                }
-                                                *base
-                                                    .add(8 + 1 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len385;
-                                                *base.add(8).cast::<*mut u8>() = result385;
-                                                *base
-                                                    .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (scope381.clone() as i32) as u8;
-                                            }
-                                            V444::Route(e) => {
-                                                *base.add(0).cast::<u8>() = (7i32) as u8;
-                                                let super::super::super::super::airlock::policy::actions::Route {
-                                                    upstream: upstream386,
-                                                    model: model386,
-                                                    scope: scope386,
-                                                } = e;
-                                                let vec387 = (upstream386.into_bytes()).into_boxed_slice();
-                                                let ptr387 = vec387.as_ptr().cast::<u8>();
-                                                let len387 = vec387.len();
-                                                ::core::mem::forget(vec387);
-                                                *base
-                                                    .add(8 + 1 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len387;
-                                                *base.add(8).cast::<*mut u8>() = ptr387.cast_mut();
-                                                let vec388 = (model386.into_bytes()).into_boxed_slice();
-                                                let ptr388 = vec388.as_ptr().cast::<u8>();
-                                                let len388 = vec388.len();
-                                                ::core::mem::forget(vec388);
-                                                *base
-                                                    .add(8 + 3 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len388;
-                                                *base
-                                                    .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr388.cast_mut();
-                                                *base
-                                                    .add(8 + 4 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (scope386.clone() as i32) as u8;
-                                            }
-                                            V444::AnswerLocally(e) => {
-                                                *base.add(0).cast::<u8>() = (8i32) as u8;
-                                                let vec389 = (e.into_bytes()).into_boxed_slice();
-                                                let ptr389 = vec389.as_ptr().cast::<u8>();
-                                                let len389 = vec389.len();
-                                                ::core::mem::forget(vec389);
-                                                *base
-                                                    .add(8 + 1 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len389;
-                                                *base.add(8).cast::<*mut u8>() = ptr389.cast_mut();
-                                            }
-                                            V444::Block(e) => {
-                                                *base.add(0).cast::<u8>() = (9i32) as u8;
-                                                let super::super::super::super::airlock::policy::actions::Block {
-                                                    mode: mode390,
-                                                    reason: reason390,
-                                                    fallback: fallback390,
-                                                } = e;
-                                                *base.add(8).cast::<u8>() = (mode390.clone() as i32) as u8;
-                                                let vec391 = (reason390.into_bytes()).into_boxed_slice();
+                                                    .cast::<usize>() = len390;
+                                                *base.add(8).cast::<*mut u8>() = ptr390.cast_mut();
+                                                let vec391 = (value389.into_bytes()).into_boxed_slice();
                                                 let ptr391 = vec391.as_ptr().cast::<u8>();
                                                 let len391 = vec391.len();
                                                 ::core::mem::forget(vec391);
                                                 *base
-                                                    .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                    .add(8 + 3 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>() = len391;
                                                 *base
-                                                    .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                    .add(8 + 2 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>() = ptr391.cast_mut();
-                                                let vec392 = (fallback390.into_bytes()).into_boxed_slice();
-                                                let ptr392 = vec392.as_ptr().cast::<u8>();
-                                                let len392 = vec392.len();
-                                                ::core::mem::forget(vec392);
-                                                *base
-                                                    .add(8 + 4 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len392;
-                                                *base
-                                                    .add(8 + 3 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr392.cast_mut();
                                             }
-                                            V444::ReplaceRange(e) => {
-                                                *base.add(0).cast::<u8>() = (10i32) as u8;
-                                                let super::super::super::super::airlock::policy::actions::Replacement {
-                                                    span: span393,
-                                                    text: text393,
+                                            V468::Alert(e) => {
+                                                *base.add(0).cast::<u8>() = (1i32) as u8;
+                                                let super::super::super::super::airlock::policy::actions::Alert {
+                                                    severity: severity392,
+                                                    title: title392,
+                                                    body: body392,
+                                                    webhook: webhook392,
                                                 } = e;
-                                                let super::super::super::super::airlock::policy::findings::Span {
-                                                    place: place394,
-                                                    offset: offset394,
-                                                    length: length394,
-                                                } = span393;
-                                                let super::super::super::super::airlock::policy::findings::Place {
-                                                    channel: channel395,
-                                                    choice: choice395,
-                                                    item: item395,
-                                                    part: part395,
-                                                } = place394;
-                                                *base.add(8).cast::<u8>() = (channel395.clone() as i32)
+                                                *base.add(8).cast::<u8>() = (severity392.clone() as i32)
                                                     as u8;
-                                                *base.add(12).cast::<i32>() = _rt::as_i32(choice395);
-                                                *base.add(16).cast::<i32>() = _rt::as_i32(item395);
-                                                *base.add(20).cast::<i32>() = _rt::as_i32(part395);
-                                                *base.add(24).cast::<i32>() = _rt::as_i32(offset394);
-                                                *base.add(28).cast::<i32>() = _rt::as_i32(length394);
-                                                let vec396 = (text393.into_bytes()).into_boxed_slice();
-                                                let ptr396 = vec396.as_ptr().cast::<u8>();
-                                                let len396 = vec396.len();
-                                                ::core::mem::forget(vec396);
-                                                *base
-                                                    .add(32 + 1 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len396;
-                                                *base.add(32).cast::<*mut u8>() = ptr396.cast_mut();
-                                            }
-                                            V444::Stop(e) => {
-                                                *base.add(0).cast::<u8>() = (11i32) as u8;
-                                                let super::super::super::super::airlock::policy::actions::Stop {
-                                                    reason: reason397,
-                                                    confidence: confidence397,
-                                                    keep_held: keep_held397,
-                                                } = e;
-                                                let vec398 = (reason397.into_bytes()).into_boxed_slice();
-                                                let ptr398 = vec398.as_ptr().cast::<u8>();
-                                                let len398 = vec398.len();
-                                                ::core::mem::forget(vec398);
-                                                *base
-                                                    .add(8 + 1 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len398;
-                                                *base.add(8).cast::<*mut u8>() = ptr398.cast_mut();
+                                                let vec393 = (title392.into_bytes()).into_boxed_slice();
+                                                let ptr393 = vec393.as_ptr().cast::<u8>();
+                                                let len393 = vec393.len();
+                                                ::core::mem::forget(vec393);
                                                 *base
                                                     .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<f32>() = _rt::as_f32(confidence397);
-                                                *base
-                                                    .add(12 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (match keep_held397 {
-                                                    true => 1,
-                                                    false => 0,
-                                                }) as u8;
-                                            }
-                                            V444::Retry(e) => {
-                                                *base.add(0).cast::<u8>() = (12i32) as u8;
-                                                let super::super::super::super::airlock::policy::actions::Retry {
-                                                    upstream: upstream399,
-                                                    model: model399,
-                                                    after_ms: after_ms399,
-                                                } = e;
-                                                let vec400 = (upstream399.into_bytes()).into_boxed_slice();
-                                                let ptr400 = vec400.as_ptr().cast::<u8>();
-                                                let len400 = vec400.len();
-                                                ::core::mem::forget(vec400);
+                                                    .cast::<usize>() = len393;
                                                 *base
                                                     .add(8 + 1 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len400;
-                                                *base.add(8).cast::<*mut u8>() = ptr400.cast_mut();
-                                                let vec401 = (model399.into_bytes()).into_boxed_slice();
-                                                let ptr401 = vec401.as_ptr().cast::<u8>();
-                                                let len401 = vec401.len();
-                                                ::core::mem::forget(vec401);
-                                                *base
-                                                    .add(8 + 3 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len401;
-                                                *base
-                                                    .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr401.cast_mut();
+                                                    .cast::<*mut u8>() = ptr393.cast_mut();
+                                                let vec394 = (body392.into_bytes()).into_boxed_slice();
+                                                let ptr394 = vec394.as_ptr().cast::<u8>();
+                                                let len394 = vec394.len();
+                                                ::core::mem::forget(vec394);
                                                 *base
                                                     .add(8 + 4 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<i32>() = _rt::as_i32(after_ms399);
+                                                    .cast::<usize>() = len394;
+                                                *base
+                                                    .add(8 + 3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr394.cast_mut();
+                                                let vec395 = (webhook392.into_bytes()).into_boxed_slice();
+                                                let ptr395 = vec395.as_ptr().cast::<u8>();
+                                                let len395 = vec395.len();
+                                                ::core::mem::forget(vec395);
+                                                *base
+                                                    .add(8 + 6 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len395;
+                                                *base
+                                                    .add(8 + 5 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr395.cast_mut();
                                             }
-                                            V444::DenyToolCall(e) => {
-                                                *base.add(0).cast::<u8>() = (13i32) as u8;
-                                                let super::super::super::super::airlock::policy::actions::ToolDenial {
-                                                    call: call402,
-                                                    reason: reason402,
+                                            V468::Inject(e) => {
+                                                *base.add(0).cast::<u8>() = (2i32) as u8;
+                                                let super::super::super::super::airlock::policy::actions::Injection {
+                                                    role: role396,
+                                                    text: text396,
+                                                    position: position396,
+                                                    scope: scope396,
                                                 } = e;
-                                                let vec403 = (call402.into_bytes()).into_boxed_slice();
-                                                let ptr403 = vec403.as_ptr().cast::<u8>();
-                                                let len403 = vec403.len();
-                                                ::core::mem::forget(vec403);
+                                                *base.add(8).cast::<u8>() = (role396.clone() as i32) as u8;
+                                                let vec397 = (text396.into_bytes()).into_boxed_slice();
+                                                let ptr397 = vec397.as_ptr().cast::<u8>();
+                                                let len397 = vec397.len();
+                                                ::core::mem::forget(vec397);
+                                                *base
+                                                    .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len397;
                                                 *base
                                                     .add(8 + 1 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len403;
-                                                *base.add(8).cast::<*mut u8>() = ptr403.cast_mut();
-                                                let vec404 = (reason402.into_bytes()).into_boxed_slice();
-                                                let ptr404 = vec404.as_ptr().cast::<u8>();
+                                                    .cast::<*mut u8>() = ptr397.cast_mut();
+                                                *base
+                                                    .add(8 + 3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (position396.clone() as i32) as u8;
+                                                *base
+                                                    .add(9 + 3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (scope396.clone() as i32) as u8;
+                                            }
+                                            V468::EditMessage(e) => {
+                                                *base.add(0).cast::<u8>() = (3i32) as u8;
+                                                let super::super::super::super::airlock::policy::actions::MessageEdit {
+                                                    message: message398,
+                                                    text: text398,
+                                                    scope: scope398,
+                                                } = e;
+                                                *base.add(8).cast::<i64>() = _rt::as_i64(message398);
+                                                let vec399 = (text398.into_bytes()).into_boxed_slice();
+                                                let ptr399 = vec399.as_ptr().cast::<u8>();
+                                                let len399 = vec399.len();
+                                                ::core::mem::forget(vec399);
+                                                *base
+                                                    .add(16 + 1 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len399;
+                                                *base.add(16).cast::<*mut u8>() = ptr399.cast_mut();
+                                                *base
+                                                    .add(16 + 2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (scope398.clone() as i32) as u8;
+                                            }
+                                            V468::EvictMessage(e) => {
+                                                *base.add(0).cast::<u8>() = (4i32) as u8;
+                                                let super::super::super::super::airlock::policy::actions::MessageEviction {
+                                                    message: message400,
+                                                    scope: scope400,
+                                                } = e;
+                                                *base.add(8).cast::<i64>() = _rt::as_i64(message400);
+                                                *base.add(16).cast::<u8>() = (scope400.clone() as i32)
+                                                    as u8;
+                                            }
+                                            V468::ReplaceMessages(e) => {
+                                                *base.add(0).cast::<u8>() = (5i32) as u8;
+                                                let super::super::super::super::airlock::policy::actions::MessageReplacement {
+                                                    first: first401,
+                                                    last: last401,
+                                                    messages: messages401,
+                                                    scope: scope401,
+                                                } = e;
+                                                *base.add(8).cast::<i64>() = _rt::as_i64(first401);
+                                                *base.add(16).cast::<i64>() = _rt::as_i64(last401);
+                                                let vec404 = messages401;
                                                 let len404 = vec404.len();
-                                                ::core::mem::forget(vec404);
+                                                let layout404 = _rt::alloc::Layout::from_size_align(
+                                                        vec404.len() * (3 * ::core::mem::size_of::<*const u8>()),
+                                                        ::core::mem::size_of::<*const u8>(),
+                                                    )
+                                                    .unwrap();
+                                                let (result404, _cleanup404) = wit_bindgen::rt::Cleanup::new(
+                                                    layout404,
+                                                );
+                                                if let Some(cleanup) = _cleanup404 {
+                                                    cleanup.forget();
+                                                }
+                                                for (i, e) in vec404.into_iter().enumerate() {
+                                                    let base = result404
+                                                        .add(i * (3 * ::core::mem::size_of::<*const u8>()));
+                                                    {
+                                                        let (t402_0, t402_1) = e;
+                                                        *base.add(0).cast::<u8>() = (t402_0.clone() as i32) as u8;
+                                                        let vec403 = (t402_1.into_bytes()).into_boxed_slice();
+                                                        let ptr403 = vec403.as_ptr().cast::<u8>();
+                                                        let len403 = vec403.len();
+                                                        ::core::mem::forget(vec403);
+                                                        *base
+                                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<usize>() = len403;
+                                                        *base
+                                                            .add(::core::mem::size_of::<*const u8>())
+                                                            .cast::<*mut u8>() = ptr403.cast_mut();
+                                                    }
+                                                }
                                                 *base
-                                                    .add(8 + 3 * ::core::mem::size_of::<*const u8>())
+                                                    .add(24 + 1 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>() = len404;
+                                                *base.add(24).cast::<*mut u8>() = result404;
                                                 *base
-                                                    .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr404.cast_mut();
+                                                    .add(24 + 2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (scope401.clone() as i32) as u8;
                                             }
-                                            V444::RewriteToolCall(e) => {
-                                                *base.add(0).cast::<u8>() = (14i32) as u8;
-                                                let super::super::super::super::airlock::policy::actions::ToolRewrite {
-                                                    call: call405,
-                                                    content: content405,
+                                            V468::SetParameters(e) => {
+                                                *base.add(0).cast::<u8>() = (6i32) as u8;
+                                                let super::super::super::super::airlock::policy::actions::Parameters {
+                                                    fields: fields405,
+                                                    scope: scope405,
                                                 } = e;
-                                                let vec406 = (call405.into_bytes()).into_boxed_slice();
-                                                let ptr406 = vec406.as_ptr().cast::<u8>();
-                                                let len406 = vec406.len();
-                                                ::core::mem::forget(vec406);
-                                                *base
-                                                    .add(8 + 1 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len406;
-                                                *base.add(8).cast::<*mut u8>() = ptr406.cast_mut();
-                                                let vec407 = (content405.into_bytes()).into_boxed_slice();
-                                                let ptr407 = vec407.as_ptr().cast::<u8>();
-                                                let len407 = vec407.len();
-                                                ::core::mem::forget(vec407);
-                                                *base
-                                                    .add(8 + 3 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len407;
-                                                *base
-                                                    .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr407.cast_mut();
-                                            }
-                                            V444::SubstituteToolResult(e) => {
-                                                *base.add(0).cast::<u8>() = (15i32) as u8;
-                                                let super::super::super::super::airlock::policy::actions::ResultSubstitution {
-                                                    call: call408,
-                                                    text: text408,
-                                                    scope: scope408,
-                                                } = e;
-                                                let vec409 = (call408.into_bytes()).into_boxed_slice();
-                                                let ptr409 = vec409.as_ptr().cast::<u8>();
+                                                let vec409 = fields405;
                                                 let len409 = vec409.len();
-                                                ::core::mem::forget(vec409);
+                                                let layout409 = _rt::alloc::Layout::from_size_align(
+                                                        vec409.len() * (4 * ::core::mem::size_of::<*const u8>()),
+                                                        ::core::mem::size_of::<*const u8>(),
+                                                    )
+                                                    .unwrap();
+                                                let (result409, _cleanup409) = wit_bindgen::rt::Cleanup::new(
+                                                    layout409,
+                                                );
+                                                if let Some(cleanup) = _cleanup409 {
+                                                    cleanup.forget();
+                                                }
+                                                for (i, e) in vec409.into_iter().enumerate() {
+                                                    let base = result409
+                                                        .add(i * (4 * ::core::mem::size_of::<*const u8>()));
+                                                    {
+                                                        let (t406_0, t406_1) = e;
+                                                        let vec407 = (t406_0.into_bytes()).into_boxed_slice();
+                                                        let ptr407 = vec407.as_ptr().cast::<u8>();
+                                                        let len407 = vec407.len();
+                                                        ::core::mem::forget(vec407);
+                                                        *base
+                                                            .add(::core::mem::size_of::<*const u8>())
+                                                            .cast::<usize>() = len407;
+                                                        *base.add(0).cast::<*mut u8>() = ptr407.cast_mut();
+                                                        let vec408 = (t406_1.into_bytes()).into_boxed_slice();
+                                                        let ptr408 = vec408.as_ptr().cast::<u8>();
+                                                        let len408 = vec408.len();
+                                                        ::core::mem::forget(vec408);
+                                                        *base
+                                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<usize>() = len408;
+                                                        *base
+                                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<*mut u8>() = ptr408.cast_mut();
+                                                    }
+                                                }
                                                 *base
                                                     .add(8 + 1 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>() = len409;
-                                                *base.add(8).cast::<*mut u8>() = ptr409.cast_mut();
-                                                let vec410 = (text408.into_bytes()).into_boxed_slice();
-                                                let ptr410 = vec410.as_ptr().cast::<u8>();
-                                                let len410 = vec410.len();
-                                                ::core::mem::forget(vec410);
-                                                *base
-                                                    .add(8 + 3 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len410;
+                                                *base.add(8).cast::<*mut u8>() = result409;
                                                 *base
                                                     .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr410.cast_mut();
+                                                    .cast::<u8>() = (scope405.clone() as i32) as u8;
+                                            }
+                                            V468::Route(e) => {
+                                                *base.add(0).cast::<u8>() = (7i32) as u8;
+                                                let super::super::super::super::airlock::policy::actions::Route {
+                                                    upstream: upstream410,
+                                                    model: model410,
+                                                    scope: scope410,
+                                                } = e;
+                                                let vec411 = (upstream410.into_bytes()).into_boxed_slice();
+                                                let ptr411 = vec411.as_ptr().cast::<u8>();
+                                                let len411 = vec411.len();
+                                                ::core::mem::forget(vec411);
+                                                *base
+                                                    .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len411;
+                                                *base.add(8).cast::<*mut u8>() = ptr411.cast_mut();
+                                                let vec412 = (model410.into_bytes()).into_boxed_slice();
+                                                let ptr412 = vec412.as_ptr().cast::<u8>();
+                                                let len412 = vec412.len();
+                                                ::core::mem::forget(vec412);
+                                                *base
+                                                    .add(8 + 3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len412;
+                                                *base
+                                                    .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr412.cast_mut();
                                                 *base
                                                     .add(8 + 4 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (scope408.clone() as i32) as u8;
+                                                    .cast::<u8>() = (scope410.clone() as i32) as u8;
                                             }
-                                            V444::HoldForPerson(e) => {
-                                                *base.add(0).cast::<u8>() = (16i32) as u8;
-                                                let super::super::super::super::airlock::policy::actions::Hold {
-                                                    subject: subject411,
-                                                    title: title411,
-                                                    body: body411,
-                                                    deadline_ms: deadline_ms411,
-                                                    on_timeout: on_timeout411,
+                                            V468::AnswerLocally(e) => {
+                                                *base.add(0).cast::<u8>() = (8i32) as u8;
+                                                let vec413 = (e.into_bytes()).into_boxed_slice();
+                                                let ptr413 = vec413.as_ptr().cast::<u8>();
+                                                let len413 = vec413.len();
+                                                ::core::mem::forget(vec413);
+                                                *base
+                                                    .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len413;
+                                                *base.add(8).cast::<*mut u8>() = ptr413.cast_mut();
+                                            }
+                                            V468::Block(e) => {
+                                                *base.add(0).cast::<u8>() = (9i32) as u8;
+                                                let super::super::super::super::airlock::policy::actions::Block {
+                                                    mode: mode414,
+                                                    reason: reason414,
+                                                    fallback: fallback414,
                                                 } = e;
-                                                use super::super::super::super::airlock::policy::findings::Subject as V419;
-                                                match subject411 {
-                                                    V419::Session => {
-                                                        *base.add(8).cast::<u8>() = (0i32) as u8;
-                                                    }
-                                                    V419::Request => {
-                                                        *base.add(8).cast::<u8>() = (1i32) as u8;
-                                                    }
-                                                    V419::Message(e) => {
-                                                        *base.add(8).cast::<u8>() = (2i32) as u8;
-                                                        *base.add(16).cast::<i64>() = _rt::as_i64(e);
-                                                    }
-                                                    V419::Response => {
-                                                        *base.add(8).cast::<u8>() = (3i32) as u8;
-                                                    }
-                                                    V419::Text(e) => {
-                                                        *base.add(8).cast::<u8>() = (4i32) as u8;
-                                                        let super::super::super::super::airlock::policy::findings::Span {
-                                                            place: place412,
-                                                            offset: offset412,
-                                                            length: length412,
-                                                        } = e;
-                                                        let super::super::super::super::airlock::policy::findings::Place {
-                                                            channel: channel413,
-                                                            choice: choice413,
-                                                            item: item413,
-                                                            part: part413,
-                                                        } = place412;
-                                                        *base.add(16).cast::<u8>() = (channel413.clone() as i32)
-                                                            as u8;
-                                                        *base.add(20).cast::<i32>() = _rt::as_i32(choice413);
-                                                        *base.add(24).cast::<i32>() = _rt::as_i32(item413);
-                                                        *base.add(28).cast::<i32>() = _rt::as_i32(part413);
-                                                        *base.add(32).cast::<i32>() = _rt::as_i32(offset412);
-                                                        *base.add(36).cast::<i32>() = _rt::as_i32(length412);
-                                                    }
-                                                    V419::ToolCall(e) => {
-                                                        *base.add(8).cast::<u8>() = (5i32) as u8;
-                                                        let vec414 = (e.into_bytes()).into_boxed_slice();
-                                                        let ptr414 = vec414.as_ptr().cast::<u8>();
-                                                        let len414 = vec414.len();
-                                                        ::core::mem::forget(vec414);
-                                                        *base
-                                                            .add(16 + 1 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<usize>() = len414;
-                                                        *base.add(16).cast::<*mut u8>() = ptr414.cast_mut();
-                                                    }
-                                                    V419::ToolResult(e) => {
-                                                        *base.add(8).cast::<u8>() = (6i32) as u8;
-                                                        let vec415 = (e.into_bytes()).into_boxed_slice();
-                                                        let ptr415 = vec415.as_ptr().cast::<u8>();
-                                                        let len415 = vec415.len();
-                                                        ::core::mem::forget(vec415);
-                                                        *base
-                                                            .add(16 + 1 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<usize>() = len415;
-                                                        *base.add(16).cast::<*mut u8>() = ptr415.cast_mut();
-                                                    }
-                                                    V419::Other(e) => {
-                                                        *base.add(8).cast::<u8>() = (7i32) as u8;
-                                                        let (t416_0, t416_1) = e;
-                                                        let vec417 = (t416_0.into_bytes()).into_boxed_slice();
-                                                        let ptr417 = vec417.as_ptr().cast::<u8>();
-                                                        let len417 = vec417.len();
-                                                        ::core::mem::forget(vec417);
-                                                        *base
-                                                            .add(16 + 1 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<usize>() = len417;
-                                                        *base.add(16).cast::<*mut u8>() = ptr417.cast_mut();
-                                                        let vec418 = (t416_1.into_bytes()).into_boxed_slice();
-                                                        let ptr418 = vec418.as_ptr().cast::<u8>();
-                                                        let len418 = vec418.len();
-                                                        ::core::mem::forget(vec418);
-                                                        *base
-                                                            .add(16 + 3 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<usize>() = len418;
-                                                        *base
-                                                            .add(16 + 2 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<*mut u8>() = ptr418.cast_mut();
-                                                    }
-                                                }
-                                                let vec420 = (title411.into_bytes()).into_boxed_slice();
+                                                *base.add(8).cast::<u8>() = (mode414.clone() as i32) as u8;
+                                                let vec415 = (reason414.into_bytes()).into_boxed_slice();
+                                                let ptr415 = vec415.as_ptr().cast::<u8>();
+                                                let len415 = vec415.len();
+                                                ::core::mem::forget(vec415);
+                                                *base
+                                                    .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len415;
+                                                *base
+                                                    .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr415.cast_mut();
+                                                let vec416 = (fallback414.into_bytes()).into_boxed_slice();
+                                                let ptr416 = vec416.as_ptr().cast::<u8>();
+                                                let len416 = vec416.len();
+                                                ::core::mem::forget(vec416);
+                                                *base
+                                                    .add(8 + 4 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len416;
+                                                *base
+                                                    .add(8 + 3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr416.cast_mut();
+                                            }
+                                            V468::ReplaceRange(e) => {
+                                                *base.add(0).cast::<u8>() = (10i32) as u8;
+                                                let super::super::super::super::airlock::policy::actions::Replacement {
+                                                    span: span417,
+                                                    text: text417,
+                                                } = e;
+                                                let super::super::super::super::airlock::policy::findings::Span {
+                                                    place: place418,
+                                                    offset: offset418,
+                                                    length: length418,
+                                                } = span417;
+                                                let super::super::super::super::airlock::policy::findings::Place {
+                                                    channel: channel419,
+                                                    choice: choice419,
+                                                    item: item419,
+                                                    part: part419,
+                                                } = place418;
+                                                *base.add(8).cast::<u8>() = (channel419.clone() as i32)
+                                                    as u8;
+                                                *base.add(12).cast::<i32>() = _rt::as_i32(choice419);
+                                                *base.add(16).cast::<i32>() = _rt::as_i32(item419);
+                                                *base.add(20).cast::<i32>() = _rt::as_i32(part419);
+                                                *base.add(24).cast::<i32>() = _rt::as_i32(offset418);
+                                                *base.add(28).cast::<i32>() = _rt::as_i32(length418);
+                                                let vec420 = (text417.into_bytes()).into_boxed_slice();
                                                 let ptr420 = vec420.as_ptr().cast::<u8>();
                                                 let len420 = vec420.len();
                                                 ::core::mem::forget(vec420);
                                                 *base
-                                                    .add(32 + 3 * ::core::mem::size_of::<*const u8>())
+                                                    .add(32 + 1 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>() = len420;
-                                                *base
-                                                    .add(32 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr420.cast_mut();
-                                                let vec421 = (body411.into_bytes()).into_boxed_slice();
-                                                let ptr421 = vec421.as_ptr().cast::<u8>();
-                                                let len421 = vec421.len();
-                                                ::core::mem::forget(vec421);
-                                                *base
-                                                    .add(32 + 5 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len421;
-                                                *base
-                                                    .add(32 + 4 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr421.cast_mut();
-                                                *base
-                                                    .add(32 + 6 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<i32>() = _rt::as_i32(deadline_ms411);
-                                                *base
-                                                    .add(36 + 6 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (on_timeout411.clone() as i32) as u8;
+                                                *base.add(32).cast::<*mut u8>() = ptr420.cast_mut();
                                             }
-                                            V444::OpenCircuit(e) => {
-                                                *base.add(0).cast::<u8>() = (17i32) as u8;
-                                                let super::super::super::super::airlock::policy::actions::Circuit {
-                                                    tool: tool422,
-                                                    cooldown_ms: cooldown_ms422,
-                                                    answer: answer422,
+                                            V468::Stop(e) => {
+                                                *base.add(0).cast::<u8>() = (11i32) as u8;
+                                                let super::super::super::super::airlock::policy::actions::Stop {
+                                                    reason: reason421,
+                                                    confidence: confidence421,
+                                                    keep_held: keep_held421,
                                                 } = e;
-                                                let vec423 = (tool422.into_bytes()).into_boxed_slice();
-                                                let ptr423 = vec423.as_ptr().cast::<u8>();
-                                                let len423 = vec423.len();
-                                                ::core::mem::forget(vec423);
+                                                let vec422 = (reason421.into_bytes()).into_boxed_slice();
+                                                let ptr422 = vec422.as_ptr().cast::<u8>();
+                                                let len422 = vec422.len();
+                                                ::core::mem::forget(vec422);
                                                 *base
                                                     .add(8 + 1 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len423;
-                                                *base.add(8).cast::<*mut u8>() = ptr423.cast_mut();
+                                                    .cast::<usize>() = len422;
+                                                *base.add(8).cast::<*mut u8>() = ptr422.cast_mut();
                                                 *base
                                                     .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<i32>() = _rt::as_i32(cooldown_ms422);
-                                                let vec424 = (answer422.into_bytes()).into_boxed_slice();
-                                                let ptr424 = vec424.as_ptr().cast::<u8>();
-                                                let len424 = vec424.len();
-                                                ::core::mem::forget(vec424);
+                                                    .cast::<f32>() = _rt::as_f32(confidence421);
                                                 *base
-                                                    .add(8 + 4 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len424;
-                                                *base
-                                                    .add(8 + 3 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr424.cast_mut();
-                                            }
-                                            V444::Steer(e) => {
-                                                *base.add(0).cast::<u8>() = (18i32) as u8;
-                                                let super::super::super::super::airlock::policy::actions::Steering {
-                                                    instruction: instruction425,
-                                                    keep_held: keep_held425,
-                                                } = e;
-                                                let vec426 = (instruction425.into_bytes())
-                                                    .into_boxed_slice();
-                                                let ptr426 = vec426.as_ptr().cast::<u8>();
-                                                let len426 = vec426.len();
-                                                ::core::mem::forget(vec426);
-                                                *base
-                                                    .add(8 + 1 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len426;
-                                                *base.add(8).cast::<*mut u8>() = ptr426.cast_mut();
-                                                *base
-                                                    .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (match keep_held425 {
+                                                    .add(12 + 2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (match keep_held421 {
                                                     true => 1,
                                                     false => 0,
                                                 }) as u8;
                                             }
-                                            V444::SwitchModel(e) => {
-                                                *base.add(0).cast::<u8>() = (19i32) as u8;
-                                                let super::super::super::super::airlock::policy::actions::Route {
-                                                    upstream: upstream427,
-                                                    model: model427,
-                                                    scope: scope427,
+                                            V468::Retry(e) => {
+                                                *base.add(0).cast::<u8>() = (12i32) as u8;
+                                                let super::super::super::super::airlock::policy::actions::Retry {
+                                                    upstream: upstream423,
+                                                    model: model423,
+                                                    after_ms: after_ms423,
                                                 } = e;
-                                                let vec428 = (upstream427.into_bytes()).into_boxed_slice();
+                                                let vec424 = (upstream423.into_bytes()).into_boxed_slice();
+                                                let ptr424 = vec424.as_ptr().cast::<u8>();
+                                                let len424 = vec424.len();
+                                                ::core::mem::forget(vec424);
+                                                *base
+                                                    .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len424;
+                                                *base.add(8).cast::<*mut u8>() = ptr424.cast_mut();
+                                                let vec425 = (model423.into_bytes()).into_boxed_slice();
+                                                let ptr425 = vec425.as_ptr().cast::<u8>();
+                                                let len425 = vec425.len();
+                                                ::core::mem::forget(vec425);
+                                                *base
+                                                    .add(8 + 3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len425;
+                                                *base
+                                                    .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr425.cast_mut();
+                                                *base
+                                                    .add(8 + 4 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<i32>() = _rt::as_i32(after_ms423);
+                                            }
+                                            V468::DenyToolCall(e) => {
+                                                *base.add(0).cast::<u8>() = (13i32) as u8;
+                                                let super::super::super::super::airlock::policy::actions::ToolDenial {
+                                                    call: call426,
+                                                    reason: reason426,
+                                                } = e;
+                                                let vec427 = (call426.into_bytes()).into_boxed_slice();
+                                                let ptr427 = vec427.as_ptr().cast::<u8>();
+                                                let len427 = vec427.len();
+                                                ::core::mem::forget(vec427);
+                                                *base
+                                                    .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len427;
+                                                *base.add(8).cast::<*mut u8>() = ptr427.cast_mut();
+                                                let vec428 = (reason426.into_bytes()).into_boxed_slice();
                                                 let ptr428 = vec428.as_ptr().cast::<u8>();
                                                 let len428 = vec428.len();
                                                 ::core::mem::forget(vec428);
                                                 *base
-                                                    .add(8 + 1 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len428;
-                                                *base.add(8).cast::<*mut u8>() = ptr428.cast_mut();
-                                                let vec429 = (model427.into_bytes()).into_boxed_slice();
-                                                let ptr429 = vec429.as_ptr().cast::<u8>();
-                                                let len429 = vec429.len();
-                                                ::core::mem::forget(vec429);
-                                                *base
                                                     .add(8 + 3 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len429;
+                                                    .cast::<usize>() = len428;
                                                 *base
                                                     .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr429.cast_mut();
-                                                *base
-                                                    .add(8 + 4 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (scope427.clone() as i32) as u8;
+                                                    .cast::<*mut u8>() = ptr428.cast_mut();
                                             }
-                                            V444::FallbackAgent(e) => {
-                                                *base.add(0).cast::<u8>() = (20i32) as u8;
-                                                let super::super::super::super::airlock::policy::actions::Handover {
-                                                    agent: agent430,
-                                                    reason: reason430,
+                                            V468::RewriteToolCall(e) => {
+                                                *base.add(0).cast::<u8>() = (14i32) as u8;
+                                                let super::super::super::super::airlock::policy::actions::ToolRewrite {
+                                                    call: call429,
+                                                    content: content429,
                                                 } = e;
-                                                let vec431 = (agent430.into_bytes()).into_boxed_slice();
+                                                let vec430 = (call429.into_bytes()).into_boxed_slice();
+                                                let ptr430 = vec430.as_ptr().cast::<u8>();
+                                                let len430 = vec430.len();
+                                                ::core::mem::forget(vec430);
+                                                *base
+                                                    .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len430;
+                                                *base.add(8).cast::<*mut u8>() = ptr430.cast_mut();
+                                                let vec431 = (content429.into_bytes()).into_boxed_slice();
                                                 let ptr431 = vec431.as_ptr().cast::<u8>();
                                                 let len431 = vec431.len();
                                                 ::core::mem::forget(vec431);
                                                 *base
-                                                    .add(8 + 1 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len431;
-                                                *base.add(8).cast::<*mut u8>() = ptr431.cast_mut();
-                                                let vec432 = (reason430.into_bytes()).into_boxed_slice();
-                                                let ptr432 = vec432.as_ptr().cast::<u8>();
-                                                let len432 = vec432.len();
-                                                ::core::mem::forget(vec432);
-                                                *base
                                                     .add(8 + 3 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len432;
+                                                    .cast::<usize>() = len431;
                                                 *base
                                                     .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr432.cast_mut();
+                                                    .cast::<*mut u8>() = ptr431.cast_mut();
                                             }
-                                            V444::Savepoint(e) => {
-                                                *base.add(0).cast::<u8>() = (21i32) as u8;
-                                                let vec433 = (e.into_bytes()).into_boxed_slice();
+                                            V468::SubstituteToolResult(e) => {
+                                                *base.add(0).cast::<u8>() = (15i32) as u8;
+                                                let super::super::super::super::airlock::policy::actions::ResultSubstitution {
+                                                    call: call432,
+                                                    text: text432,
+                                                    scope: scope432,
+                                                } = e;
+                                                let vec433 = (call432.into_bytes()).into_boxed_slice();
                                                 let ptr433 = vec433.as_ptr().cast::<u8>();
                                                 let len433 = vec433.len();
                                                 ::core::mem::forget(vec433);
@@ -9857,964 +9836,907 @@ pub mod exports {
                                                     .add(8 + 1 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>() = len433;
                                                 *base.add(8).cast::<*mut u8>() = ptr433.cast_mut();
-                                            }
-                                            V444::Rollback(e) => {
-                                                *base.add(0).cast::<u8>() = (22i32) as u8;
-                                                let super::super::super::super::airlock::policy::actions::Rollback {
-                                                    savepoint: savepoint434,
-                                                    note: note434,
-                                                } = e;
-                                                let vec435 = (savepoint434.into_bytes()).into_boxed_slice();
-                                                let ptr435 = vec435.as_ptr().cast::<u8>();
-                                                let len435 = vec435.len();
-                                                ::core::mem::forget(vec435);
-                                                *base
-                                                    .add(8 + 1 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len435;
-                                                *base.add(8).cast::<*mut u8>() = ptr435.cast_mut();
-                                                let vec436 = (note434.into_bytes()).into_boxed_slice();
-                                                let ptr436 = vec436.as_ptr().cast::<u8>();
-                                                let len436 = vec436.len();
-                                                ::core::mem::forget(vec436);
+                                                let vec434 = (text432.into_bytes()).into_boxed_slice();
+                                                let ptr434 = vec434.as_ptr().cast::<u8>();
+                                                let len434 = vec434.len();
+                                                ::core::mem::forget(vec434);
                                                 *base
                                                     .add(8 + 3 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len436;
+                                                    .cast::<usize>() = len434;
                                                 *base
                                                     .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr436.cast_mut();
+                                                    .cast::<*mut u8>() = ptr434.cast_mut();
+                                                *base
+                                                    .add(8 + 4 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (scope432.clone() as i32) as u8;
                                             }
-                                            V444::Allocate(e) => {
-                                                *base.add(0).cast::<u8>() = (23i32) as u8;
-                                                let super::super::super::super::airlock::policy::actions::Allocation {
-                                                    scope: scope437,
-                                                    limits: limits437,
+                                            V468::HoldForPerson(e) => {
+                                                *base.add(0).cast::<u8>() = (16i32) as u8;
+                                                let super::super::super::super::airlock::policy::actions::Hold {
+                                                    subject: subject435,
+                                                    title: title435,
+                                                    body: body435,
+                                                    deadline_ms: deadline_ms435,
+                                                    on_timeout: on_timeout435,
                                                 } = e;
-                                                *base.add(8).cast::<u8>() = (scope437.clone() as i32) as u8;
-                                                let vec440 = limits437;
-                                                let len440 = vec440.len();
-                                                let layout440 = _rt::alloc::Layout::from_size_align(
-                                                        vec440.len()
-                                                            * (8 + 2 * ::core::mem::size_of::<*const u8>()),
-                                                        8,
-                                                    )
-                                                    .unwrap();
-                                                let (result440, _cleanup440) = wit_bindgen::rt::Cleanup::new(
-                                                    layout440,
-                                                );
-                                                if let Some(cleanup) = _cleanup440 {
-                                                    cleanup.forget();
-                                                }
-                                                for (i, e) in vec440.into_iter().enumerate() {
-                                                    let base = result440
-                                                        .add(i * (8 + 2 * ::core::mem::size_of::<*const u8>()));
-                                                    {
-                                                        let (t438_0, t438_1) = e;
-                                                        let vec439 = (t438_0.into_bytes()).into_boxed_slice();
+                                                use super::super::super::super::airlock::policy::findings::Subject as V443;
+                                                match subject435 {
+                                                    V443::Session => {
+                                                        *base.add(8).cast::<u8>() = (0i32) as u8;
+                                                    }
+                                                    V443::Request => {
+                                                        *base.add(8).cast::<u8>() = (1i32) as u8;
+                                                    }
+                                                    V443::Message(e) => {
+                                                        *base.add(8).cast::<u8>() = (2i32) as u8;
+                                                        *base.add(16).cast::<i64>() = _rt::as_i64(e);
+                                                    }
+                                                    V443::Response => {
+                                                        *base.add(8).cast::<u8>() = (3i32) as u8;
+                                                    }
+                                                    V443::Text(e) => {
+                                                        *base.add(8).cast::<u8>() = (4i32) as u8;
+                                                        let super::super::super::super::airlock::policy::findings::Span {
+                                                            place: place436,
+                                                            offset: offset436,
+                                                            length: length436,
+                                                        } = e;
+                                                        let super::super::super::super::airlock::policy::findings::Place {
+                                                            channel: channel437,
+                                                            choice: choice437,
+                                                            item: item437,
+                                                            part: part437,
+                                                        } = place436;
+                                                        *base.add(16).cast::<u8>() = (channel437.clone() as i32)
+                                                            as u8;
+                                                        *base.add(20).cast::<i32>() = _rt::as_i32(choice437);
+                                                        *base.add(24).cast::<i32>() = _rt::as_i32(item437);
+                                                        *base.add(28).cast::<i32>() = _rt::as_i32(part437);
+                                                        *base.add(32).cast::<i32>() = _rt::as_i32(offset436);
+                                                        *base.add(36).cast::<i32>() = _rt::as_i32(length436);
+                                                    }
+                                                    V443::ToolCall(e) => {
+                                                        *base.add(8).cast::<u8>() = (5i32) as u8;
+                                                        let vec438 = (e.into_bytes()).into_boxed_slice();
+                                                        let ptr438 = vec438.as_ptr().cast::<u8>();
+                                                        let len438 = vec438.len();
+                                                        ::core::mem::forget(vec438);
+                                                        *base
+                                                            .add(16 + 1 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<usize>() = len438;
+                                                        *base.add(16).cast::<*mut u8>() = ptr438.cast_mut();
+                                                    }
+                                                    V443::ToolResult(e) => {
+                                                        *base.add(8).cast::<u8>() = (6i32) as u8;
+                                                        let vec439 = (e.into_bytes()).into_boxed_slice();
                                                         let ptr439 = vec439.as_ptr().cast::<u8>();
                                                         let len439 = vec439.len();
                                                         ::core::mem::forget(vec439);
                                                         *base
-                                                            .add(::core::mem::size_of::<*const u8>())
+                                                            .add(16 + 1 * ::core::mem::size_of::<*const u8>())
                                                             .cast::<usize>() = len439;
-                                                        *base.add(0).cast::<*mut u8>() = ptr439.cast_mut();
+                                                        *base.add(16).cast::<*mut u8>() = ptr439.cast_mut();
+                                                    }
+                                                    V443::Other(e) => {
+                                                        *base.add(8).cast::<u8>() = (7i32) as u8;
+                                                        let (t440_0, t440_1) = e;
+                                                        let vec441 = (t440_0.into_bytes()).into_boxed_slice();
+                                                        let ptr441 = vec441.as_ptr().cast::<u8>();
+                                                        let len441 = vec441.len();
+                                                        ::core::mem::forget(vec441);
                                                         *base
-                                                            .add(2 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<i64>() = _rt::as_i64(t438_1);
+                                                            .add(16 + 1 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<usize>() = len441;
+                                                        *base.add(16).cast::<*mut u8>() = ptr441.cast_mut();
+                                                        let vec442 = (t440_1.into_bytes()).into_boxed_slice();
+                                                        let ptr442 = vec442.as_ptr().cast::<u8>();
+                                                        let len442 = vec442.len();
+                                                        ::core::mem::forget(vec442);
+                                                        *base
+                                                            .add(16 + 3 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<usize>() = len442;
+                                                        *base
+                                                            .add(16 + 2 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<*mut u8>() = ptr442.cast_mut();
                                                     }
                                                 }
+                                                let vec444 = (title435.into_bytes()).into_boxed_slice();
+                                                let ptr444 = vec444.as_ptr().cast::<u8>();
+                                                let len444 = vec444.len();
+                                                ::core::mem::forget(vec444);
+                                                *base
+                                                    .add(32 + 3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len444;
+                                                *base
+                                                    .add(32 + 2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr444.cast_mut();
+                                                let vec445 = (body435.into_bytes()).into_boxed_slice();
+                                                let ptr445 = vec445.as_ptr().cast::<u8>();
+                                                let len445 = vec445.len();
+                                                ::core::mem::forget(vec445);
+                                                *base
+                                                    .add(32 + 5 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len445;
+                                                *base
+                                                    .add(32 + 4 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr445.cast_mut();
+                                                *base
+                                                    .add(32 + 6 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<i32>() = _rt::as_i32(deadline_ms435);
+                                                *base
+                                                    .add(36 + 6 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (on_timeout435.clone() as i32) as u8;
+                                            }
+                                            V468::OpenCircuit(e) => {
+                                                *base.add(0).cast::<u8>() = (17i32) as u8;
+                                                let super::super::super::super::airlock::policy::actions::Circuit {
+                                                    tool: tool446,
+                                                    cooldown_ms: cooldown_ms446,
+                                                    answer: answer446,
+                                                } = e;
+                                                let vec447 = (tool446.into_bytes()).into_boxed_slice();
+                                                let ptr447 = vec447.as_ptr().cast::<u8>();
+                                                let len447 = vec447.len();
+                                                ::core::mem::forget(vec447);
+                                                *base
+                                                    .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len447;
+                                                *base.add(8).cast::<*mut u8>() = ptr447.cast_mut();
                                                 *base
                                                     .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len440;
+                                                    .cast::<i32>() = _rt::as_i32(cooldown_ms446);
+                                                let vec448 = (answer446.into_bytes()).into_boxed_slice();
+                                                let ptr448 = vec448.as_ptr().cast::<u8>();
+                                                let len448 = vec448.len();
+                                                ::core::mem::forget(vec448);
                                                 *base
-                                                    .add(8 + 1 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = result440;
-                                            }
-                                            V444::Other(e) => {
-                                                *base.add(0).cast::<u8>() = (24i32) as u8;
-                                                let (t441_0, t441_1) = e;
-                                                let vec442 = (t441_0.into_bytes()).into_boxed_slice();
-                                                let ptr442 = vec442.as_ptr().cast::<u8>();
-                                                let len442 = vec442.len();
-                                                ::core::mem::forget(vec442);
-                                                *base
-                                                    .add(8 + 1 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len442;
-                                                *base.add(8).cast::<*mut u8>() = ptr442.cast_mut();
-                                                let vec443 = (t441_1.into_bytes()).into_boxed_slice();
-                                                let ptr443 = vec443.as_ptr().cast::<u8>();
-                                                let len443 = vec443.len();
-                                                ::core::mem::forget(vec443);
+                                                    .add(8 + 4 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len448;
                                                 *base
                                                     .add(8 + 3 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len443;
-                                                *base
-                                                    .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr443.cast_mut();
+                                                    .cast::<*mut u8>() = ptr448.cast_mut();
                                             }
-                                        }
-                                    }
-                                }
-                                *ptr363
-                                    .add(2 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>() = len445;
-                                *ptr363
-                                    .add(::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>() = result445;
-                                let vec528 = elsewhere364;
-                                let len528 = vec528.len();
-                                let layout528 = _rt::alloc::Layout::from_size_align(
-                                        vec528.len()
-                                            * (48 + 8 * ::core::mem::size_of::<*const u8>()),
-                                        8,
-                                    )
-                                    .unwrap();
-                                let (result528, _cleanup528) = wit_bindgen::rt::Cleanup::new(
-                                    layout528,
-                                );
-                                if let Some(cleanup) = _cleanup528 {
-                                    cleanup.forget();
-                                }
-                                for (i, e) in vec528.into_iter().enumerate() {
-                                    let base = result528
-                                        .add(i * (48 + 8 * ::core::mem::size_of::<*const u8>()));
-                                    {
-                                        let super::super::super::super::airlock::policy::actions::RemoteAction {
-                                            session: session446,
-                                            exchange: exchange446,
-                                            action: action446,
-                                        } = e;
-                                        let vec447 = (session446.into_bytes()).into_boxed_slice();
-                                        let ptr447 = vec447.as_ptr().cast::<u8>();
-                                        let len447 = vec447.len();
-                                        ::core::mem::forget(vec447);
-                                        *base
-                                            .add(::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len447;
-                                        *base.add(0).cast::<*mut u8>() = ptr447.cast_mut();
-                                        *base
-                                            .add(2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<i32>() = _rt::as_i32(exchange446);
-                                        use super::super::super::super::airlock::policy::actions::Action as V527;
-                                        match action446 {
-                                            V527::Annotate(e) => {
-                                                *base
-                                                    .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (0i32) as u8;
-                                                let super::super::super::super::airlock::policy::actions::Annotation {
-                                                    name: name448,
-                                                    value: value448,
+                                            V468::Steer(e) => {
+                                                *base.add(0).cast::<u8>() = (18i32) as u8;
+                                                let super::super::super::super::airlock::policy::actions::Steering {
+                                                    instruction: instruction449,
+                                                    keep_held: keep_held449,
                                                 } = e;
-                                                let vec449 = (name448.into_bytes()).into_boxed_slice();
-                                                let ptr449 = vec449.as_ptr().cast::<u8>();
-                                                let len449 = vec449.len();
-                                                ::core::mem::forget(vec449);
-                                                *base
-                                                    .add(16 + 3 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len449;
-                                                *base
-                                                    .add(16 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr449.cast_mut();
-                                                let vec450 = (value448.into_bytes()).into_boxed_slice();
+                                                let vec450 = (instruction449.into_bytes())
+                                                    .into_boxed_slice();
                                                 let ptr450 = vec450.as_ptr().cast::<u8>();
                                                 let len450 = vec450.len();
                                                 ::core::mem::forget(vec450);
                                                 *base
-                                                    .add(16 + 5 * ::core::mem::size_of::<*const u8>())
+                                                    .add(8 + 1 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>() = len450;
-                                                *base
-                                                    .add(16 + 4 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr450.cast_mut();
-                                            }
-                                            V527::Alert(e) => {
+                                                *base.add(8).cast::<*mut u8>() = ptr450.cast_mut();
                                                 *base
                                                     .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (1i32) as u8;
-                                                let super::super::super::super::airlock::policy::actions::Alert {
-                                                    severity: severity451,
-                                                    title: title451,
-                                                    body: body451,
-                                                    webhook: webhook451,
-                                                } = e;
-                                                *base
-                                                    .add(16 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (severity451.clone() as i32) as u8;
-                                                let vec452 = (title451.into_bytes()).into_boxed_slice();
-                                                let ptr452 = vec452.as_ptr().cast::<u8>();
-                                                let len452 = vec452.len();
-                                                ::core::mem::forget(vec452);
-                                                *base
-                                                    .add(16 + 4 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len452;
-                                                *base
-                                                    .add(16 + 3 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr452.cast_mut();
-                                                let vec453 = (body451.into_bytes()).into_boxed_slice();
-                                                let ptr453 = vec453.as_ptr().cast::<u8>();
-                                                let len453 = vec453.len();
-                                                ::core::mem::forget(vec453);
-                                                *base
-                                                    .add(16 + 6 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len453;
-                                                *base
-                                                    .add(16 + 5 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr453.cast_mut();
-                                                let vec454 = (webhook451.into_bytes()).into_boxed_slice();
-                                                let ptr454 = vec454.as_ptr().cast::<u8>();
-                                                let len454 = vec454.len();
-                                                ::core::mem::forget(vec454);
-                                                *base
-                                                    .add(16 + 8 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len454;
-                                                *base
-                                                    .add(16 + 7 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr454.cast_mut();
-                                            }
-                                            V527::Inject(e) => {
-                                                *base
-                                                    .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (2i32) as u8;
-                                                let super::super::super::super::airlock::policy::actions::Injection {
-                                                    role: role455,
-                                                    text: text455,
-                                                    position: position455,
-                                                    scope: scope455,
-                                                } = e;
-                                                *base
-                                                    .add(16 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (role455.clone() as i32) as u8;
-                                                let vec456 = (text455.into_bytes()).into_boxed_slice();
-                                                let ptr456 = vec456.as_ptr().cast::<u8>();
-                                                let len456 = vec456.len();
-                                                ::core::mem::forget(vec456);
-                                                *base
-                                                    .add(16 + 4 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len456;
-                                                *base
-                                                    .add(16 + 3 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr456.cast_mut();
-                                                *base
-                                                    .add(16 + 5 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (position455.clone() as i32) as u8;
-                                                *base
-                                                    .add(17 + 5 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (scope455.clone() as i32) as u8;
-                                            }
-                                            V527::EditMessage(e) => {
-                                                *base
-                                                    .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (3i32) as u8;
-                                                let super::super::super::super::airlock::policy::actions::MessageEdit {
-                                                    message: message457,
-                                                    text: text457,
-                                                    scope: scope457,
-                                                } = e;
-                                                *base
-                                                    .add(16 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<i64>() = _rt::as_i64(message457);
-                                                let vec458 = (text457.into_bytes()).into_boxed_slice();
-                                                let ptr458 = vec458.as_ptr().cast::<u8>();
-                                                let len458 = vec458.len();
-                                                ::core::mem::forget(vec458);
-                                                *base
-                                                    .add(24 + 3 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len458;
-                                                *base
-                                                    .add(24 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr458.cast_mut();
-                                                *base
-                                                    .add(24 + 4 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (scope457.clone() as i32) as u8;
-                                            }
-                                            V527::EvictMessage(e) => {
-                                                *base
-                                                    .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (4i32) as u8;
-                                                let super::super::super::super::airlock::policy::actions::MessageEviction {
-                                                    message: message459,
-                                                    scope: scope459,
-                                                } = e;
-                                                *base
-                                                    .add(16 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<i64>() = _rt::as_i64(message459);
-                                                *base
-                                                    .add(24 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (scope459.clone() as i32) as u8;
-                                            }
-                                            V527::ReplaceMessages(e) => {
-                                                *base
-                                                    .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (5i32) as u8;
-                                                let super::super::super::super::airlock::policy::actions::MessageReplacement {
-                                                    first: first460,
-                                                    last: last460,
-                                                    messages: messages460,
-                                                    scope: scope460,
-                                                } = e;
-                                                *base
-                                                    .add(16 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<i64>() = _rt::as_i64(first460);
-                                                *base
-                                                    .add(24 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<i64>() = _rt::as_i64(last460);
-                                                let vec463 = messages460;
-                                                let len463 = vec463.len();
-                                                let layout463 = _rt::alloc::Layout::from_size_align(
-                                                        vec463.len() * (3 * ::core::mem::size_of::<*const u8>()),
-                                                        ::core::mem::size_of::<*const u8>(),
-                                                    )
-                                                    .unwrap();
-                                                let (result463, _cleanup463) = wit_bindgen::rt::Cleanup::new(
-                                                    layout463,
-                                                );
-                                                if let Some(cleanup) = _cleanup463 {
-                                                    cleanup.forget();
-                                                }
-                                                for (i, e) in vec463.into_iter().enumerate() {
-                                                    let base = result463
-                                                        .add(i * (3 * ::core::mem::size_of::<*const u8>()));
-                                                    {
-                                                        let (t461_0, t461_1) = e;
-                                                        *base.add(0).cast::<u8>() = (t461_0.clone() as i32) as u8;
-                                                        let vec462 = (t461_1.into_bytes()).into_boxed_slice();
-                                                        let ptr462 = vec462.as_ptr().cast::<u8>();
-                                                        let len462 = vec462.len();
-                                                        ::core::mem::forget(vec462);
-                                                        *base
-                                                            .add(2 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<usize>() = len462;
-                                                        *base
-                                                            .add(::core::mem::size_of::<*const u8>())
-                                                            .cast::<*mut u8>() = ptr462.cast_mut();
-                                                    }
-                                                }
-                                                *base
-                                                    .add(32 + 3 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len463;
-                                                *base
-                                                    .add(32 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = result463;
-                                                *base
-                                                    .add(32 + 4 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (scope460.clone() as i32) as u8;
-                                            }
-                                            V527::SetParameters(e) => {
-                                                *base
-                                                    .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (6i32) as u8;
-                                                let super::super::super::super::airlock::policy::actions::Parameters {
-                                                    fields: fields464,
-                                                    scope: scope464,
-                                                } = e;
-                                                let vec468 = fields464;
-                                                let len468 = vec468.len();
-                                                let layout468 = _rt::alloc::Layout::from_size_align(
-                                                        vec468.len() * (4 * ::core::mem::size_of::<*const u8>()),
-                                                        ::core::mem::size_of::<*const u8>(),
-                                                    )
-                                                    .unwrap();
-                                                let (result468, _cleanup468) = wit_bindgen::rt::Cleanup::new(
-                                                    layout468,
-                                                );
-                                                if let Some(cleanup) = _cleanup468 {
-                                                    cleanup.forget();
-                                                }
-                                                for (i, e) in vec468.into_iter().enumerate() {
-                                                    let base = result468
-                                                        .add(i * (4 * ::core::mem::size_of::<*const u8>()));
-                                                    {
-                                                        let (t465_0, t465_1) = e;
-                                                        let vec466 = (t465_0.into_bytes()).into_boxed_slice();
-                                                        let ptr466 = vec466.as_ptr().cast::<u8>();
-                                                        let len466 = vec466.len();
-                                                        ::core::mem::forget(vec466);
-                                                        *base
-                                                            .add(::core::mem::size_of::<*const u8>())
-                                                            .cast::<usize>() = len466;
-                                                        *base.add(0).cast::<*mut u8>() = ptr466.cast_mut();
-                                                        let vec467 = (t465_1.into_bytes()).into_boxed_slice();
-                                                        let ptr467 = vec467.as_ptr().cast::<u8>();
-                                                        let len467 = vec467.len();
-                                                        ::core::mem::forget(vec467);
-                                                        *base
-                                                            .add(3 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<usize>() = len467;
-                                                        *base
-                                                            .add(2 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<*mut u8>() = ptr467.cast_mut();
-                                                    }
-                                                }
-                                                *base
-                                                    .add(16 + 3 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len468;
-                                                *base
-                                                    .add(16 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = result468;
-                                                *base
-                                                    .add(16 + 4 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (scope464.clone() as i32) as u8;
-                                            }
-                                            V527::Route(e) => {
-                                                *base
-                                                    .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (7i32) as u8;
-                                                let super::super::super::super::airlock::policy::actions::Route {
-                                                    upstream: upstream469,
-                                                    model: model469,
-                                                    scope: scope469,
-                                                } = e;
-                                                let vec470 = (upstream469.into_bytes()).into_boxed_slice();
-                                                let ptr470 = vec470.as_ptr().cast::<u8>();
-                                                let len470 = vec470.len();
-                                                ::core::mem::forget(vec470);
-                                                *base
-                                                    .add(16 + 3 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len470;
-                                                *base
-                                                    .add(16 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr470.cast_mut();
-                                                let vec471 = (model469.into_bytes()).into_boxed_slice();
-                                                let ptr471 = vec471.as_ptr().cast::<u8>();
-                                                let len471 = vec471.len();
-                                                ::core::mem::forget(vec471);
-                                                *base
-                                                    .add(16 + 5 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len471;
-                                                *base
-                                                    .add(16 + 4 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr471.cast_mut();
-                                                *base
-                                                    .add(16 + 6 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (scope469.clone() as i32) as u8;
-                                            }
-                                            V527::AnswerLocally(e) => {
-                                                *base
-                                                    .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (8i32) as u8;
-                                                let vec472 = (e.into_bytes()).into_boxed_slice();
-                                                let ptr472 = vec472.as_ptr().cast::<u8>();
-                                                let len472 = vec472.len();
-                                                ::core::mem::forget(vec472);
-                                                *base
-                                                    .add(16 + 3 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len472;
-                                                *base
-                                                    .add(16 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr472.cast_mut();
-                                            }
-                                            V527::Block(e) => {
-                                                *base
-                                                    .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (9i32) as u8;
-                                                let super::super::super::super::airlock::policy::actions::Block {
-                                                    mode: mode473,
-                                                    reason: reason473,
-                                                    fallback: fallback473,
-                                                } = e;
-                                                *base
-                                                    .add(16 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (mode473.clone() as i32) as u8;
-                                                let vec474 = (reason473.into_bytes()).into_boxed_slice();
-                                                let ptr474 = vec474.as_ptr().cast::<u8>();
-                                                let len474 = vec474.len();
-                                                ::core::mem::forget(vec474);
-                                                *base
-                                                    .add(16 + 4 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len474;
-                                                *base
-                                                    .add(16 + 3 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr474.cast_mut();
-                                                let vec475 = (fallback473.into_bytes()).into_boxed_slice();
-                                                let ptr475 = vec475.as_ptr().cast::<u8>();
-                                                let len475 = vec475.len();
-                                                ::core::mem::forget(vec475);
-                                                *base
-                                                    .add(16 + 6 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len475;
-                                                *base
-                                                    .add(16 + 5 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr475.cast_mut();
-                                            }
-                                            V527::ReplaceRange(e) => {
-                                                *base
-                                                    .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (10i32) as u8;
-                                                let super::super::super::super::airlock::policy::actions::Replacement {
-                                                    span: span476,
-                                                    text: text476,
-                                                } = e;
-                                                let super::super::super::super::airlock::policy::findings::Span {
-                                                    place: place477,
-                                                    offset: offset477,
-                                                    length: length477,
-                                                } = span476;
-                                                let super::super::super::super::airlock::policy::findings::Place {
-                                                    channel: channel478,
-                                                    choice: choice478,
-                                                    item: item478,
-                                                    part: part478,
-                                                } = place477;
-                                                *base
-                                                    .add(16 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (channel478.clone() as i32) as u8;
-                                                *base
-                                                    .add(20 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<i32>() = _rt::as_i32(choice478);
-                                                *base
-                                                    .add(24 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<i32>() = _rt::as_i32(item478);
-                                                *base
-                                                    .add(28 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<i32>() = _rt::as_i32(part478);
-                                                *base
-                                                    .add(32 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<i32>() = _rt::as_i32(offset477);
-                                                *base
-                                                    .add(36 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<i32>() = _rt::as_i32(length477);
-                                                let vec479 = (text476.into_bytes()).into_boxed_slice();
-                                                let ptr479 = vec479.as_ptr().cast::<u8>();
-                                                let len479 = vec479.len();
-                                                ::core::mem::forget(vec479);
-                                                *base
-                                                    .add(40 + 3 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len479;
-                                                *base
-                                                    .add(40 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr479.cast_mut();
-                                            }
-                                            V527::Stop(e) => {
-                                                *base
-                                                    .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (11i32) as u8;
-                                                let super::super::super::super::airlock::policy::actions::Stop {
-                                                    reason: reason480,
-                                                    confidence: confidence480,
-                                                    keep_held: keep_held480,
-                                                } = e;
-                                                let vec481 = (reason480.into_bytes()).into_boxed_slice();
-                                                let ptr481 = vec481.as_ptr().cast::<u8>();
-                                                let len481 = vec481.len();
-                                                ::core::mem::forget(vec481);
-                                                *base
-                                                    .add(16 + 3 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len481;
-                                                *base
-                                                    .add(16 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr481.cast_mut();
-                                                *base
-                                                    .add(16 + 4 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<f32>() = _rt::as_f32(confidence480);
-                                                *base
-                                                    .add(20 + 4 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (match keep_held480 {
+                                                    .cast::<u8>() = (match keep_held449 {
                                                     true => 1,
                                                     false => 0,
                                                 }) as u8;
                                             }
-                                            V527::Retry(e) => {
+                                            V468::SwitchModel(e) => {
+                                                *base.add(0).cast::<u8>() = (19i32) as u8;
+                                                let super::super::super::super::airlock::policy::actions::Route {
+                                                    upstream: upstream451,
+                                                    model: model451,
+                                                    scope: scope451,
+                                                } = e;
+                                                let vec452 = (upstream451.into_bytes()).into_boxed_slice();
+                                                let ptr452 = vec452.as_ptr().cast::<u8>();
+                                                let len452 = vec452.len();
+                                                ::core::mem::forget(vec452);
+                                                *base
+                                                    .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len452;
+                                                *base.add(8).cast::<*mut u8>() = ptr452.cast_mut();
+                                                let vec453 = (model451.into_bytes()).into_boxed_slice();
+                                                let ptr453 = vec453.as_ptr().cast::<u8>();
+                                                let len453 = vec453.len();
+                                                ::core::mem::forget(vec453);
+                                                *base
+                                                    .add(8 + 3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len453;
                                                 *base
                                                     .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (12i32) as u8;
-                                                let super::super::super::super::airlock::policy::actions::Retry {
-                                                    upstream: upstream482,
-                                                    model: model482,
-                                                    after_ms: after_ms482,
+                                                    .cast::<*mut u8>() = ptr453.cast_mut();
+                                                *base
+                                                    .add(8 + 4 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (scope451.clone() as i32) as u8;
+                                            }
+                                            V468::FallbackAgent(e) => {
+                                                *base.add(0).cast::<u8>() = (20i32) as u8;
+                                                let super::super::super::super::airlock::policy::actions::Handover {
+                                                    agent: agent454,
+                                                    reason: reason454,
                                                 } = e;
-                                                let vec483 = (upstream482.into_bytes()).into_boxed_slice();
-                                                let ptr483 = vec483.as_ptr().cast::<u8>();
-                                                let len483 = vec483.len();
-                                                ::core::mem::forget(vec483);
+                                                let vec455 = (agent454.into_bytes()).into_boxed_slice();
+                                                let ptr455 = vec455.as_ptr().cast::<u8>();
+                                                let len455 = vec455.len();
+                                                ::core::mem::forget(vec455);
+                                                *base
+                                                    .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len455;
+                                                *base.add(8).cast::<*mut u8>() = ptr455.cast_mut();
+                                                let vec456 = (reason454.into_bytes()).into_boxed_slice();
+                                                let ptr456 = vec456.as_ptr().cast::<u8>();
+                                                let len456 = vec456.len();
+                                                ::core::mem::forget(vec456);
+                                                *base
+                                                    .add(8 + 3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len456;
+                                                *base
+                                                    .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr456.cast_mut();
+                                            }
+                                            V468::Savepoint(e) => {
+                                                *base.add(0).cast::<u8>() = (21i32) as u8;
+                                                let vec457 = (e.into_bytes()).into_boxed_slice();
+                                                let ptr457 = vec457.as_ptr().cast::<u8>();
+                                                let len457 = vec457.len();
+                                                ::core::mem::forget(vec457);
+                                                *base
+                                                    .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len457;
+                                                *base.add(8).cast::<*mut u8>() = ptr457.cast_mut();
+                                            }
+                                            V468::Rollback(e) => {
+                                                *base.add(0).cast::<u8>() = (22i32) as u8;
+                                                let super::super::super::super::airlock::policy::actions::Rollback {
+                                                    savepoint: savepoint458,
+                                                    note: note458,
+                                                } = e;
+                                                let vec459 = (savepoint458.into_bytes()).into_boxed_slice();
+                                                let ptr459 = vec459.as_ptr().cast::<u8>();
+                                                let len459 = vec459.len();
+                                                ::core::mem::forget(vec459);
+                                                *base
+                                                    .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len459;
+                                                *base.add(8).cast::<*mut u8>() = ptr459.cast_mut();
+                                                let vec460 = (note458.into_bytes()).into_boxed_slice();
+                                                let ptr460 = vec460.as_ptr().cast::<u8>();
+                                                let len460 = vec460.len();
+                                                ::core::mem::forget(vec460);
+                                                *base
+                                                    .add(8 + 3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len460;
+                                                *base
+                                                    .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr460.cast_mut();
+                                            }
+                                            V468::Allocate(e) => {
+                                                *base.add(0).cast::<u8>() = (23i32) as u8;
+                                                let super::super::super::super::airlock::policy::actions::Allocation {
+                                                    scope: scope461,
+                                                    limits: limits461,
+                                                } = e;
+                                                *base.add(8).cast::<u8>() = (scope461.clone() as i32) as u8;
+                                                let vec464 = limits461;
+                                                let len464 = vec464.len();
+                                                let layout464 = _rt::alloc::Layout::from_size_align(
+                                                        vec464.len()
+                                                            * (8 + 2 * ::core::mem::size_of::<*const u8>()),
+                                                        8,
+                                                    )
+                                                    .unwrap();
+                                                let (result464, _cleanup464) = wit_bindgen::rt::Cleanup::new(
+                                                    layout464,
+                                                );
+                                                if let Some(cleanup) = _cleanup464 {
+                                                    cleanup.forget();
+                                                }
+                                                for (i, e) in vec464.into_iter().enumerate() {
+                                                    let base = result464
+                                                        .add(i * (8 + 2 * ::core::mem::size_of::<*const u8>()));
+                                                    {
+                                                        let (t462_0, t462_1) = e;
+                                                        let vec463 = (t462_0.into_bytes()).into_boxed_slice();
+                                                        let ptr463 = vec463.as_ptr().cast::<u8>();
+                                                        let len463 = vec463.len();
+                                                        ::core::mem::forget(vec463);
+                                                        *base
+                                                            .add(::core::mem::size_of::<*const u8>())
+                                                            .cast::<usize>() = len463;
+                                                        *base.add(0).cast::<*mut u8>() = ptr463.cast_mut();
+                                                        *base
+                                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<i64>() = _rt::as_i64(t462_1);
+                                                    }
+                                                }
+                                                *base
+                                                    .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len464;
+                                                *base
+                                                    .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = result464;
+                                            }
+                                            V468::Other(e) => {
+                                                *base.add(0).cast::<u8>() = (24i32) as u8;
+                                                let (t465_0, t465_1) = e;
+                                                let vec466 = (t465_0.into_bytes()).into_boxed_slice();
+                                                let ptr466 = vec466.as_ptr().cast::<u8>();
+                                                let len466 = vec466.len();
+                                                ::core::mem::forget(vec466);
+                                                *base
+                                                    .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len466;
+                                                *base.add(8).cast::<*mut u8>() = ptr466.cast_mut();
+                                                let vec467 = (t465_1.into_bytes()).into_boxed_slice();
+                                                let ptr467 = vec467.as_ptr().cast::<u8>();
+                                                let len467 = vec467.len();
+                                                ::core::mem::forget(vec467);
+                                                *base
+                                                    .add(8 + 3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len467;
+                                                *base
+                                                    .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr467.cast_mut();
+                                            }
+                                        }
+                                    }
+                                }
+                                *ptr387
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>() = len469;
+                                *ptr387
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>() = result469;
+                                let vec552 = elsewhere388;
+                                let len552 = vec552.len();
+                                let layout552 = _rt::alloc::Layout::from_size_align(
+                                        vec552.len()
+                                            * (48 + 8 * ::core::mem::size_of::<*const u8>()),
+                                        8,
+                                    )
+                                    .unwrap();
+                                let (result552, _cleanup552) = wit_bindgen::rt::Cleanup::new(
+                                    layout552,
+                                );
+                                if let Some(cleanup) = _cleanup552 {
+                                    cleanup.forget();
+                                }
+                                for (i, e) in vec552.into_iter().enumerate() {
+                                    let base = result552
+                                        .add(i * (48 + 8 * ::core::mem::size_of::<*const u8>()));
+                                    {
+                                        let super::super::super::super::airlock::policy::actions::RemoteAction {
+                                            session: session470,
+                                            exchange: exchange470,
+                                            action: action470,
+                                        } = e;
+                                        let vec471 = (session470.into_bytes()).into_boxed_slice();
+                                        let ptr471 = vec471.as_ptr().cast::<u8>();
+                                        let len471 = vec471.len();
+                                        ::core::mem::forget(vec471);
+                                        *base
+                                            .add(::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len471;
+                                        *base.add(0).cast::<*mut u8>() = ptr471.cast_mut();
+                                        *base
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<i32>() = _rt::as_i32(exchange470);
+                                        use super::super::super::super::airlock::policy::actions::Action as V551;
+                                        match action470 {
+                                            V551::Annotate(e) => {
+                                                *base
+                                                    .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (0i32) as u8;
+                                                let super::super::super::super::airlock::policy::actions::Annotation {
+                                                    name: name472,
+                                                    value: value472,
+                                                } = e;
+                                                let vec473 = (name472.into_bytes()).into_boxed_slice();
+                                                let ptr473 = vec473.as_ptr().cast::<u8>();
+                                                let len473 = vec473.len();
+                                                ::core::mem::forget(vec473);
                                                 *base
                                                     .add(16 + 3 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len483;
+                                                    .cast::<usize>() = len473;
                                                 *base
                                                     .add(16 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr483.cast_mut();
-                                                let vec484 = (model482.into_bytes()).into_boxed_slice();
-                                                let ptr484 = vec484.as_ptr().cast::<u8>();
-                                                let len484 = vec484.len();
-                                                ::core::mem::forget(vec484);
+                                                    .cast::<*mut u8>() = ptr473.cast_mut();
+                                                let vec474 = (value472.into_bytes()).into_boxed_slice();
+                                                let ptr474 = vec474.as_ptr().cast::<u8>();
+                                                let len474 = vec474.len();
+                                                ::core::mem::forget(vec474);
                                                 *base
                                                     .add(16 + 5 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len484;
+                                                    .cast::<usize>() = len474;
                                                 *base
                                                     .add(16 + 4 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr484.cast_mut();
+                                                    .cast::<*mut u8>() = ptr474.cast_mut();
+                                            }
+                                            V551::Alert(e) => {
+                                                *base
+                                                    .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (1i32) as u8;
+                                                let super::super::super::super::airlock::policy::actions::Alert {
+                                                    severity: severity475,
+                                                    title: title475,
+                                                    body: body475,
+                                                    webhook: webhook475,
+                                                } = e;
+                                                *base
+                                                    .add(16 + 2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (severity475.clone() as i32) as u8;
+                                                let vec476 = (title475.into_bytes()).into_boxed_slice();
+                                                let ptr476 = vec476.as_ptr().cast::<u8>();
+                                                let len476 = vec476.len();
+                                                ::core::mem::forget(vec476);
+                                                *base
+                                                    .add(16 + 4 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len476;
+                                                *base
+                                                    .add(16 + 3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr476.cast_mut();
+                                                let vec477 = (body475.into_bytes()).into_boxed_slice();
+                                                let ptr477 = vec477.as_ptr().cast::<u8>();
+                                                let len477 = vec477.len();
+                                                ::core::mem::forget(vec477);
                                                 *base
                                                     .add(16 + 6 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<i32>() = _rt::as_i32(after_ms482);
-                                            }
-                                            V527::DenyToolCall(e) => {
-                                                *base
-                                                    .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (13i32) as u8;
-                                                let super::super::super::super::airlock::policy::actions::ToolDenial {
-                                                    call: call485,
-                                                    reason: reason485,
-                                                } = e;
-                                                let vec486 = (call485.into_bytes()).into_boxed_slice();
-                                                let ptr486 = vec486.as_ptr().cast::<u8>();
-                                                let len486 = vec486.len();
-                                                ::core::mem::forget(vec486);
-                                                *base
-                                                    .add(16 + 3 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len486;
-                                                *base
-                                                    .add(16 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr486.cast_mut();
-                                                let vec487 = (reason485.into_bytes()).into_boxed_slice();
-                                                let ptr487 = vec487.as_ptr().cast::<u8>();
-                                                let len487 = vec487.len();
-                                                ::core::mem::forget(vec487);
+                                                    .cast::<usize>() = len477;
                                                 *base
                                                     .add(16 + 5 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr477.cast_mut();
+                                                let vec478 = (webhook475.into_bytes()).into_boxed_slice();
+                                                let ptr478 = vec478.as_ptr().cast::<u8>();
+                                                let len478 = vec478.len();
+                                                ::core::mem::forget(vec478);
+                                                *base
+                                                    .add(16 + 8 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len478;
+                                                *base
+                                                    .add(16 + 7 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr478.cast_mut();
+                                            }
+                                            V551::Inject(e) => {
+                                                *base
+                                                    .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (2i32) as u8;
+                                                let super::super::super::super::airlock::policy::actions::Injection {
+                                                    role: role479,
+                                                    text: text479,
+                                                    position: position479,
+                                                    scope: scope479,
+                                                } = e;
+                                                *base
+                                                    .add(16 + 2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (role479.clone() as i32) as u8;
+                                                let vec480 = (text479.into_bytes()).into_boxed_slice();
+                                                let ptr480 = vec480.as_ptr().cast::<u8>();
+                                                let len480 = vec480.len();
+                                                ::core::mem::forget(vec480);
+                                                *base
+                                                    .add(16 + 4 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len480;
+                                                *base
+                                                    .add(16 + 3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr480.cast_mut();
+                                                *base
+                                                    .add(16 + 5 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (position479.clone() as i32) as u8;
+                                                *base
+                                                    .add(17 + 5 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (scope479.clone() as i32) as u8;
+                                            }
+                                            V551::EditMessage(e) => {
+                                                *base
+                                                    .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (3i32) as u8;
+                                                let super::super::super::super::airlock::policy::actions::MessageEdit {
+                                                    message: message481,
+                                                    text: text481,
+                                                    scope: scope481,
+                                                } = e;
+                                                *base
+                                                    .add(16 + 2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<i64>() = _rt::as_i64(message481);
+                                                let vec482 = (text481.into_bytes()).into_boxed_slice();
+                                                let ptr482 = vec482.as_ptr().cast::<u8>();
+                                                let len482 = vec482.len();
+                                                ::core::mem::forget(vec482);
+                                                *base
+                                                    .add(24 + 3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len482;
+                                                *base
+                                                    .add(24 + 2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr482.cast_mut();
+                                                *base
+                                                    .add(24 + 4 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (scope481.clone() as i32) as u8;
+                                            }
+                                            V551::EvictMessage(e) => {
+                                                *base
+                                                    .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (4i32) as u8;
+                                                let super::super::super::super::airlock::policy::actions::MessageEviction {
+                                                    message: message483,
+                                                    scope: scope483,
+                                                } = e;
+                                                *base
+                                                    .add(16 + 2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<i64>() = _rt::as_i64(message483);
+                                                *base
+                                                    .add(24 + 2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (scope483.clone() as i32) as u8;
+                                            }
+                                            V551::ReplaceMessages(e) => {
+                                                *base
+                                                    .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (5i32) as u8;
+                                                let super::super::super::super::airlock::policy::actions::MessageReplacement {
+                                                    first: first484,
+                                                    last: last484,
+                                                    messages: messages484,
+                                                    scope: scope484,
+                                                } = e;
+                                                *base
+                                                    .add(16 + 2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<i64>() = _rt::as_i64(first484);
+                                                *base
+                                                    .add(24 + 2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<i64>() = _rt::as_i64(last484);
+                                                let vec487 = messages484;
+                                                let len487 = vec487.len();
+                                                let layout487 = _rt::alloc::Layout::from_size_align(
+                                                        vec487.len() * (3 * ::core::mem::size_of::<*const u8>()),
+                                                        ::core::mem::size_of::<*const u8>(),
+                                                    )
+                                                    .unwrap();
+                                                let (result487, _cleanup487) = wit_bindgen::rt::Cleanup::new(
+                                                    layout487,
+                                                );
+                                                if let Some(cleanup) = _cleanup487 {
+                                                    cleanup.forget();
+                                                }
+                                                for (i, e) in vec487.into_iter().enumerate() {
+                                                    let base = result487
+                                                        .add(i * (3 * ::core::mem::size_of::<*const u8>()));
+                                                    {
+                                                        let (t485_0, t485_1) = e;
+                                                        *base.add(0).cast::<u8>() = (t485_0.clone() as i32) as u8;
+                                                        let vec486 = (t485_1.into_bytes()).into_boxed_slice();
+                                                        let ptr486 = vec486.as_ptr().cast::<u8>();
+                                                        let len486 = vec486.len();
+                                                        ::core::mem::forget(vec486);
+                                                        *base
+                                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<usize>() = len486;
+                                                        *base
+                                                            .add(::core::mem::size_of::<*const u8>())
+                                                            .cast::<*mut u8>() = ptr486.cast_mut();
+                                                    }
+                                                }
+                                                *base
+                                                    .add(32 + 3 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>() = len487;
                                                 *base
-                                                    .add(16 + 4 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr487.cast_mut();
+                                                    .add(32 + 2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = result487;
+                                                *base
+                                                    .add(32 + 4 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (scope484.clone() as i32) as u8;
                                             }
-                                            V527::RewriteToolCall(e) => {
+                                            V551::SetParameters(e) => {
                                                 *base
                                                     .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (14i32) as u8;
-                                                let super::super::super::super::airlock::policy::actions::ToolRewrite {
-                                                    call: call488,
-                                                    content: content488,
+                                                    .cast::<u8>() = (6i32) as u8;
+                                                let super::super::super::super::airlock::policy::actions::Parameters {
+                                                    fields: fields488,
+                                                    scope: scope488,
                                                 } = e;
-                                                let vec489 = (call488.into_bytes()).into_boxed_slice();
-                                                let ptr489 = vec489.as_ptr().cast::<u8>();
-                                                let len489 = vec489.len();
-                                                ::core::mem::forget(vec489);
-                                                *base
-                                                    .add(16 + 3 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len489;
-                                                *base
-                                                    .add(16 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr489.cast_mut();
-                                                let vec490 = (content488.into_bytes()).into_boxed_slice();
-                                                let ptr490 = vec490.as_ptr().cast::<u8>();
-                                                let len490 = vec490.len();
-                                                ::core::mem::forget(vec490);
-                                                *base
-                                                    .add(16 + 5 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len490;
-                                                *base
-                                                    .add(16 + 4 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr490.cast_mut();
-                                            }
-                                            V527::SubstituteToolResult(e) => {
-                                                *base
-                                                    .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (15i32) as u8;
-                                                let super::super::super::super::airlock::policy::actions::ResultSubstitution {
-                                                    call: call491,
-                                                    text: text491,
-                                                    scope: scope491,
-                                                } = e;
-                                                let vec492 = (call491.into_bytes()).into_boxed_slice();
-                                                let ptr492 = vec492.as_ptr().cast::<u8>();
+                                                let vec492 = fields488;
                                                 let len492 = vec492.len();
-                                                ::core::mem::forget(vec492);
+                                                let layout492 = _rt::alloc::Layout::from_size_align(
+                                                        vec492.len() * (4 * ::core::mem::size_of::<*const u8>()),
+                                                        ::core::mem::size_of::<*const u8>(),
+                                                    )
+                                                    .unwrap();
+                                                let (result492, _cleanup492) = wit_bindgen::rt::Cleanup::new(
+                                                    layout492,
+                                                );
+                                                if let Some(cleanup) = _cleanup492 {
+                                                    cleanup.forget();
+                                                }
+                                                for (i, e) in vec492.into_iter().enumerate() {
+                                                    let base = result492
+                                                        .add(i * (4 * ::core::mem::size_of::<*const u8>()));
+                                                    {
+                                                        let (t489_0, t489_1) = e;
+                                                        let vec490 = (t489_0.into_bytes()).into_boxed_slice();
+                                                        let ptr490 = vec490.as_ptr().cast::<u8>();
+                                                        let len490 = vec490.len();
+                                                        ::core::mem::forget(vec490);
+                                                        *base
+                                                            .add(::core::mem::size_of::<*const u8>())
+                                                            .cast::<usize>() = len490;
+                                                        *base.add(0).cast::<*mut u8>() = ptr490.cast_mut();
+                                                        let vec491 = (t489_1.into_bytes()).into_boxed_slice();
+                                                        let ptr491 = vec491.as_ptr().cast::<u8>();
+                                                        let len491 = vec491.len();
+                                                        ::core::mem::forget(vec491);
+                                                        *base
+                                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<usize>() = len491;
+                                                        *base
+                                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<*mut u8>() = ptr491.cast_mut();
+                                                    }
+                                                }
                                                 *base
                                                     .add(16 + 3 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>() = len492;
                                                 *base
                                                     .add(16 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr492.cast_mut();
-                                                let vec493 = (text491.into_bytes()).into_boxed_slice();
-                                                let ptr493 = vec493.as_ptr().cast::<u8>();
-                                                let len493 = vec493.len();
-                                                ::core::mem::forget(vec493);
-                                                *base
-                                                    .add(16 + 5 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len493;
+                                                    .cast::<*mut u8>() = result492;
                                                 *base
                                                     .add(16 + 4 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr493.cast_mut();
-                                                *base
-                                                    .add(16 + 6 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (scope491.clone() as i32) as u8;
+                                                    .cast::<u8>() = (scope488.clone() as i32) as u8;
                                             }
-                                            V527::HoldForPerson(e) => {
+                                            V551::Route(e) => {
                                                 *base
                                                     .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (16i32) as u8;
-                                                let super::super::super::super::airlock::policy::actions::Hold {
-                                                    subject: subject494,
-                                                    title: title494,
-                                                    body: body494,
-                                                    deadline_ms: deadline_ms494,
-                                                    on_timeout: on_timeout494,
+                                                    .cast::<u8>() = (7i32) as u8;
+                                                let super::super::super::super::airlock::policy::actions::Route {
+                                                    upstream: upstream493,
+                                                    model: model493,
+                                                    scope: scope493,
                                                 } = e;
-                                                use super::super::super::super::airlock::policy::findings::Subject as V502;
-                                                match subject494 {
-                                                    V502::Session => {
-                                                        *base
-                                                            .add(16 + 2 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<u8>() = (0i32) as u8;
-                                                    }
-                                                    V502::Request => {
-                                                        *base
-                                                            .add(16 + 2 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<u8>() = (1i32) as u8;
-                                                    }
-                                                    V502::Message(e) => {
-                                                        *base
-                                                            .add(16 + 2 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<u8>() = (2i32) as u8;
-                                                        *base
-                                                            .add(24 + 2 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<i64>() = _rt::as_i64(e);
-                                                    }
-                                                    V502::Response => {
-                                                        *base
-                                                            .add(16 + 2 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<u8>() = (3i32) as u8;
-                                                    }
-                                                    V502::Text(e) => {
-                                                        *base
-                                                            .add(16 + 2 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<u8>() = (4i32) as u8;
-                                                        let super::super::super::super::airlock::policy::findings::Span {
-                                                            place: place495,
-                                                            offset: offset495,
-                                                            length: length495,
-                                                        } = e;
-                                                        let super::super::super::super::airlock::policy::findings::Place {
-                                                            channel: channel496,
-                                                            choice: choice496,
-                                                            item: item496,
-                                                            part: part496,
-                                                        } = place495;
-                                                        *base
-                                                            .add(24 + 2 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<u8>() = (channel496.clone() as i32) as u8;
-                                                        *base
-                                                            .add(28 + 2 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<i32>() = _rt::as_i32(choice496);
-                                                        *base
-                                                            .add(32 + 2 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<i32>() = _rt::as_i32(item496);
-                                                        *base
-                                                            .add(36 + 2 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<i32>() = _rt::as_i32(part496);
-                                                        *base
-                                                            .add(40 + 2 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<i32>() = _rt::as_i32(offset495);
-                                                        *base
-                                                            .add(44 + 2 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<i32>() = _rt::as_i32(length495);
-                                                    }
-                                                    V502::ToolCall(e) => {
-                                                        *base
-                                                            .add(16 + 2 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<u8>() = (5i32) as u8;
-                                                        let vec497 = (e.into_bytes()).into_boxed_slice();
-                                                        let ptr497 = vec497.as_ptr().cast::<u8>();
-                                                        let len497 = vec497.len();
-                                                        ::core::mem::forget(vec497);
-                                                        *base
-                                                            .add(24 + 3 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<usize>() = len497;
-                                                        *base
-                                                            .add(24 + 2 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<*mut u8>() = ptr497.cast_mut();
-                                                    }
-                                                    V502::ToolResult(e) => {
-                                                        *base
-                                                            .add(16 + 2 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<u8>() = (6i32) as u8;
-                                                        let vec498 = (e.into_bytes()).into_boxed_slice();
-                                                        let ptr498 = vec498.as_ptr().cast::<u8>();
-                                                        let len498 = vec498.len();
-                                                        ::core::mem::forget(vec498);
-                                                        *base
-                                                            .add(24 + 3 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<usize>() = len498;
-                                                        *base
-                                                            .add(24 + 2 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<*mut u8>() = ptr498.cast_mut();
-                                                    }
-                                                    V502::Other(e) => {
-                                                        *base
-                                                            .add(16 + 2 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<u8>() = (7i32) as u8;
-                                                        let (t499_0, t499_1) = e;
-                                                        let vec500 = (t499_0.into_bytes()).into_boxed_slice();
-                                                        let ptr500 = vec500.as_ptr().cast::<u8>();
-                                                        let len500 = vec500.len();
-                                                        ::core::mem::forget(vec500);
-                                                        *base
-                                                            .add(24 + 3 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<usize>() = len500;
-                                                        *base
-                                                            .add(24 + 2 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<*mut u8>() = ptr500.cast_mut();
-                                                        let vec501 = (t499_1.into_bytes()).into_boxed_slice();
-                                                        let ptr501 = vec501.as_ptr().cast::<u8>();
-                                                        let len501 = vec501.len();
-                                                        ::core::mem::forget(vec501);
-                                                        *base
-                                                            .add(24 + 5 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<usize>() = len501;
-                                                        *base
-                                                            .add(24 + 4 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<*mut u8>() = ptr501.cast_mut();
-                                                    }
-                                                }
-                                                let vec503 = (title494.into_bytes()).into_boxed_slice();
+                                                let vec494 = (upstream493.into_bytes()).into_boxed_slice();
+                                                let ptr494 = vec494.as_ptr().cast::<u8>();
+                                                let len494 = vec494.len();
+                                                ::core::mem::forget(vec494);
+                                                *base
+                                                    .add(16 + 3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len494;
+                                                *base
+                                                    .add(16 + 2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr494.cast_mut();
+                                                let vec495 = (model493.into_bytes()).into_boxed_slice();
+                                                let ptr495 = vec495.as_ptr().cast::<u8>();
+                                                let len495 = vec495.len();
+                                                ::core::mem::forget(vec495);
+                                                *base
+                                                    .add(16 + 5 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len495;
+                                                *base
+                                                    .add(16 + 4 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr495.cast_mut();
+                                                *base
+                                                    .add(16 + 6 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (scope493.clone() as i32) as u8;
+                                            }
+                                            V551::AnswerLocally(e) => {
+                                                *base
+                                                    .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (8i32) as u8;
+                                                let vec496 = (e.into_bytes()).into_boxed_slice();
+                                                let ptr496 = vec496.as_ptr().cast::<u8>();
+                                                let len496 = vec496.len();
+                                                ::core::mem::forget(vec496);
+                                                *base
+                                                    .add(16 + 3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len496;
+                                                *base
+                                                    .add(16 + 2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr496.cast_mut();
+                                            }
+                                            V551::Block(e) => {
+                                                *base
+                                                    .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (9i32) as u8;
+                                                let super::super::super::super::airlock::policy::actions::Block {
+                                                    mode: mode497,
+                                                    reason: reason497,
+                                                    fallback: fallback497,
+                                                } = e;
+                                                *base
+                                                    .add(16 + 2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (mode497.clone() as i32) as u8;
+                                                let vec498 = (reason497.into_bytes()).into_boxed_slice();
+                                                let ptr498 = vec498.as_ptr().cast::<u8>();
+                                                let len498 = vec498.len();
+                                                ::core::mem::forget(vec498);
+                                                *base
+                                                    .add(16 + 4 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len498;
+                                                *base
+                                                    .add(16 + 3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr498.cast_mut();
+                                                let vec499 = (fallback497.into_bytes()).into_boxed_slice();
+                                                let ptr499 = vec499.as_ptr().cast::<u8>();
+                                                let len499 = vec499.len();
+                                                ::core::mem::forget(vec499);
+                                                *base
+                                                    .add(16 + 6 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len499;
+                                                *base
+                                                    .add(16 + 5 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr499.cast_mut();
+                                            }
+                                            V551::ReplaceRange(e) => {
+                                                *base
+                                                    .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (10i32) as u8;
+                                                let super::super::super::super::airlock::policy::actions::Replacement {
+                                                    span: span500,
+                                                    text: text500,
+                                                } = e;
+                                                let super::super::super::super::airlock::policy::findings::Span {
+                                                    place: place501,
+                                                    offset: offset501,
+                                                    length: length501,
+                                                } = span500;
+                                                let super::super::super::super::airlock::policy::findings::Place {
+                                                    channel: channel502,
+                                                    choice: choice502,
+                                                    item: item502,
+                                                    part: part502,
+                                                } = place501;
+                                                *base
+                                                    .add(16 + 2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (channel502.clone() as i32) as u8;
+                                                *base
+                                                    .add(20 + 2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<i32>() = _rt::as_i32(choice502);
+                                                *base
+                                                    .add(24 + 2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<i32>() = _rt::as_i32(item502);
+                                                *base
+                                                    .add(28 + 2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<i32>() = _rt::as_i32(part502);
+                                                *base
+                                                    .add(32 + 2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<i32>() = _rt::as_i32(offset501);
+                                                *base
+                                                    .add(36 + 2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<i32>() = _rt::as_i32(length501);
+                                                let vec503 = (text500.into_bytes()).into_boxed_slice();
                                                 let ptr503 = vec503.as_ptr().cast::<u8>();
                                                 let len503 = vec503.len();
                                                 ::core::mem::forget(vec503);
                                                 *base
-                                                    .add(40 + 5 * ::core::mem::size_of::<*const u8>())
+                                                    .add(40 + 3 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>() = len503;
                                                 *base
-                                                    .add(40 + 4 * ::core::mem::size_of::<*const u8>())
+                                                    .add(40 + 2 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>() = ptr503.cast_mut();
-                                                let vec504 = (body494.into_bytes()).into_boxed_slice();
-                                                let ptr504 = vec504.as_ptr().cast::<u8>();
-                                                let len504 = vec504.len();
-                                                ::core::mem::forget(vec504);
-                                                *base
-                                                    .add(40 + 7 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len504;
-                                                *base
-                                                    .add(40 + 6 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr504.cast_mut();
-                                                *base
-                                                    .add(40 + 8 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<i32>() = _rt::as_i32(deadline_ms494);
-                                                *base
-                                                    .add(44 + 8 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (on_timeout494.clone() as i32) as u8;
                                             }
-                                            V527::OpenCircuit(e) => {
+                                            V551::Stop(e) => {
                                                 *base
                                                     .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (17i32) as u8;
-                                                let super::super::super::super::airlock::policy::actions::Circuit {
-                                                    tool: tool505,
-                                                    cooldown_ms: cooldown_ms505,
-                                                    answer: answer505,
+                                                    .cast::<u8>() = (11i32) as u8;
+                                                let super::super::super::super::airlock::policy::actions::Stop {
+                                                    reason: reason504,
+                                                    confidence: confidence504,
+                                                    keep_held: keep_held504,
                                                 } = e;
-                                                let vec506 = (tool505.into_bytes()).into_boxed_slice();
-                                                let ptr506 = vec506.as_ptr().cast::<u8>();
-                                                let len506 = vec506.len();
-                                                ::core::mem::forget(vec506);
+                                                let vec505 = (reason504.into_bytes()).into_boxed_slice();
+                                                let ptr505 = vec505.as_ptr().cast::<u8>();
+                                                let len505 = vec505.len();
+                                                ::core::mem::forget(vec505);
                                                 *base
                                                     .add(16 + 3 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len506;
+                                                    .cast::<usize>() = len505;
                                                 *base
                                                     .add(16 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr506.cast_mut();
+                                                    .cast::<*mut u8>() = ptr505.cast_mut();
                                                 *base
                                                     .add(16 + 4 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<i32>() = _rt::as_i32(cooldown_ms505);
-                                                let vec507 = (answer505.into_bytes()).into_boxed_slice();
-                                                let ptr507 = vec507.as_ptr().cast::<u8>();
-                                                let len507 = vec507.len();
-                                                ::core::mem::forget(vec507);
+                                                    .cast::<f32>() = _rt::as_f32(confidence504);
                                                 *base
-                                                    .add(16 + 6 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len507;
-                                                *base
-                                                    .add(16 + 5 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr507.cast_mut();
-                                            }
-                                            V527::Steer(e) => {
-                                                *base
-                                                    .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (18i32) as u8;
-                                                let super::super::super::super::airlock::policy::actions::Steering {
-                                                    instruction: instruction508,
-                                                    keep_held: keep_held508,
-                                                } = e;
-                                                let vec509 = (instruction508.into_bytes())
-                                                    .into_boxed_slice();
-                                                let ptr509 = vec509.as_ptr().cast::<u8>();
-                                                let len509 = vec509.len();
-                                                ::core::mem::forget(vec509);
-                                                *base
-                                                    .add(16 + 3 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len509;
-                                                *base
-                                                    .add(16 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr509.cast_mut();
-                                                *base
-                                                    .add(16 + 4 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (match keep_held508 {
+                                                    .add(20 + 4 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (match keep_held504 {
                                                     true => 1,
                                                     false => 0,
                                                 }) as u8;
                                             }
-                                            V527::SwitchModel(e) => {
+                                            V551::Retry(e) => {
                                                 *base
                                                     .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (19i32) as u8;
-                                                let super::super::super::super::airlock::policy::actions::Route {
-                                                    upstream: upstream510,
-                                                    model: model510,
-                                                    scope: scope510,
+                                                    .cast::<u8>() = (12i32) as u8;
+                                                let super::super::super::super::airlock::policy::actions::Retry {
+                                                    upstream: upstream506,
+                                                    model: model506,
+                                                    after_ms: after_ms506,
                                                 } = e;
-                                                let vec511 = (upstream510.into_bytes()).into_boxed_slice();
+                                                let vec507 = (upstream506.into_bytes()).into_boxed_slice();
+                                                let ptr507 = vec507.as_ptr().cast::<u8>();
+                                                let len507 = vec507.len();
+                                                ::core::mem::forget(vec507);
+                                                *base
+                                                    .add(16 + 3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len507;
+                                                *base
+                                                    .add(16 + 2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr507.cast_mut();
+                                                let vec508 = (model506.into_bytes()).into_boxed_slice();
+                                                let ptr508 = vec508.as_ptr().cast::<u8>();
+                                                let len508 = vec508.len();
+                                                ::core::mem::forget(vec508);
+                                                *base
+                                                    .add(16 + 5 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len508;
+                                                *base
+                                                    .add(16 + 4 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr508.cast_mut();
+                                                *base
+                                                    .add(16 + 6 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<i32>() = _rt::as_i32(after_ms506);
+                                            }
+                                            V551::DenyToolCall(e) => {
+                                                *base
+                                                    .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (13i32) as u8;
+                                                let super::super::super::super::airlock::policy::actions::ToolDenial {
+                                                    call: call509,
+                                                    reason: reason509,
+                                                } = e;
+                                                let vec510 = (call509.into_bytes()).into_boxed_slice();
+                                                let ptr510 = vec510.as_ptr().cast::<u8>();
+                                                let len510 = vec510.len();
+                                                ::core::mem::forget(vec510);
+                                                *base
+                                                    .add(16 + 3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len510;
+                                                *base
+                                                    .add(16 + 2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr510.cast_mut();
+                                                let vec511 = (reason509.into_bytes()).into_boxed_slice();
                                                 let ptr511 = vec511.as_ptr().cast::<u8>();
                                                 let len511 = vec511.len();
                                                 ::core::mem::forget(vec511);
                                                 *base
-                                                    .add(16 + 3 * ::core::mem::size_of::<*const u8>())
+                                                    .add(16 + 5 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>() = len511;
                                                 *base
-                                                    .add(16 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr511.cast_mut();
-                                                let vec512 = (model510.into_bytes()).into_boxed_slice();
-                                                let ptr512 = vec512.as_ptr().cast::<u8>();
-                                                let len512 = vec512.len();
-                                                ::core::mem::forget(vec512);
-                                                *base
-                                                    .add(16 + 5 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len512;
-                                                *base
                                                     .add(16 + 4 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr512.cast_mut();
-                                                *base
-                                                    .add(16 + 6 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (scope510.clone() as i32) as u8;
+                                                    .cast::<*mut u8>() = ptr511.cast_mut();
                                             }
-                                            V527::FallbackAgent(e) => {
+                                            V551::RewriteToolCall(e) => {
                                                 *base
                                                     .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (20i32) as u8;
-                                                let super::super::super::super::airlock::policy::actions::Handover {
-                                                    agent: agent513,
-                                                    reason: reason513,
+                                                    .cast::<u8>() = (14i32) as u8;
+                                                let super::super::super::super::airlock::policy::actions::ToolRewrite {
+                                                    call: call512,
+                                                    content: content512,
                                                 } = e;
-                                                let vec514 = (agent513.into_bytes()).into_boxed_slice();
+                                                let vec513 = (call512.into_bytes()).into_boxed_slice();
+                                                let ptr513 = vec513.as_ptr().cast::<u8>();
+                                                let len513 = vec513.len();
+                                                ::core::mem::forget(vec513);
+                                                *base
+                                                    .add(16 + 3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len513;
+                                                *base
+                                                    .add(16 + 2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr513.cast_mut();
+                                                let vec514 = (content512.into_bytes()).into_boxed_slice();
                                                 let ptr514 = vec514.as_ptr().cast::<u8>();
                                                 let len514 = vec514.len();
                                                 ::core::mem::forget(vec514);
                                                 *base
-                                                    .add(16 + 3 * ::core::mem::size_of::<*const u8>())
+                                                    .add(16 + 5 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>() = len514;
                                                 *base
-                                                    .add(16 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr514.cast_mut();
-                                                let vec515 = (reason513.into_bytes()).into_boxed_slice();
-                                                let ptr515 = vec515.as_ptr().cast::<u8>();
-                                                let len515 = vec515.len();
-                                                ::core::mem::forget(vec515);
-                                                *base
-                                                    .add(16 + 5 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len515;
-                                                *base
                                                     .add(16 + 4 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr515.cast_mut();
+                                                    .cast::<*mut u8>() = ptr514.cast_mut();
                                             }
-                                            V527::Savepoint(e) => {
+                                            V551::SubstituteToolResult(e) => {
                                                 *base
                                                     .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (21i32) as u8;
-                                                let vec516 = (e.into_bytes()).into_boxed_slice();
+                                                    .cast::<u8>() = (15i32) as u8;
+                                                let super::super::super::super::airlock::policy::actions::ResultSubstitution {
+                                                    call: call515,
+                                                    text: text515,
+                                                    scope: scope515,
+                                                } = e;
+                                                let vec516 = (call515.into_bytes()).into_boxed_slice();
                                                 let ptr516 = vec516.as_ptr().cast::<u8>();
                                                 let len516 = vec516.len();
                                                 ::core::mem::forget(vec516);
@@ -10824,257 +10746,560 @@ pub mod exports {
                                                 *base
                                                     .add(16 + 2 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>() = ptr516.cast_mut();
-                                            }
-                                            V527::Rollback(e) => {
-                                                *base
-                                                    .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (22i32) as u8;
-                                                let super::super::super::super::airlock::policy::actions::Rollback {
-                                                    savepoint: savepoint517,
-                                                    note: note517,
-                                                } = e;
-                                                let vec518 = (savepoint517.into_bytes()).into_boxed_slice();
-                                                let ptr518 = vec518.as_ptr().cast::<u8>();
-                                                let len518 = vec518.len();
-                                                ::core::mem::forget(vec518);
-                                                *base
-                                                    .add(16 + 3 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len518;
-                                                *base
-                                                    .add(16 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr518.cast_mut();
-                                                let vec519 = (note517.into_bytes()).into_boxed_slice();
-                                                let ptr519 = vec519.as_ptr().cast::<u8>();
-                                                let len519 = vec519.len();
-                                                ::core::mem::forget(vec519);
+                                                let vec517 = (text515.into_bytes()).into_boxed_slice();
+                                                let ptr517 = vec517.as_ptr().cast::<u8>();
+                                                let len517 = vec517.len();
+                                                ::core::mem::forget(vec517);
                                                 *base
                                                     .add(16 + 5 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len519;
+                                                    .cast::<usize>() = len517;
                                                 *base
                                                     .add(16 + 4 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr519.cast_mut();
+                                                    .cast::<*mut u8>() = ptr517.cast_mut();
+                                                *base
+                                                    .add(16 + 6 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (scope515.clone() as i32) as u8;
                                             }
-                                            V527::Allocate(e) => {
+                                            V551::HoldForPerson(e) => {
                                                 *base
                                                     .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (23i32) as u8;
-                                                let super::super::super::super::airlock::policy::actions::Allocation {
-                                                    scope: scope520,
-                                                    limits: limits520,
+                                                    .cast::<u8>() = (16i32) as u8;
+                                                let super::super::super::super::airlock::policy::actions::Hold {
+                                                    subject: subject518,
+                                                    title: title518,
+                                                    body: body518,
+                                                    deadline_ms: deadline_ms518,
+                                                    on_timeout: on_timeout518,
                                                 } = e;
-                                                *base
-                                                    .add(16 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (scope520.clone() as i32) as u8;
-                                                let vec523 = limits520;
-                                                let len523 = vec523.len();
-                                                let layout523 = _rt::alloc::Layout::from_size_align(
-                                                        vec523.len()
-                                                            * (8 + 2 * ::core::mem::size_of::<*const u8>()),
-                                                        8,
-                                                    )
-                                                    .unwrap();
-                                                let (result523, _cleanup523) = wit_bindgen::rt::Cleanup::new(
-                                                    layout523,
-                                                );
-                                                if let Some(cleanup) = _cleanup523 {
-                                                    cleanup.forget();
-                                                }
-                                                for (i, e) in vec523.into_iter().enumerate() {
-                                                    let base = result523
-                                                        .add(i * (8 + 2 * ::core::mem::size_of::<*const u8>()));
-                                                    {
-                                                        let (t521_0, t521_1) = e;
-                                                        let vec522 = (t521_0.into_bytes()).into_boxed_slice();
+                                                use super::super::super::super::airlock::policy::findings::Subject as V526;
+                                                match subject518 {
+                                                    V526::Session => {
+                                                        *base
+                                                            .add(16 + 2 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<u8>() = (0i32) as u8;
+                                                    }
+                                                    V526::Request => {
+                                                        *base
+                                                            .add(16 + 2 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<u8>() = (1i32) as u8;
+                                                    }
+                                                    V526::Message(e) => {
+                                                        *base
+                                                            .add(16 + 2 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<u8>() = (2i32) as u8;
+                                                        *base
+                                                            .add(24 + 2 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<i64>() = _rt::as_i64(e);
+                                                    }
+                                                    V526::Response => {
+                                                        *base
+                                                            .add(16 + 2 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<u8>() = (3i32) as u8;
+                                                    }
+                                                    V526::Text(e) => {
+                                                        *base
+                                                            .add(16 + 2 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<u8>() = (4i32) as u8;
+                                                        let super::super::super::super::airlock::policy::findings::Span {
+                                                            place: place519,
+                                                            offset: offset519,
+                                                            length: length519,
+                                                        } = e;
+                                                        let super::super::super::super::airlock::policy::findings::Place {
+                                                            channel: channel520,
+                                                            choice: choice520,
+                                                            item: item520,
+                                                            part: part520,
+                                                        } = place519;
+                                                        *base
+                                                            .add(24 + 2 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<u8>() = (channel520.clone() as i32) as u8;
+                                                        *base
+                                                            .add(28 + 2 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<i32>() = _rt::as_i32(choice520);
+                                                        *base
+                                                            .add(32 + 2 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<i32>() = _rt::as_i32(item520);
+                                                        *base
+                                                            .add(36 + 2 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<i32>() = _rt::as_i32(part520);
+                                                        *base
+                                                            .add(40 + 2 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<i32>() = _rt::as_i32(offset519);
+                                                        *base
+                                                            .add(44 + 2 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<i32>() = _rt::as_i32(length519);
+                                                    }
+                                                    V526::ToolCall(e) => {
+                                                        *base
+                                                            .add(16 + 2 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<u8>() = (5i32) as u8;
+                                                        let vec521 = (e.into_bytes()).into_boxed_slice();
+                                                        let ptr521 = vec521.as_ptr().cast::<u8>();
+                                                        let len521 = vec521.len();
+                                                        ::core::mem::forget(vec521);
+                                                        *base
+                                                            .add(24 + 3 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<usize>() = len521;
+                                                        *base
+                                                            .add(24 + 2 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<*mut u8>() = ptr521.cast_mut();
+                                                    }
+                                                    V526::ToolResult(e) => {
+                                                        *base
+                                                            .add(16 + 2 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<u8>() = (6i32) as u8;
+                                                        let vec522 = (e.into_bytes()).into_boxed_slice();
                                                         let ptr522 = vec522.as_ptr().cast::<u8>();
                                                         let len522 = vec522.len();
                                                         ::core::mem::forget(vec522);
                                                         *base
-                                                            .add(::core::mem::size_of::<*const u8>())
+                                                            .add(24 + 3 * ::core::mem::size_of::<*const u8>())
                                                             .cast::<usize>() = len522;
-                                                        *base.add(0).cast::<*mut u8>() = ptr522.cast_mut();
                                                         *base
-                                                            .add(2 * ::core::mem::size_of::<*const u8>())
-                                                            .cast::<i64>() = _rt::as_i64(t521_1);
+                                                            .add(24 + 2 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<*mut u8>() = ptr522.cast_mut();
+                                                    }
+                                                    V526::Other(e) => {
+                                                        *base
+                                                            .add(16 + 2 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<u8>() = (7i32) as u8;
+                                                        let (t523_0, t523_1) = e;
+                                                        let vec524 = (t523_0.into_bytes()).into_boxed_slice();
+                                                        let ptr524 = vec524.as_ptr().cast::<u8>();
+                                                        let len524 = vec524.len();
+                                                        ::core::mem::forget(vec524);
+                                                        *base
+                                                            .add(24 + 3 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<usize>() = len524;
+                                                        *base
+                                                            .add(24 + 2 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<*mut u8>() = ptr524.cast_mut();
+                                                        let vec525 = (t523_1.into_bytes()).into_boxed_slice();
+                                                        let ptr525 = vec525.as_ptr().cast::<u8>();
+                                                        let len525 = vec525.len();
+                                                        ::core::mem::forget(vec525);
+                                                        *base
+                                                            .add(24 + 5 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<usize>() = len525;
+                                                        *base
+                                                            .add(24 + 4 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<*mut u8>() = ptr525.cast_mut();
                                                     }
                                                 }
+                                                let vec527 = (title518.into_bytes()).into_boxed_slice();
+                                                let ptr527 = vec527.as_ptr().cast::<u8>();
+                                                let len527 = vec527.len();
+                                                ::core::mem::forget(vec527);
                                                 *base
-                                                    .add(16 + 4 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len523;
+                                                    .add(40 + 5 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len527;
                                                 *base
-                                                    .add(16 + 3 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = result523;
+                                                    .add(40 + 4 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr527.cast_mut();
+                                                let vec528 = (body518.into_bytes()).into_boxed_slice();
+                                                let ptr528 = vec528.as_ptr().cast::<u8>();
+                                                let len528 = vec528.len();
+                                                ::core::mem::forget(vec528);
+                                                *base
+                                                    .add(40 + 7 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len528;
+                                                *base
+                                                    .add(40 + 6 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr528.cast_mut();
+                                                *base
+                                                    .add(40 + 8 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<i32>() = _rt::as_i32(deadline_ms518);
+                                                *base
+                                                    .add(44 + 8 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (on_timeout518.clone() as i32) as u8;
                                             }
-                                            V527::Other(e) => {
+                                            V551::OpenCircuit(e) => {
                                                 *base
                                                     .add(8 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<u8>() = (24i32) as u8;
-                                                let (t524_0, t524_1) = e;
-                                                let vec525 = (t524_0.into_bytes()).into_boxed_slice();
-                                                let ptr525 = vec525.as_ptr().cast::<u8>();
-                                                let len525 = vec525.len();
-                                                ::core::mem::forget(vec525);
+                                                    .cast::<u8>() = (17i32) as u8;
+                                                let super::super::super::super::airlock::policy::actions::Circuit {
+                                                    tool: tool529,
+                                                    cooldown_ms: cooldown_ms529,
+                                                    answer: answer529,
+                                                } = e;
+                                                let vec530 = (tool529.into_bytes()).into_boxed_slice();
+                                                let ptr530 = vec530.as_ptr().cast::<u8>();
+                                                let len530 = vec530.len();
+                                                ::core::mem::forget(vec530);
                                                 *base
                                                     .add(16 + 3 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len525;
+                                                    .cast::<usize>() = len530;
                                                 *base
                                                     .add(16 + 2 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr525.cast_mut();
-                                                let vec526 = (t524_1.into_bytes()).into_boxed_slice();
-                                                let ptr526 = vec526.as_ptr().cast::<u8>();
-                                                let len526 = vec526.len();
-                                                ::core::mem::forget(vec526);
-                                                *base
-                                                    .add(16 + 5 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len526;
+                                                    .cast::<*mut u8>() = ptr530.cast_mut();
                                                 *base
                                                     .add(16 + 4 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>() = ptr526.cast_mut();
-                                            }
-                                        }
-                                    }
-                                }
-                                *ptr363
-                                    .add(4 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>() = len528;
-                                *ptr363
-                                    .add(3 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>() = result528;
-                                let vec538 = pending364;
-                                let len538 = vec538.len();
-                                let layout538 = _rt::alloc::Layout::from_size_align(
-                                        vec538.len()
-                                            * (40 + 2 * ::core::mem::size_of::<*const u8>()),
-                                        8,
-                                    )
-                                    .unwrap();
-                                let (result538, _cleanup538) = wit_bindgen::rt::Cleanup::new(
-                                    layout538,
-                                );
-                                if let Some(cleanup) = _cleanup538 {
-                                    cleanup.forget();
-                                }
-                                for (i, e) in vec538.into_iter().enumerate() {
-                                    let base = result538
-                                        .add(i * (40 + 2 * ::core::mem::size_of::<*const u8>()));
-                                    {
-                                        let super::super::super::super::airlock::policy::findings::Pending {
-                                            ticket: ticket529,
-                                            subject: subject529,
-                                            deadline_ms: deadline_ms529,
-                                            on_timeout: on_timeout529,
-                                        } = e;
-                                        *base.add(0).cast::<i64>() = _rt::as_i64(ticket529);
-                                        use super::super::super::super::airlock::policy::findings::Subject as V537;
-                                        match subject529 {
-                                            V537::Session => {
-                                                *base.add(8).cast::<u8>() = (0i32) as u8;
-                                            }
-                                            V537::Request => {
-                                                *base.add(8).cast::<u8>() = (1i32) as u8;
-                                            }
-                                            V537::Message(e) => {
-                                                *base.add(8).cast::<u8>() = (2i32) as u8;
-                                                *base.add(16).cast::<i64>() = _rt::as_i64(e);
-                                            }
-                                            V537::Response => {
-                                                *base.add(8).cast::<u8>() = (3i32) as u8;
-                                            }
-                                            V537::Text(e) => {
-                                                *base.add(8).cast::<u8>() = (4i32) as u8;
-                                                let super::super::super::super::airlock::policy::findings::Span {
-                                                    place: place530,
-                                                    offset: offset530,
-                                                    length: length530,
-                                                } = e;
-                                                let super::super::super::super::airlock::policy::findings::Place {
-                                                    channel: channel531,
-                                                    choice: choice531,
-                                                    item: item531,
-                                                    part: part531,
-                                                } = place530;
-                                                *base.add(16).cast::<u8>() = (channel531.clone() as i32)
-                                                    as u8;
-                                                *base.add(20).cast::<i32>() = _rt::as_i32(choice531);
-                                                *base.add(24).cast::<i32>() = _rt::as_i32(item531);
-                                                *base.add(28).cast::<i32>() = _rt::as_i32(part531);
-                                                *base.add(32).cast::<i32>() = _rt::as_i32(offset530);
-                                                *base.add(36).cast::<i32>() = _rt::as_i32(length530);
-                                            }
-                                            V537::ToolCall(e) => {
-                                                *base.add(8).cast::<u8>() = (5i32) as u8;
-                                                let vec532 = (e.into_bytes()).into_boxed_slice();
-                                                let ptr532 = vec532.as_ptr().cast::<u8>();
-                                                let len532 = vec532.len();
-                                                ::core::mem::forget(vec532);
+                                                    .cast::<i32>() = _rt::as_i32(cooldown_ms529);
+                                                let vec531 = (answer529.into_bytes()).into_boxed_slice();
+                                                let ptr531 = vec531.as_ptr().cast::<u8>();
+                                                let len531 = vec531.len();
+                                                ::core::mem::forget(vec531);
                                                 *base
-                                                    .add(16 + 1 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>() = len532;
-                                                *base.add(16).cast::<*mut u8>() = ptr532.cast_mut();
+                                                    .add(16 + 6 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len531;
+                                                *base
+                                                    .add(16 + 5 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr531.cast_mut();
                                             }
-                                            V537::ToolResult(e) => {
-                                                *base.add(8).cast::<u8>() = (6i32) as u8;
-                                                let vec533 = (e.into_bytes()).into_boxed_slice();
+                                            V551::Steer(e) => {
+                                                *base
+                                                    .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (18i32) as u8;
+                                                let super::super::super::super::airlock::policy::actions::Steering {
+                                                    instruction: instruction532,
+                                                    keep_held: keep_held532,
+                                                } = e;
+                                                let vec533 = (instruction532.into_bytes())
+                                                    .into_boxed_slice();
                                                 let ptr533 = vec533.as_ptr().cast::<u8>();
                                                 let len533 = vec533.len();
                                                 ::core::mem::forget(vec533);
                                                 *base
-                                                    .add(16 + 1 * ::core::mem::size_of::<*const u8>())
+                                                    .add(16 + 3 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>() = len533;
-                                                *base.add(16).cast::<*mut u8>() = ptr533.cast_mut();
+                                                *base
+                                                    .add(16 + 2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr533.cast_mut();
+                                                *base
+                                                    .add(16 + 4 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (match keep_held532 {
+                                                    true => 1,
+                                                    false => 0,
+                                                }) as u8;
                                             }
-                                            V537::Other(e) => {
-                                                *base.add(8).cast::<u8>() = (7i32) as u8;
-                                                let (t534_0, t534_1) = e;
-                                                let vec535 = (t534_0.into_bytes()).into_boxed_slice();
+                                            V551::SwitchModel(e) => {
+                                                *base
+                                                    .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (19i32) as u8;
+                                                let super::super::super::super::airlock::policy::actions::Route {
+                                                    upstream: upstream534,
+                                                    model: model534,
+                                                    scope: scope534,
+                                                } = e;
+                                                let vec535 = (upstream534.into_bytes()).into_boxed_slice();
                                                 let ptr535 = vec535.as_ptr().cast::<u8>();
                                                 let len535 = vec535.len();
                                                 ::core::mem::forget(vec535);
                                                 *base
-                                                    .add(16 + 1 * ::core::mem::size_of::<*const u8>())
+                                                    .add(16 + 3 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>() = len535;
-                                                *base.add(16).cast::<*mut u8>() = ptr535.cast_mut();
-                                                let vec536 = (t534_1.into_bytes()).into_boxed_slice();
+                                                *base
+                                                    .add(16 + 2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr535.cast_mut();
+                                                let vec536 = (model534.into_bytes()).into_boxed_slice();
                                                 let ptr536 = vec536.as_ptr().cast::<u8>();
                                                 let len536 = vec536.len();
                                                 ::core::mem::forget(vec536);
                                                 *base
-                                                    .add(16 + 3 * ::core::mem::size_of::<*const u8>())
+                                                    .add(16 + 5 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>() = len536;
                                                 *base
-                                                    .add(16 + 2 * ::core::mem::size_of::<*const u8>())
+                                                    .add(16 + 4 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>() = ptr536.cast_mut();
+                                                *base
+                                                    .add(16 + 6 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (scope534.clone() as i32) as u8;
+                                            }
+                                            V551::FallbackAgent(e) => {
+                                                *base
+                                                    .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (20i32) as u8;
+                                                let super::super::super::super::airlock::policy::actions::Handover {
+                                                    agent: agent537,
+                                                    reason: reason537,
+                                                } = e;
+                                                let vec538 = (agent537.into_bytes()).into_boxed_slice();
+                                                let ptr538 = vec538.as_ptr().cast::<u8>();
+                                                let len538 = vec538.len();
+                                                ::core::mem::forget(vec538);
+                                                *base
+                                                    .add(16 + 3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len538;
+                                                *base
+                                                    .add(16 + 2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr538.cast_mut();
+                                                let vec539 = (reason537.into_bytes()).into_boxed_slice();
+                                                let ptr539 = vec539.as_ptr().cast::<u8>();
+                                                let len539 = vec539.len();
+                                                ::core::mem::forget(vec539);
+                                                *base
+                                                    .add(16 + 5 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len539;
+                                                *base
+                                                    .add(16 + 4 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr539.cast_mut();
+                                            }
+                                            V551::Savepoint(e) => {
+                                                *base
+                                                    .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (21i32) as u8;
+                                                let vec540 = (e.into_bytes()).into_boxed_slice();
+                                                let ptr540 = vec540.as_ptr().cast::<u8>();
+                                                let len540 = vec540.len();
+                                                ::core::mem::forget(vec540);
+                                                *base
+                                                    .add(16 + 3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len540;
+                                                *base
+                                                    .add(16 + 2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr540.cast_mut();
+                                            }
+                                            V551::Rollback(e) => {
+                                                *base
+                                                    .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (22i32) as u8;
+                                                let super::super::super::super::airlock::policy::actions::Rollback {
+                                                    savepoint: savepoint541,
+                                                    note: note541,
+                                                } = e;
+                                                let vec542 = (savepoint541.into_bytes()).into_boxed_slice();
+                                                let ptr542 = vec542.as_ptr().cast::<u8>();
+                                                let len542 = vec542.len();
+                                                ::core::mem::forget(vec542);
+                                                *base
+                                                    .add(16 + 3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len542;
+                                                *base
+                                                    .add(16 + 2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr542.cast_mut();
+                                                let vec543 = (note541.into_bytes()).into_boxed_slice();
+                                                let ptr543 = vec543.as_ptr().cast::<u8>();
+                                                let len543 = vec543.len();
+                                                ::core::mem::forget(vec543);
+                                                *base
+                                                    .add(16 + 5 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len543;
+                                                *base
+                                                    .add(16 + 4 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr543.cast_mut();
+                                            }
+                                            V551::Allocate(e) => {
+                                                *base
+                                                    .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (23i32) as u8;
+                                                let super::super::super::super::airlock::policy::actions::Allocation {
+                                                    scope: scope544,
+                                                    limits: limits544,
+                                                } = e;
+                                                *base
+                                                    .add(16 + 2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (scope544.clone() as i32) as u8;
+                                                let vec547 = limits544;
+                                                let len547 = vec547.len();
+                                                let layout547 = _rt::alloc::Layout::from_size_align(
+                                                        vec547.len()
+                                                            * (8 + 2 * ::core::mem::size_of::<*const u8>()),
+                                                        8,
+                                                    )
+                                                    .unwrap();
+                                                let (result547, _cleanup547) = wit_bindgen::rt::Cleanup::new(
+                                                    layout547,
+                                                );
+                                                if let Some(cleanup) = _cleanup547 {
+                                                    cleanup.forget();
+                                                }
+                                                for (i, e) in vec547.into_iter().enumerate() {
+                                                    let base = result547
+                                                        .add(i * (8 + 2 * ::core::mem::size_of::<*const u8>()));
+                                                    {
+                                                        let (t545_0, t545_1) = e;
+                                                        let vec546 = (t545_0.into_bytes()).into_boxed_slice();
+                                                        let ptr546 = vec546.as_ptr().cast::<u8>();
+                                                        let len546 = vec546.len();
+                                                        ::core::mem::forget(vec546);
+                                                        *base
+                                                            .add(::core::mem::size_of::<*const u8>())
+                                                            .cast::<usize>() = len546;
+                                                        *base.add(0).cast::<*mut u8>() = ptr546.cast_mut();
+                                                        *base
+                                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<i64>() = _rt::as_i64(t545_1);
+                                                    }
+                                                }
+                                                *base
+                                                    .add(16 + 4 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len547;
+                                                *base
+                                                    .add(16 + 3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = result547;
+                                            }
+                                            V551::Other(e) => {
+                                                *base
+                                                    .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (24i32) as u8;
+                                                let (t548_0, t548_1) = e;
+                                                let vec549 = (t548_0.into_bytes()).into_boxed_slice();
+                                                let ptr549 = vec549.as_ptr().cast::<u8>();
+                                                let len549 = vec549.len();
+                                                ::core::mem::forget(vec549);
+                                                *base
+                                                    .add(16 + 3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len549;
+                                                *base
+                                                    .add(16 + 2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr549.cast_mut();
+                                                let vec550 = (t548_1.into_bytes()).into_boxed_slice();
+                                                let ptr550 = vec550.as_ptr().cast::<u8>();
+                                                let len550 = vec550.len();
+                                                ::core::mem::forget(vec550);
+                                                *base
+                                                    .add(16 + 5 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len550;
+                                                *base
+                                                    .add(16 + 4 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr550.cast_mut();
+                                            }
+                                        }
+                                    }
+                                }
+                                *ptr387
+                                    .add(4 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>() = len552;
+                                *ptr387
+                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>() = result552;
+                                let vec562 = pending388;
+                                let len562 = vec562.len();
+                                let layout562 = _rt::alloc::Layout::from_size_align(
+                                        vec562.len()
+                                            * (40 + 2 * ::core::mem::size_of::<*const u8>()),
+                                        8,
+                                    )
+                                    .unwrap();
+                                let (result562, _cleanup562) = wit_bindgen::rt::Cleanup::new(
+                                    layout562,
+                                );
+                                if let Some(cleanup) = _cleanup562 {
+                                    cleanup.forget();
+                                }
+                                for (i, e) in vec562.into_iter().enumerate() {
+                                    let base = result562
+                                        .add(i * (40 + 2 * ::core::mem::size_of::<*const u8>()));
+                                    {
+                                        let super::super::super::super::airlock::policy::findings::Pending {
+                                            ticket: ticket553,
+                                            subject: subject553,
+                                            deadline_ms: deadline_ms553,
+                                            on_timeout: on_timeout553,
+                                        } = e;
+                                        *base.add(0).cast::<i64>() = _rt::as_i64(ticket553);
+                                        use super::super::super::super::airlock::policy::findings::Subject as V561;
+                                        match subject553 {
+                                            V561::Session => {
+                                                *base.add(8).cast::<u8>() = (0i32) as u8;
+                                            }
+                                            V561::Request => {
+                                                *base.add(8).cast::<u8>() = (1i32) as u8;
+                                            }
+                                            V561::Message(e) => {
+                                                *base.add(8).cast::<u8>() = (2i32) as u8;
+                                                *base.add(16).cast::<i64>() = _rt::as_i64(e);
+                                            }
+                                            V561::Response => {
+                                                *base.add(8).cast::<u8>() = (3i32) as u8;
+                                            }
+                                            V561::Text(e) => {
+                                                *base.add(8).cast::<u8>() = (4i32) as u8;
+                                                let super::super::super::super::airlock::policy::findings::Span {
+                                                    place: place554,
+                                                    offset: offset554,
+                                                    length: length554,
+                                                } = e;
+                                                let super::super::super::super::airlock::policy::findings::Place {
+                                                    channel: channel555,
+                                                    choice: choice555,
+                                                    item: item555,
+                                                    part: part555,
+                                                } = place554;
+                                                *base.add(16).cast::<u8>() = (channel555.clone() as i32)
+                                                    as u8;
+                                                *base.add(20).cast::<i32>() = _rt::as_i32(choice555);
+                                                *base.add(24).cast::<i32>() = _rt::as_i32(item555);
+                                                *base.add(28).cast::<i32>() = _rt::as_i32(part555);
+                                                *base.add(32).cast::<i32>() = _rt::as_i32(offset554);
+                                                *base.add(36).cast::<i32>() = _rt::as_i32(length554);
+                                            }
+                                            V561::ToolCall(e) => {
+                                                *base.add(8).cast::<u8>() = (5i32) as u8;
+                                                let vec556 = (e.into_bytes()).into_boxed_slice();
+                                                let ptr556 = vec556.as_ptr().cast::<u8>();
+                                                let len556 = vec556.len();
+                                                ::core::mem::forget(vec556);
+                                                *base
+                                                    .add(16 + 1 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len556;
+                                                *base.add(16).cast::<*mut u8>() = ptr556.cast_mut();
+                                            }
+                                            V561::ToolResult(e) => {
+                                                *base.add(8).cast::<u8>() = (6i32) as u8;
+                                                let vec557 = (e.into_bytes()).into_boxed_slice();
+                                                let ptr557 = vec557.as_ptr().cast::<u8>();
+                                                let len557 = vec557.len();
+                                                ::core::mem::forget(vec557);
+                                                *base
+                                                    .add(16 + 1 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len557;
+                                                *base.add(16).cast::<*mut u8>() = ptr557.cast_mut();
+                                            }
+                                            V561::Other(e) => {
+                                                *base.add(8).cast::<u8>() = (7i32) as u8;
+                                                let (t558_0, t558_1) = e;
+                                                let vec559 = (t558_0.into_bytes()).into_boxed_slice();
+                                                let ptr559 = vec559.as_ptr().cast::<u8>();
+                                                let len559 = vec559.len();
+                                                ::core::mem::forget(vec559);
+                                                *base
+                                                    .add(16 + 1 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len559;
+                                                *base.add(16).cast::<*mut u8>() = ptr559.cast_mut();
+                                                let vec560 = (t558_1.into_bytes()).into_boxed_slice();
+                                                let ptr560 = vec560.as_ptr().cast::<u8>();
+                                                let len560 = vec560.len();
+                                                ::core::mem::forget(vec560);
+                                                *base
+                                                    .add(16 + 3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len560;
+                                                *base
+                                                    .add(16 + 2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr560.cast_mut();
                                             }
                                         }
                                         *base
                                             .add(32 + 2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<i32>() = _rt::as_i32(deadline_ms529);
+                                            .cast::<i32>() = _rt::as_i32(deadline_ms553);
                                         *base
                                             .add(36 + 2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<u8>() = (on_timeout529.clone() as i32) as u8;
+                                            .cast::<u8>() = (on_timeout553.clone() as i32) as u8;
                                     }
                                 }
-                                *ptr363
+                                *ptr387
                                     .add(6 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>() = len538;
-                                *ptr363
+                                    .cast::<usize>() = len562;
+                                *ptr387
                                     .add(5 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>() = result538;
+                                    .cast::<*mut u8>() = result562;
                             }
                             Err(e) => {
-                                *ptr363.add(0).cast::<u8>() = (1i32) as u8;
-                                let vec539 = (e.into_bytes()).into_boxed_slice();
-                                let ptr539 = vec539.as_ptr().cast::<u8>();
-                                let len539 = vec539.len();
-                                ::core::mem::forget(vec539);
-                                *ptr363
+                                *ptr387.add(0).cast::<u8>() = (1i32) as u8;
+                                let vec563 = (e.into_bytes()).into_boxed_slice();
+                                let ptr563 = vec563.as_ptr().cast::<u8>();
+                                let len563 = vec563.len();
+                                ::core::mem::forget(vec563);
+                                *ptr387
                                     .add(2 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>() = len539;
-                                *ptr363
+                                    .cast::<usize>() = len563;
+                                *ptr387
                                     .add(::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>() = ptr539.cast_mut();
+                                    .cast::<*mut u8>() = ptr563.cast_mut();
                             }
                         };
-                        ptr363
+                        ptr387
                     }
                 }
                 #[doc(hidden)]
@@ -12329,17 +12554,17 @@ macro_rules! __export_policy_impl {
         =
         "component-type:wit-bindgen:0.63.0:airlock:policy@0.2.0:policy:imports and exports")]
         #[doc(hidden)] #[allow(clippy::octal_escapes)] pub static
-        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 6890] = *
+        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 6915] = *
         b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xed4\x01A\x02\x01A-\x01\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\x865\x01A\x02\x01A-\x01\
 B\x04\x01m\x05\x05trace\x05debug\x04info\x04warn\x05error\x04\0\x05level\x03\0\0\
 \x01@\x02\x05level\x01\x07messages\x01\0\x04\0\x03log\x01\x02\x03\0\x1cairlock:p\
 olicy/logging@0.2.0\x05\0\x01B\x04\x01m\x04\x0bnot-granted\x0aover-limit\x07unkn\
 own\x05other\x04\0\x0crefusal-kind\x03\0\0\x01r\x02\x04kind\x01\x07messages\x04\0\
 \x07refusal\x03\0\x02\x03\0\x1dairlock:policy/refusals@0.2.0\x05\x01\x02\x03\0\x01\
 \x07refusal\x01B\x09\x02\x03\x02\x01\x02\x04\0\x07refusal\x03\0\0\x01p}\x01k\x02\
-\x01@\x01\x03keys\0\x03\x04\0\x05fetch\x01\x04\x01j\0\x01\x01\x01@\x02\x03keys\x05\
-value\x03\0\x05\x04\0\x03put\x01\x06\x03\0\x1aairlock:policy/state@0.2.0\x05\x03\
+\x01@\x01\x03keys\0\x03\x04\0\x06recall\x01\x04\x01j\0\x01\x01\x01@\x02\x03keys\x05\
+value\x03\0\x05\x04\0\x04keep\x01\x06\x03\0\x1aairlock:policy/state@0.2.0\x05\x03\
 \x01B\x06\x02\x03\x02\x01\x02\x04\0\x07refusal\x03\0\0\x01p}\x01j\x01\x02\x01\x01\
 \x01@\x03\x07contentw\x06offsetw\x05limity\0\x03\x04\0\x04read\x01\x04\x03\0\x1c\
 airlock:policy/content@0.2.0\x05\x04\x01B\x0f\x02\x03\x02\x01\x02\x04\0\x07refus\
@@ -12358,130 +12583,130 @@ ace\x03\0\x02\x01r\x03\x05place\x03\x06offsety\x06lengthy\x04\0\x04span\x03\0\x0
 \0\x04\0\x07subject\x03\0\x07\x01m\x05\x04info\x03low\x06medium\x04high\x08criti\
 cal\x04\0\x08severity\x03\0\x09\x01p\x05\x01r\x07\x04kinds\x08severity\x0a\x0aco\
 nfidencev\x07subject\x08\x07summarys\x08evidence\x0b\x04datas\x04\0\x07finding\x03\
-\0\x0c\x01r\x04\x06policys\x06is-own\x7f\x08exchangey\x07finding\x0d\x04\0\x10re\
-ported-finding\x03\0\x0e\x01r\x02\x05place\x03\x04uptoy\x04\0\x0crelease-mark\x03\
-\0\x10\x01m\x02\x07release\x05block\x04\0\x0aon-timeout\x03\0\x12\x01r\x04\x06ti\
-cketw\x07subject\x08\x0bdeadline-msy\x0aon-timeout\x13\x04\0\x07pending\x03\0\x14\
-\x01p\x0d\x01p\x11\x01p\x15\x01r\x03\x08findings\x16\x05marks\x17\x07pending\x18\
-\x04\0\x0aassessment\x03\0\x19\x03\0\x1dairlock:policy/findings@0.2.0\x05\x06\x02\
-\x03\0\x05\x04span\x02\x03\0\x05\x07subject\x02\x03\0\x05\x10reported-finding\x01\
-BH\x02\x03\x02\x01\x07\x04\0\x04span\x03\0\0\x02\x03\x02\x01\x08\x04\0\x07subjec\
-t\x03\0\x02\x02\x03\x02\x01\x09\x04\0\x10reported-finding\x03\0\x04\x01m\x10\x0e\
-session-opened\x11history-rewritten\x07message\x04part\x0ctool-offered\x07reques\
-t\x04text\x09tool-call\x0btool-result\x0cresponse-end\x07failure\x06vitals\x06an\
-swer\x0cintervention\x07finding\x05other\x04\0\x0aevent-kind\x03\0\x06\x01m\x06\x06\
-system\x09developer\x04user\x09assistant\x04tool\x05other\x04\0\x04role\x03\0\x08\
-\x01m\x08\x07request\x06stream\x09tool-call\x0btool-result\x08response\x04tick\x06\
-answer\x05other\x04\0\x0acheckpoint\x03\0\x0a\x01r\x02\x07patterny\x04span\x01\x04\
-\0\x0dpattern-match\x03\0\x0c\x01r\x02\x07contentw\x06lengthw\x04\0\x0bcontent-r\
-ef\x03\0\x0e\x01o\x02ss\x01p\x10\x01r\x07\x06tenants\x09principals\x07sessions\x06\
-parents\x04seedy\x07startedw\x05extra\x11\x04\0\x05facts\x03\0\x12\x01r\x03\x02a\
-ty\x05knowny\x05causes\x04\0\x07history\x03\0\x14\x01r\x04\x07messagew\x04role\x09\
-\x05indexy\x07content\x0f\x04\0\x07message\x03\0\x16\x01r\x08\x04names\x07messag\
-ew\x05indexy\x0amedia-types\x09references\x09is-signed\x7f\x07content\x0f\x05ext\
-ra\x11\x04\0\x04part\x03\0\x18\x01m\x03\x05whole\x0ekept-by-server\x06unseen\x04\
-\0\x0cconversation\x03\0\x1a\x01ps\x01r\x0f\x05models\x08upstreams\x07dialects\x08\
-streamed\x7f\x08messagesy\x0cconversation\x1b\x06parenty\x05tools\x1c\x0cinput-t\
-okensy\x11max-output-tokensy\x05retryy\x07attempty\x03legy\x05causes\x05extra\x11\
-\x04\0\x07request\x03\0\x1d\x01m\x05\x08function\x06custom\x06hosted\x03mcp\x05o\
-ther\x04\0\x09call-kind\x03\0\x1f\x01r\x04\x04names\x04kind\x20\x07changed\x7f\x07\
-content\x0f\x04\0\x0atool-offer\x03\0!\x01r\x06\x04calls\x04names\x04kind\x20\x06\
-servers\x07content\x0f\x05extra\x11\x04\0\x09tool-call\x03\0#\x01r\x07\x04calls\x04\
-names\x08durationw\x06failed\x7f\x07messagew\x07content\x0f\x05extra\x11\x04\0\x0b\
-tool-result\x03\0%\x01r\x0a\x06finishs\x05models\x0cinput-tokensy\x0doutput-toke\
-nsy\x0dcached-tokensy\x10reasoning-tokensy\x05exact\x7f\x04costw\x06statuss\x05e\
-xtra\x11\x04\0\x08response\x03\0'\x01m\x0a\x08upstream\x07timeout\x0arate-limit\x0a\
-overloaded\x0econtext-length\x09cancelled\x04tool\x0aconnection\x06policy\x05oth\
-er\x04\0\x0cfailure-kind\x03\0)\x01r\x03\x04kind*\x06statusy\x09retryable\x7f\x04\
-\0\x07failure\x03\0+\x01{\x04\0\x08vital-id\x03\0-\x01r\x02\x08quantity.\x05valu\
-eu\x04\0\x05vital\x03\0/\x01o\x02su\x01p1\x01pv\x01p3\x01q\x06\x06denied\x01s\0\x06\
-failed\x01s\0\x04text\x01s\0\x06labels\x012\0\x07vectors\x014\0\x05other\x01\x10\
-\0\x04\0\x0canswer-value\x03\05\x01r\x03\x06ticketw\x07subject\x03\x05value6\x04\
-\0\x06answer\x03\07\x01m\x06\x07applied\x07refused\x0asuperseded\x08too-late\x06\
-failed\x0bwould-apply\x04\0\x07outcome\x03\09\x01r\x05\x06actions\x06policys\x08\
-exchangey\x07outcome:\x06reasons\x04\0\x0cintervention\x03\0;\x01p0\x01q\x0f\x07\
-session\x01\x13\0\x07history\x01\x15\0\x07message\x01\x17\0\x04part\x01\x19\0\x0a\
-tool-offer\x01\"\0\x07request\x01\x1e\0\x09tool-call\x01$\0\x0btool-result\x01&\0\
-\x08response\x01(\0\x07failure\x01,\0\x06vitals\x01=\0\x06answer\x018\0\x0cinter\
-vention\x01<\0\x07finding\x01\x05\0\x05other\x01\x10\0\x04\0\x06detail\x03\0>\x01\
-p?\x01p\x0d\x01r\x02\x07details\xc0\0\x07matches\xc1\0\x04\0\x0battachments\x03\0\
-B\x01py\x01k\xc3\0\x01r\x08\x0acheckpoint\x0b\x08exchangey\x09first-seqw\x04time\
-w\x04texts\x0bevent-wordsy\x06events\xc4\0\x08attached\xc5\0\x04\0\x05batch\x03\0\
-F\x03\0\x1bairlock:policy/events@0.2.0\x05\x0a\x02\x03\0\x05\x07channel\x02\x03\0\
-\x06\x0aevent-kind\x02\x03\0\x06\x08vital-id\x01B\x1d\x02\x03\x02\x01\x0b\x04\0\x07\
-channel\x03\0\0\x02\x03\x02\x01\x0c\x04\0\x0aevent-kind\x03\0\x02\x02\x03\x02\x01\
-\x0d\x04\0\x08vital-id\x03\0\x04\x01m\x02\x07literal\x05regex\x04\0\x0epattern-s\
-yntax\x03\0\x06\x01p\x01\x01r\x04\x08channels\x08\x06syntax\x07\x04texts\x0bigno\
-re-case\x7f\x04\0\x07pattern\x03\0\x09\x01r\x02\x08quantity\x05\x05aboveu\x04\0\x09\
-threshold\x03\0\x0b\x01o\x02ss\x01q\x05\x05event\x01\x03\0\x0cevery-tokens\x01y\0\
-\x08every-ms\x01y\0\x0bvital-above\x01\x0c\0\x05other\x01\x0d\0\x04\0\x04wake\x03\
-\0\x0e\x01m\x02\x11pass-unless-woken\x11hold-until-judged\x04\0\x0crelease-mode\x03\
-\0\x10\x01r\x03\x07channel\x01\x04mode\x11\x0bmax-hold-msy\x04\0\x0fchannel-rele\
-ase\x03\0\x12\x01p\x0f\x01p\x0a\x01p\x13\x01p\x03\x01ps\x01r\x05\x05wakes\x14\x08\
-patterns\x15\x07release\x16\x04sees\x17\x08findings\x18\x04\0\x0csubscription\x03\
-\0\x19\x01r\x09\x04names\x07versions\x07licences\x07summarys\x07actions\x18\x04a\
-sks\x18\x0fsettings-schemas\x09addresses\x18\x0cstate-schemay\x04\0\x0bdescripti\
-on\x03\0\x1b\x03\0\"airlock:policy/subscriptions@0.2.0\x05\x0e\x02\x03\0\x05\x08\
-severity\x02\x03\0\x05\x0aon-timeout\x02\x03\0\x05\x07pending\x02\x03\0\x06\x05b\
-atch\x02\x03\0\x06\x04role\x01BR\x02\x03\x02\x01\x07\x04\0\x04span\x03\0\0\x02\x03\
-\x02\x01\x08\x04\0\x07subject\x03\0\x02\x02\x03\x02\x01\x0f\x04\0\x08severity\x03\
-\0\x04\x02\x03\x02\x01\x10\x04\0\x0aon-timeout\x03\0\x06\x02\x03\x02\x01\x11\x04\
-\0\x07pending\x03\0\x08\x02\x03\x02\x01\x09\x04\0\x10reported-finding\x03\0\x0a\x02\
-\x03\x02\x01\x12\x04\0\x05batch\x03\0\x0c\x02\x03\x02\x01\x13\x04\0\x04role\x03\0\
-\x0e\x01p\x0b\x01r\x02\x08findings\x10\x05batch\x0d\x04\0\x09situation\x03\0\x11\
-\x01m\x02\x08exchange\x07session\x04\0\x05scope\x03\0\x13\x01r\x02\x04names\x05v\
-alues\x04\0\x0aannotation\x03\0\x15\x01r\x04\x08severity\x05\x05titles\x04bodys\x07\
-webhooks\x04\0\x05alert\x03\0\x17\x01m\x03\x05front\x0bbefore-last\x03end\x04\0\x08\
-position\x03\0\x19\x01r\x04\x04role\x0f\x04texts\x08position\x1a\x05scope\x14\x04\
-\0\x09injection\x03\0\x1b\x01r\x03\x07messagew\x04texts\x05scope\x14\x04\0\x0cme\
-ssage-edit\x03\0\x1d\x01r\x02\x07messagew\x05scope\x14\x04\0\x10message-eviction\
-\x03\0\x1f\x01o\x02\x0fs\x01p!\x01r\x04\x05firstw\x04lastw\x08messages\"\x05scop\
-e\x14\x04\0\x13message-replacement\x03\0#\x01o\x02ss\x01p%\x01r\x02\x06fields&\x05\
-scope\x14\x04\0\x0aparameters\x03\0'\x01r\x03\x08upstreams\x05models\x05scope\x14\
-\x04\0\x05route\x03\0)\x01m\x03\x04hard\x04soft\x05abort\x04\0\x0ablock-mode\x03\
-\0+\x01r\x03\x04mode,\x06reasons\x08fallbacks\x04\0\x05block\x03\0-\x01r\x02\x04\
-span\x01\x04texts\x04\0\x0breplacement\x03\0/\x01r\x03\x06reasons\x0aconfidencev\
-\x09keep-held\x7f\x04\0\x04stop\x03\01\x01r\x03\x08upstreams\x05models\x08after-\
-msy\x04\0\x05retry\x03\03\x01r\x02\x04calls\x06reasons\x04\0\x0btool-denial\x03\0\
-5\x01r\x02\x04calls\x07contents\x04\0\x0ctool-rewrite\x03\07\x01r\x03\x04calls\x04\
-texts\x05scope\x14\x04\0\x13result-substitution\x03\09\x01r\x05\x07subject\x03\x05\
-titles\x04bodys\x0bdeadline-msy\x0aon-timeout\x07\x04\0\x04hold\x03\0;\x01r\x03\x04\
-tools\x0bcooldown-msy\x06answers\x04\0\x07circuit\x03\0=\x01r\x02\x0binstruction\
-s\x09keep-held\x7f\x04\0\x08steering\x03\0?\x01r\x02\x05agents\x06reasons\x04\0\x08\
-handover\x03\0A\x01r\x02\x09savepoints\x04notes\x04\0\x08rollback\x03\0C\x01o\x02\
-sw\x01p\xc5\0\x01r\x02\x05scope\x14\x06limits\xc6\0\x04\0\x0aallocation\x03\0G\x01\
-q\x19\x08annotate\x01\x16\0\x05alert\x01\x18\0\x06inject\x01\x1c\0\x0cedit-messa\
-ge\x01\x1e\0\x0devict-message\x01\x20\0\x10replace-messages\x01$\0\x0eset-parame\
-ters\x01(\0\x05route\x01*\0\x0eanswer-locally\x01s\0\x05block\x01.\0\x0dreplace-\
-range\x010\0\x04stop\x012\0\x05retry\x014\0\x0edeny-tool-call\x016\0\x11rewrite-\
-tool-call\x018\0\x16substitute-tool-result\x01:\0\x0fhold-for-person\x01<\0\x0co\
-pen-circuit\x01>\0\x05steer\x01\xc0\0\0\x0cswitch-model\x01*\0\x0efallback-agent\
-\x01\xc2\0\0\x09savepoint\x01s\0\x08rollback\x01\xc4\0\0\x08allocate\x01\xc8\0\0\
-\x05other\x01%\0\x04\0\x06action\x03\0I\x01r\x03\x07sessions\x08exchangey\x06act\
-ion\xca\0\x04\0\x0dremote-action\x03\0K\x01p\xca\0\x01p\xcc\0\x01p\x09\x01r\x03\x07\
-actions\xcd\0\x09elsewhere\xce\0\x07pending\xcf\0\x04\0\x08decision\x03\0P\x03\0\
-\x1cairlock:policy/actions@0.2.0\x05\x14\x02\x03\0\x07\x0bdescription\x02\x03\0\x07\
-\x0csubscription\x01B\x0a\x02\x03\x02\x01\x15\x04\0\x0bdescription\x03\0\0\x02\x03\
-\x02\x01\x16\x04\0\x0csubscription\x03\0\x02\x01j\x01\x01\x01s\x01@\0\0\x04\x04\0\
-\x08describe\x01\x05\x01j\x01\x03\x01s\x01@\x01\x08settingss\0\x06\x04\0\x09conf\
-igure\x01\x07\x04\0\x1aairlock:policy/about@0.2.0\x05\x17\x02\x03\0\x06\x05facts\
-\x01B\x0e\x02\x03\x02\x01\x18\x04\0\x05facts\x03\0\0\x04\0\x07session\x03\x01\x01\
-i\x02\x01j\x01\x03\x01s\x01@\x02\x05facts\x01\x08settingss\0\x04\x04\0\x15[stati\
-c]session.start\x01\x05\x01p}\x01@\x04\x05facts\x01\x08settingss\x06schemay\x05s\
-aved\x06\0\x04\x04\0\x17[static]session.restore\x01\x07\x01h\x02\x01j\x01\x06\x01\
-s\x01@\x01\x04self\x08\0\x09\x04\0\x14[method]session.save\x01\x0a\x04\0\x1dairl\
-ock:policy/sessions@0.2.0\x05\x19\x02\x03\0\x0a\x07session\x02\x03\0\x05\x0aasse\
-ssment\x01B\x0a\x02\x03\x02\x01\x1a\x04\0\x07session\x03\0\0\x02\x03\x02\x01\x12\
-\x04\0\x05batch\x03\0\x02\x02\x03\x02\x01\x1b\x04\0\x0aassessment\x03\0\x04\x01h\
-\x01\x01j\x01\x05\x01s\x01@\x02\x07session\x06\x05batch\x03\0\x07\x04\0\x07obser\
-ve\x01\x08\x04\0\x1eairlock:policy/reasoning@0.2.0\x05\x1c\x02\x03\0\x08\x09situ\
-ation\x02\x03\0\x08\x08decision\x01B\x0a\x02\x03\x02\x01\x1a\x04\0\x07session\x03\
-\0\0\x02\x03\x02\x01\x1d\x04\0\x09situation\x03\0\x02\x02\x03\x02\x01\x1e\x04\0\x08\
-decision\x03\0\x04\x01h\x01\x01j\x01\x05\x01s\x01@\x02\x07session\x06\x09situati\
-on\x03\0\x07\x04\0\x06decide\x01\x08\x04\0\x1bairlock:policy/acting@0.2.0\x05\x1f\
-\x04\0\x1bairlock:policy/policy@0.2.0\x04\0\x0b\x0c\x01\0\x06policy\x03\0\0\0G\x09\
-producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.262.0\x10wit-bindgen-rus\
-t\x060.63.0";
+\0\x0c\x01r\x05\x06policys\x06is-own\x7f\x07sessions\x08exchangey\x07finding\x0d\
+\x04\0\x10reported-finding\x03\0\x0e\x01r\x02\x05place\x03\x04uptoy\x04\0\x0crel\
+ease-mark\x03\0\x10\x01m\x02\x07release\x05block\x04\0\x0aon-timeout\x03\0\x12\x01\
+r\x04\x06ticketw\x07subject\x08\x0bdeadline-msy\x0aon-timeout\x13\x04\0\x07pendi\
+ng\x03\0\x14\x01p\x0d\x01p\x11\x01p\x15\x01r\x03\x08findings\x16\x05marks\x17\x07\
+pending\x18\x04\0\x0aassessment\x03\0\x19\x03\0\x1dairlock:policy/findings@0.2.0\
+\x05\x06\x02\x03\0\x05\x04span\x02\x03\0\x05\x07subject\x02\x03\0\x05\x10reporte\
+d-finding\x01BH\x02\x03\x02\x01\x07\x04\0\x04span\x03\0\0\x02\x03\x02\x01\x08\x04\
+\0\x07subject\x03\0\x02\x02\x03\x02\x01\x09\x04\0\x10reported-finding\x03\0\x04\x01\
+m\x10\x0esession-opened\x11history-rewritten\x07message\x04part\x0ctool-offered\x07\
+request\x04text\x09tool-call\x0btool-result\x0cresponse-end\x07failure\x06vitals\
+\x06answer\x0cintervention\x07finding\x05other\x04\0\x0aevent-kind\x03\0\x06\x01\
+m\x06\x06system\x09developer\x04user\x09assistant\x04tool\x05other\x04\0\x04role\
+\x03\0\x08\x01m\x08\x07request\x06stream\x09tool-call\x0btool-result\x08response\
+\x04tick\x06answer\x05other\x04\0\x0acheckpoint\x03\0\x0a\x01r\x02\x07patterny\x04\
+span\x01\x04\0\x0dpattern-match\x03\0\x0c\x01r\x02\x07contentw\x06lengthw\x04\0\x0b\
+content-ref\x03\0\x0e\x01o\x02ss\x01p\x10\x01r\x07\x06tenants\x09principals\x07s\
+essions\x06parents\x04seedy\x07startedw\x05extra\x11\x04\0\x05facts\x03\0\x12\x01\
+r\x03\x02aty\x05knowny\x05causes\x04\0\x07history\x03\0\x14\x01r\x05\x07messagew\
+\x04role\x09\x05indexy\x07content\x0f\x05extra\x11\x04\0\x07message\x03\0\x16\x01\
+r\x08\x04names\x07messagew\x05indexy\x0amedia-types\x09references\x09is-signed\x7f\
+\x07content\x0f\x05extra\x11\x04\0\x04part\x03\0\x18\x01m\x03\x05whole\x0ekept-b\
+y-server\x06unseen\x04\0\x0cconversation\x03\0\x1a\x01ps\x01r\x0f\x05models\x08u\
+pstreams\x07dialects\x08streamed\x7f\x08messagesy\x0cconversation\x1b\x06parenty\
+\x05tools\x1c\x0cinput-tokensy\x11max-output-tokensy\x05retryy\x07attempty\x03le\
+gy\x05causes\x05extra\x11\x04\0\x07request\x03\0\x1d\x01m\x05\x08function\x06cus\
+tom\x06hosted\x03mcp\x05other\x04\0\x09call-kind\x03\0\x1f\x01r\x04\x04names\x04\
+kind\x20\x07changed\x7f\x07content\x0f\x04\0\x0atool-offer\x03\0!\x01r\x06\x04ca\
+lls\x04names\x04kind\x20\x06servers\x07content\x0f\x05extra\x11\x04\0\x09tool-ca\
+ll\x03\0#\x01r\x07\x04calls\x04names\x08durationw\x06failed\x7f\x07messagew\x07c\
+ontent\x0f\x05extra\x11\x04\0\x0btool-result\x03\0%\x01r\x0a\x06finishs\x05model\
+s\x0cinput-tokensy\x0doutput-tokensy\x0dcached-tokensy\x10reasoning-tokensy\x05e\
+xact\x7f\x04costw\x06statuss\x05extra\x11\x04\0\x08response\x03\0'\x01m\x0a\x08u\
+pstream\x07timeout\x0arate-limit\x0aoverloaded\x0econtext-length\x09cancelled\x04\
+tool\x0aconnection\x06policy\x05other\x04\0\x0cfailure-kind\x03\0)\x01r\x04\x04k\
+ind*\x06statusy\x09retryable\x7f\x05extra\x11\x04\0\x07failure\x03\0+\x01{\x04\0\
+\x08vital-id\x03\0-\x01r\x02\x08quantity.\x05valueu\x04\0\x05vital\x03\0/\x01o\x02\
+su\x01p1\x01pv\x01p3\x01q\x06\x06denied\x01s\0\x06failed\x01s\0\x04text\x01s\0\x06\
+labels\x012\0\x07vectors\x014\0\x05other\x01\x10\0\x04\0\x0canswer-value\x03\05\x01\
+r\x03\x06ticketw\x07subject\x03\x05value6\x04\0\x06answer\x03\07\x01m\x06\x07app\
+lied\x07refused\x0asuperseded\x08too-late\x06failed\x0bwould-apply\x04\0\x07outc\
+ome\x03\09\x01r\x05\x06actions\x06policys\x08exchangey\x07outcome:\x06reasons\x04\
+\0\x0cintervention\x03\0;\x01p0\x01q\x0f\x07session\x01\x13\0\x07history\x01\x15\
+\0\x07message\x01\x17\0\x04part\x01\x19\0\x0atool-offer\x01\"\0\x07request\x01\x1e\
+\0\x09tool-call\x01$\0\x0btool-result\x01&\0\x08response\x01(\0\x07failure\x01,\0\
+\x06vitals\x01=\0\x06answer\x018\0\x0cintervention\x01<\0\x07finding\x01\x05\0\x05\
+other\x01\x10\0\x04\0\x06detail\x03\0>\x01p?\x01p\x0d\x01r\x02\x07details\xc0\0\x07\
+matches\xc1\0\x04\0\x0battachments\x03\0B\x01py\x01k\xc3\0\x01r\x08\x0acheckpoin\
+t\x0b\x08exchangey\x09first-seqw\x04timew\x04texts\x0bevent-wordsy\x06events\xc4\
+\0\x08attached\xc5\0\x04\0\x05batch\x03\0F\x03\0\x1bairlock:policy/events@0.2.0\x05\
+\x0a\x02\x03\0\x05\x07channel\x02\x03\0\x06\x0aevent-kind\x02\x03\0\x06\x08vital\
+-id\x01B\x1d\x02\x03\x02\x01\x0b\x04\0\x07channel\x03\0\0\x02\x03\x02\x01\x0c\x04\
+\0\x0aevent-kind\x03\0\x02\x02\x03\x02\x01\x0d\x04\0\x08vital-id\x03\0\x04\x01m\x02\
+\x07literal\x05regex\x04\0\x0epattern-syntax\x03\0\x06\x01p\x01\x01r\x04\x08chan\
+nels\x08\x06syntax\x07\x04texts\x0bignore-case\x7f\x04\0\x07pattern\x03\0\x09\x01\
+r\x02\x08quantity\x05\x05aboveu\x04\0\x09threshold\x03\0\x0b\x01o\x02ss\x01q\x05\
+\x05event\x01\x03\0\x0cevery-tokens\x01y\0\x08every-ms\x01y\0\x0bvital-above\x01\
+\x0c\0\x05other\x01\x0d\0\x04\0\x04wake\x03\0\x0e\x01m\x02\x11pass-unless-woken\x11\
+hold-until-judged\x04\0\x0crelease-mode\x03\0\x10\x01r\x03\x07channel\x01\x04mod\
+e\x11\x0bmax-hold-msy\x04\0\x0fchannel-release\x03\0\x12\x01p\x0f\x01p\x0a\x01p\x13\
+\x01p\x03\x01ps\x01r\x05\x05wakes\x14\x08patterns\x15\x07release\x16\x04sees\x17\
+\x08findings\x18\x04\0\x0csubscription\x03\0\x19\x01r\x09\x04names\x07versions\x07\
+licences\x07summarys\x07actions\x18\x04asks\x18\x0fsettings-schemas\x09addresses\
+\x18\x0cstate-schemay\x04\0\x0bdescription\x03\0\x1b\x03\0\"airlock:policy/subsc\
+riptions@0.2.0\x05\x0e\x02\x03\0\x05\x08severity\x02\x03\0\x05\x0aon-timeout\x02\
+\x03\0\x05\x07pending\x02\x03\0\x06\x05batch\x02\x03\0\x06\x04role\x01BR\x02\x03\
+\x02\x01\x07\x04\0\x04span\x03\0\0\x02\x03\x02\x01\x08\x04\0\x07subject\x03\0\x02\
+\x02\x03\x02\x01\x0f\x04\0\x08severity\x03\0\x04\x02\x03\x02\x01\x10\x04\0\x0aon\
+-timeout\x03\0\x06\x02\x03\x02\x01\x11\x04\0\x07pending\x03\0\x08\x02\x03\x02\x01\
+\x09\x04\0\x10reported-finding\x03\0\x0a\x02\x03\x02\x01\x12\x04\0\x05batch\x03\0\
+\x0c\x02\x03\x02\x01\x13\x04\0\x04role\x03\0\x0e\x01p\x0b\x01r\x02\x08findings\x10\
+\x05batch\x0d\x04\0\x09situation\x03\0\x11\x01m\x02\x08exchange\x07session\x04\0\
+\x05scope\x03\0\x13\x01r\x02\x04names\x05values\x04\0\x0aannotation\x03\0\x15\x01\
+r\x04\x08severity\x05\x05titles\x04bodys\x07webhooks\x04\0\x05alert\x03\0\x17\x01\
+m\x03\x05front\x0bbefore-last\x03end\x04\0\x08position\x03\0\x19\x01r\x04\x04rol\
+e\x0f\x04texts\x08position\x1a\x05scope\x14\x04\0\x09injection\x03\0\x1b\x01r\x03\
+\x07messagew\x04texts\x05scope\x14\x04\0\x0cmessage-edit\x03\0\x1d\x01r\x02\x07m\
+essagew\x05scope\x14\x04\0\x10message-eviction\x03\0\x1f\x01o\x02\x0fs\x01p!\x01\
+r\x04\x05firstw\x04lastw\x08messages\"\x05scope\x14\x04\0\x13message-replacement\
+\x03\0#\x01o\x02ss\x01p%\x01r\x02\x06fields&\x05scope\x14\x04\0\x0aparameters\x03\
+\0'\x01r\x03\x08upstreams\x05models\x05scope\x14\x04\0\x05route\x03\0)\x01m\x03\x04\
+hard\x04soft\x05abort\x04\0\x0ablock-mode\x03\0+\x01r\x03\x04mode,\x06reasons\x08\
+fallbacks\x04\0\x05block\x03\0-\x01r\x02\x04span\x01\x04texts\x04\0\x0breplaceme\
+nt\x03\0/\x01r\x03\x06reasons\x0aconfidencev\x09keep-held\x7f\x04\0\x04stop\x03\0\
+1\x01r\x03\x08upstreams\x05models\x08after-msy\x04\0\x05retry\x03\03\x01r\x02\x04\
+calls\x06reasons\x04\0\x0btool-denial\x03\05\x01r\x02\x04calls\x07contents\x04\0\
+\x0ctool-rewrite\x03\07\x01r\x03\x04calls\x04texts\x05scope\x14\x04\0\x13result-\
+substitution\x03\09\x01r\x05\x07subject\x03\x05titles\x04bodys\x0bdeadline-msy\x0a\
+on-timeout\x07\x04\0\x04hold\x03\0;\x01r\x03\x04tools\x0bcooldown-msy\x06answers\
+\x04\0\x07circuit\x03\0=\x01r\x02\x0binstructions\x09keep-held\x7f\x04\0\x08stee\
+ring\x03\0?\x01r\x02\x05agents\x06reasons\x04\0\x08handover\x03\0A\x01r\x02\x09s\
+avepoints\x04notes\x04\0\x08rollback\x03\0C\x01o\x02sw\x01p\xc5\0\x01r\x02\x05sc\
+ope\x14\x06limits\xc6\0\x04\0\x0aallocation\x03\0G\x01q\x19\x08annotate\x01\x16\0\
+\x05alert\x01\x18\0\x06inject\x01\x1c\0\x0cedit-message\x01\x1e\0\x0devict-messa\
+ge\x01\x20\0\x10replace-messages\x01$\0\x0eset-parameters\x01(\0\x05route\x01*\0\
+\x0eanswer-locally\x01s\0\x05block\x01.\0\x0dreplace-range\x010\0\x04stop\x012\0\
+\x05retry\x014\0\x0edeny-tool-call\x016\0\x11rewrite-tool-call\x018\0\x16substit\
+ute-tool-result\x01:\0\x0fhold-for-person\x01<\0\x0copen-circuit\x01>\0\x05steer\
+\x01\xc0\0\0\x0cswitch-model\x01*\0\x0efallback-agent\x01\xc2\0\0\x09savepoint\x01\
+s\0\x08rollback\x01\xc4\0\0\x08allocate\x01\xc8\0\0\x05other\x01%\0\x04\0\x06act\
+ion\x03\0I\x01r\x03\x07sessions\x08exchangey\x06action\xca\0\x04\0\x0dremote-act\
+ion\x03\0K\x01p\xca\0\x01p\xcc\0\x01p\x09\x01r\x03\x07actions\xcd\0\x09elsewhere\
+\xce\0\x07pending\xcf\0\x04\0\x08decision\x03\0P\x03\0\x1cairlock:policy/actions\
+@0.2.0\x05\x14\x02\x03\0\x07\x0bdescription\x02\x03\0\x07\x0csubscription\x01B\x0a\
+\x02\x03\x02\x01\x15\x04\0\x0bdescription\x03\0\0\x02\x03\x02\x01\x16\x04\0\x0cs\
+ubscription\x03\0\x02\x01j\x01\x01\x01s\x01@\0\0\x04\x04\0\x08describe\x01\x05\x01\
+j\x01\x03\x01s\x01@\x01\x08settingss\0\x06\x04\0\x09configure\x01\x07\x04\0\x1aa\
+irlock:policy/about@0.2.0\x05\x17\x02\x03\0\x06\x05facts\x01B\x0e\x02\x03\x02\x01\
+\x18\x04\0\x05facts\x03\0\0\x04\0\x07session\x03\x01\x01i\x02\x01j\x01\x03\x01s\x01\
+@\x02\x05facts\x01\x08settingss\0\x04\x04\0\x15[static]session.start\x01\x05\x01\
+p}\x01@\x04\x05facts\x01\x08settingss\x06schemay\x05saved\x06\0\x04\x04\0\x17[st\
+atic]session.restore\x01\x07\x01h\x02\x01j\x01\x06\x01s\x01@\x01\x04self\x08\0\x09\
+\x04\0\x14[method]session.save\x01\x0a\x04\0\x1dairlock:policy/sessions@0.2.0\x05\
+\x19\x02\x03\0\x0a\x07session\x02\x03\0\x05\x0aassessment\x01B\x0a\x02\x03\x02\x01\
+\x1a\x04\0\x07session\x03\0\0\x02\x03\x02\x01\x12\x04\0\x05batch\x03\0\x02\x02\x03\
+\x02\x01\x1b\x04\0\x0aassessment\x03\0\x04\x01h\x01\x01j\x01\x05\x01s\x01@\x02\x07\
+session\x06\x05batch\x03\0\x07\x04\0\x07observe\x01\x08\x04\0\x1eairlock:policy/\
+reasoning@0.2.0\x05\x1c\x02\x03\0\x08\x09situation\x02\x03\0\x08\x08decision\x01\
+B\x0a\x02\x03\x02\x01\x1a\x04\0\x07session\x03\0\0\x02\x03\x02\x01\x1d\x04\0\x09\
+situation\x03\0\x02\x02\x03\x02\x01\x1e\x04\0\x08decision\x03\0\x04\x01h\x01\x01\
+j\x01\x05\x01s\x01@\x02\x07session\x06\x09situation\x03\0\x07\x04\0\x06decide\x01\
+\x08\x04\0\x1bairlock:policy/acting@0.2.0\x05\x1f\x04\0\x1bairlock:policy/policy\
+@0.2.0\x04\0\x0b\x0c\x01\0\x06policy\x03\0\0\0G\x09producers\x01\x0cprocessed-by\
+\x02\x0dwit-component\x070.262.0\x10wit-bindgen-rust\x060.63.0";
         };
     };
 }
@@ -12494,20 +12719,20 @@ pub use __export_policy_impl as export;
 )]
 #[doc(hidden)]
 #[allow(clippy::octal_escapes)]
-pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 6212] = *b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xa7/\x01A\x02\x01A\x1e\
+pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 6237] = *b"\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xc0/\x01A\x02\x01A\x1e\
 \x01B\x04\x01m\x05\x05trace\x05debug\x04info\x04warn\x05error\x04\0\x05level\x03\
 \0\0\x01@\x02\x05level\x01\x07messages\x01\0\x04\0\x03log\x01\x02\x03\0\x1cairlo\
 ck:policy/logging@0.2.0\x05\0\x01B\x04\x01m\x04\x0bnot-granted\x0aover-limit\x07\
 unknown\x05other\x04\0\x0crefusal-kind\x03\0\0\x01r\x02\x04kind\x01\x07messages\x04\
 \0\x07refusal\x03\0\x02\x03\0\x1dairlock:policy/refusals@0.2.0\x05\x01\x02\x03\0\
 \x01\x07refusal\x01B\x09\x02\x03\x02\x01\x02\x04\0\x07refusal\x03\0\0\x01p}\x01k\
-\x02\x01@\x01\x03keys\0\x03\x04\0\x05fetch\x01\x04\x01j\0\x01\x01\x01@\x02\x03ke\
-ys\x05value\x03\0\x05\x04\0\x03put\x01\x06\x03\0\x1aairlock:policy/state@0.2.0\x05\
-\x03\x01B\x06\x02\x03\x02\x01\x02\x04\0\x07refusal\x03\0\0\x01p}\x01j\x01\x02\x01\
-\x01\x01@\x03\x07contentw\x06offsetw\x05limity\0\x03\x04\0\x04read\x01\x04\x03\0\
-\x1cairlock:policy/content@0.2.0\x05\x04\x01B\x0f\x02\x03\x02\x01\x02\x04\0\x07r\
-efusal\x03\0\0\x01ps\x01r\x02\x04texts\x06labels\x02\x04\0\x0eclassification\x03\
+\x02\x01@\x01\x03keys\0\x03\x04\0\x06recall\x01\x04\x01j\0\x01\x01\x01@\x02\x03k\
+eys\x05value\x03\0\x05\x04\0\x04keep\x01\x06\x03\0\x1aairlock:policy/state@0.2.0\
+\x05\x03\x01B\x06\x02\x03\x02\x01\x02\x04\0\x07refusal\x03\0\0\x01p}\x01j\x01\x02\
+\x01\x01\x01@\x03\x07contentw\x06offsetw\x05limity\0\x03\x04\0\x04read\x01\x04\x03\
+\0\x1cairlock:policy/content@0.2.0\x05\x04\x01B\x0f\x02\x03\x02\x01\x02\x04\0\x07\
+refusal\x03\0\0\x01ps\x01r\x02\x04texts\x06labels\x02\x04\0\x0eclassification\x03\
 \0\x03\x01r\x03\x06systems\x06prompts\x0amax-tokensy\x04\0\x0ageneration\x03\0\x05\
 \x01r\x03\x05titles\x04bodys\x07choices\x02\x04\0\x08approval\x03\0\x07\x01o\x02\
 ss\x01q\x05\x08classify\x01\x04\0\x05embed\x01\x02\0\x08generate\x01\x06\0\x07ap\
@@ -12522,112 +12747,113 @@ sponse\0\0\x04text\x01\x05\0\x09tool-call\x01s\0\x0btool-result\x01s\0\x05other\
 \x06\0\x04\0\x07subject\x03\0\x07\x01m\x05\x04info\x03low\x06medium\x04high\x08c\
 ritical\x04\0\x08severity\x03\0\x09\x01p\x05\x01r\x07\x04kinds\x08severity\x0a\x0a\
 confidencev\x07subject\x08\x07summarys\x08evidence\x0b\x04datas\x04\0\x07finding\
-\x03\0\x0c\x01r\x04\x06policys\x06is-own\x7f\x08exchangey\x07finding\x0d\x04\0\x10\
-reported-finding\x03\0\x0e\x01r\x02\x05place\x03\x04uptoy\x04\0\x0crelease-mark\x03\
-\0\x10\x01m\x02\x07release\x05block\x04\0\x0aon-timeout\x03\0\x12\x01r\x04\x06ti\
-cketw\x07subject\x08\x0bdeadline-msy\x0aon-timeout\x13\x04\0\x07pending\x03\0\x14\
-\x01p\x0d\x01p\x11\x01p\x15\x01r\x03\x08findings\x16\x05marks\x17\x07pending\x18\
-\x04\0\x0aassessment\x03\0\x19\x03\0\x1dairlock:policy/findings@0.2.0\x05\x06\x02\
-\x03\0\x05\x04span\x02\x03\0\x05\x07subject\x02\x03\0\x05\x10reported-finding\x01\
-BH\x02\x03\x02\x01\x07\x04\0\x04span\x03\0\0\x02\x03\x02\x01\x08\x04\0\x07subjec\
-t\x03\0\x02\x02\x03\x02\x01\x09\x04\0\x10reported-finding\x03\0\x04\x01m\x10\x0e\
-session-opened\x11history-rewritten\x07message\x04part\x0ctool-offered\x07reques\
-t\x04text\x09tool-call\x0btool-result\x0cresponse-end\x07failure\x06vitals\x06an\
-swer\x0cintervention\x07finding\x05other\x04\0\x0aevent-kind\x03\0\x06\x01m\x06\x06\
-system\x09developer\x04user\x09assistant\x04tool\x05other\x04\0\x04role\x03\0\x08\
-\x01m\x08\x07request\x06stream\x09tool-call\x0btool-result\x08response\x04tick\x06\
-answer\x05other\x04\0\x0acheckpoint\x03\0\x0a\x01r\x02\x07patterny\x04span\x01\x04\
-\0\x0dpattern-match\x03\0\x0c\x01r\x02\x07contentw\x06lengthw\x04\0\x0bcontent-r\
-ef\x03\0\x0e\x01o\x02ss\x01p\x10\x01r\x07\x06tenants\x09principals\x07sessions\x06\
-parents\x04seedy\x07startedw\x05extra\x11\x04\0\x05facts\x03\0\x12\x01r\x03\x02a\
-ty\x05knowny\x05causes\x04\0\x07history\x03\0\x14\x01r\x04\x07messagew\x04role\x09\
-\x05indexy\x07content\x0f\x04\0\x07message\x03\0\x16\x01r\x08\x04names\x07messag\
-ew\x05indexy\x0amedia-types\x09references\x09is-signed\x7f\x07content\x0f\x05ext\
-ra\x11\x04\0\x04part\x03\0\x18\x01m\x03\x05whole\x0ekept-by-server\x06unseen\x04\
-\0\x0cconversation\x03\0\x1a\x01ps\x01r\x0f\x05models\x08upstreams\x07dialects\x08\
-streamed\x7f\x08messagesy\x0cconversation\x1b\x06parenty\x05tools\x1c\x0cinput-t\
-okensy\x11max-output-tokensy\x05retryy\x07attempty\x03legy\x05causes\x05extra\x11\
-\x04\0\x07request\x03\0\x1d\x01m\x05\x08function\x06custom\x06hosted\x03mcp\x05o\
-ther\x04\0\x09call-kind\x03\0\x1f\x01r\x04\x04names\x04kind\x20\x07changed\x7f\x07\
-content\x0f\x04\0\x0atool-offer\x03\0!\x01r\x06\x04calls\x04names\x04kind\x20\x06\
-servers\x07content\x0f\x05extra\x11\x04\0\x09tool-call\x03\0#\x01r\x07\x04calls\x04\
-names\x08durationw\x06failed\x7f\x07messagew\x07content\x0f\x05extra\x11\x04\0\x0b\
-tool-result\x03\0%\x01r\x0a\x06finishs\x05models\x0cinput-tokensy\x0doutput-toke\
-nsy\x0dcached-tokensy\x10reasoning-tokensy\x05exact\x7f\x04costw\x06statuss\x05e\
-xtra\x11\x04\0\x08response\x03\0'\x01m\x0a\x08upstream\x07timeout\x0arate-limit\x0a\
-overloaded\x0econtext-length\x09cancelled\x04tool\x0aconnection\x06policy\x05oth\
-er\x04\0\x0cfailure-kind\x03\0)\x01r\x03\x04kind*\x06statusy\x09retryable\x7f\x04\
-\0\x07failure\x03\0+\x01{\x04\0\x08vital-id\x03\0-\x01r\x02\x08quantity.\x05valu\
-eu\x04\0\x05vital\x03\0/\x01o\x02su\x01p1\x01pv\x01p3\x01q\x06\x06denied\x01s\0\x06\
-failed\x01s\0\x04text\x01s\0\x06labels\x012\0\x07vectors\x014\0\x05other\x01\x10\
-\0\x04\0\x0canswer-value\x03\05\x01r\x03\x06ticketw\x07subject\x03\x05value6\x04\
-\0\x06answer\x03\07\x01m\x06\x07applied\x07refused\x0asuperseded\x08too-late\x06\
-failed\x0bwould-apply\x04\0\x07outcome\x03\09\x01r\x05\x06actions\x06policys\x08\
-exchangey\x07outcome:\x06reasons\x04\0\x0cintervention\x03\0;\x01p0\x01q\x0f\x07\
-session\x01\x13\0\x07history\x01\x15\0\x07message\x01\x17\0\x04part\x01\x19\0\x0a\
-tool-offer\x01\"\0\x07request\x01\x1e\0\x09tool-call\x01$\0\x0btool-result\x01&\0\
-\x08response\x01(\0\x07failure\x01,\0\x06vitals\x01=\0\x06answer\x018\0\x0cinter\
-vention\x01<\0\x07finding\x01\x05\0\x05other\x01\x10\0\x04\0\x06detail\x03\0>\x01\
-p?\x01p\x0d\x01r\x02\x07details\xc0\0\x07matches\xc1\0\x04\0\x0battachments\x03\0\
-B\x01py\x01k\xc3\0\x01r\x08\x0acheckpoint\x0b\x08exchangey\x09first-seqw\x04time\
-w\x04texts\x0bevent-wordsy\x06events\xc4\0\x08attached\xc5\0\x04\0\x05batch\x03\0\
-F\x03\0\x1bairlock:policy/events@0.2.0\x05\x0a\x02\x03\0\x05\x07channel\x02\x03\0\
-\x06\x0aevent-kind\x02\x03\0\x06\x08vital-id\x01B\x1d\x02\x03\x02\x01\x0b\x04\0\x07\
-channel\x03\0\0\x02\x03\x02\x01\x0c\x04\0\x0aevent-kind\x03\0\x02\x02\x03\x02\x01\
-\x0d\x04\0\x08vital-id\x03\0\x04\x01m\x02\x07literal\x05regex\x04\0\x0epattern-s\
-yntax\x03\0\x06\x01p\x01\x01r\x04\x08channels\x08\x06syntax\x07\x04texts\x0bigno\
-re-case\x7f\x04\0\x07pattern\x03\0\x09\x01r\x02\x08quantity\x05\x05aboveu\x04\0\x09\
-threshold\x03\0\x0b\x01o\x02ss\x01q\x05\x05event\x01\x03\0\x0cevery-tokens\x01y\0\
-\x08every-ms\x01y\0\x0bvital-above\x01\x0c\0\x05other\x01\x0d\0\x04\0\x04wake\x03\
-\0\x0e\x01m\x02\x11pass-unless-woken\x11hold-until-judged\x04\0\x0crelease-mode\x03\
-\0\x10\x01r\x03\x07channel\x01\x04mode\x11\x0bmax-hold-msy\x04\0\x0fchannel-rele\
-ase\x03\0\x12\x01p\x0f\x01p\x0a\x01p\x13\x01p\x03\x01ps\x01r\x05\x05wakes\x14\x08\
-patterns\x15\x07release\x16\x04sees\x17\x08findings\x18\x04\0\x0csubscription\x03\
-\0\x19\x01r\x09\x04names\x07versions\x07licences\x07summarys\x07actions\x18\x04a\
-sks\x18\x0fsettings-schemas\x09addresses\x18\x0cstate-schemay\x04\0\x0bdescripti\
-on\x03\0\x1b\x03\0\"airlock:policy/subscriptions@0.2.0\x05\x0e\x02\x03\0\x05\x08\
-severity\x02\x03\0\x05\x0aon-timeout\x02\x03\0\x05\x07pending\x02\x03\0\x06\x05b\
-atch\x02\x03\0\x06\x04role\x01BR\x02\x03\x02\x01\x07\x04\0\x04span\x03\0\0\x02\x03\
-\x02\x01\x08\x04\0\x07subject\x03\0\x02\x02\x03\x02\x01\x0f\x04\0\x08severity\x03\
-\0\x04\x02\x03\x02\x01\x10\x04\0\x0aon-timeout\x03\0\x06\x02\x03\x02\x01\x11\x04\
-\0\x07pending\x03\0\x08\x02\x03\x02\x01\x09\x04\0\x10reported-finding\x03\0\x0a\x02\
-\x03\x02\x01\x12\x04\0\x05batch\x03\0\x0c\x02\x03\x02\x01\x13\x04\0\x04role\x03\0\
-\x0e\x01p\x0b\x01r\x02\x08findings\x10\x05batch\x0d\x04\0\x09situation\x03\0\x11\
-\x01m\x02\x08exchange\x07session\x04\0\x05scope\x03\0\x13\x01r\x02\x04names\x05v\
-alues\x04\0\x0aannotation\x03\0\x15\x01r\x04\x08severity\x05\x05titles\x04bodys\x07\
-webhooks\x04\0\x05alert\x03\0\x17\x01m\x03\x05front\x0bbefore-last\x03end\x04\0\x08\
-position\x03\0\x19\x01r\x04\x04role\x0f\x04texts\x08position\x1a\x05scope\x14\x04\
-\0\x09injection\x03\0\x1b\x01r\x03\x07messagew\x04texts\x05scope\x14\x04\0\x0cme\
-ssage-edit\x03\0\x1d\x01r\x02\x07messagew\x05scope\x14\x04\0\x10message-eviction\
-\x03\0\x1f\x01o\x02\x0fs\x01p!\x01r\x04\x05firstw\x04lastw\x08messages\"\x05scop\
-e\x14\x04\0\x13message-replacement\x03\0#\x01o\x02ss\x01p%\x01r\x02\x06fields&\x05\
-scope\x14\x04\0\x0aparameters\x03\0'\x01r\x03\x08upstreams\x05models\x05scope\x14\
-\x04\0\x05route\x03\0)\x01m\x03\x04hard\x04soft\x05abort\x04\0\x0ablock-mode\x03\
-\0+\x01r\x03\x04mode,\x06reasons\x08fallbacks\x04\0\x05block\x03\0-\x01r\x02\x04\
-span\x01\x04texts\x04\0\x0breplacement\x03\0/\x01r\x03\x06reasons\x0aconfidencev\
-\x09keep-held\x7f\x04\0\x04stop\x03\01\x01r\x03\x08upstreams\x05models\x08after-\
-msy\x04\0\x05retry\x03\03\x01r\x02\x04calls\x06reasons\x04\0\x0btool-denial\x03\0\
-5\x01r\x02\x04calls\x07contents\x04\0\x0ctool-rewrite\x03\07\x01r\x03\x04calls\x04\
-texts\x05scope\x14\x04\0\x13result-substitution\x03\09\x01r\x05\x07subject\x03\x05\
-titles\x04bodys\x0bdeadline-msy\x0aon-timeout\x07\x04\0\x04hold\x03\0;\x01r\x03\x04\
-tools\x0bcooldown-msy\x06answers\x04\0\x07circuit\x03\0=\x01r\x02\x0binstruction\
-s\x09keep-held\x7f\x04\0\x08steering\x03\0?\x01r\x02\x05agents\x06reasons\x04\0\x08\
-handover\x03\0A\x01r\x02\x09savepoints\x04notes\x04\0\x08rollback\x03\0C\x01o\x02\
-sw\x01p\xc5\0\x01r\x02\x05scope\x14\x06limits\xc6\0\x04\0\x0aallocation\x03\0G\x01\
-q\x19\x08annotate\x01\x16\0\x05alert\x01\x18\0\x06inject\x01\x1c\0\x0cedit-messa\
-ge\x01\x1e\0\x0devict-message\x01\x20\0\x10replace-messages\x01$\0\x0eset-parame\
-ters\x01(\0\x05route\x01*\0\x0eanswer-locally\x01s\0\x05block\x01.\0\x0dreplace-\
-range\x010\0\x04stop\x012\0\x05retry\x014\0\x0edeny-tool-call\x016\0\x11rewrite-\
-tool-call\x018\0\x16substitute-tool-result\x01:\0\x0fhold-for-person\x01<\0\x0co\
-pen-circuit\x01>\0\x05steer\x01\xc0\0\0\x0cswitch-model\x01*\0\x0efallback-agent\
-\x01\xc2\0\0\x09savepoint\x01s\0\x08rollback\x01\xc4\0\0\x08allocate\x01\xc8\0\0\
-\x05other\x01%\0\x04\0\x06action\x03\0I\x01r\x03\x07sessions\x08exchangey\x06act\
-ion\xca\0\x04\0\x0dremote-action\x03\0K\x01p\xca\0\x01p\xcc\0\x01p\x09\x01r\x03\x07\
-actions\xcd\0\x09elsewhere\xce\0\x07pending\xcf\0\x04\0\x08decision\x03\0P\x03\0\
-\x1cairlock:policy/actions@0.2.0\x05\x14\x04\0;airlock:policy/policy-with-all-of\
--its-exports-removed@0.2.0\x04\0\x0b,\x01\0&policy-with-all-of-its-exports-remov\
-ed\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.262.0\x10\
-wit-bindgen-rust\x060.63.0";
+\x03\0\x0c\x01r\x05\x06policys\x06is-own\x7f\x07sessions\x08exchangey\x07finding\
+\x0d\x04\0\x10reported-finding\x03\0\x0e\x01r\x02\x05place\x03\x04uptoy\x04\0\x0c\
+release-mark\x03\0\x10\x01m\x02\x07release\x05block\x04\0\x0aon-timeout\x03\0\x12\
+\x01r\x04\x06ticketw\x07subject\x08\x0bdeadline-msy\x0aon-timeout\x13\x04\0\x07p\
+ending\x03\0\x14\x01p\x0d\x01p\x11\x01p\x15\x01r\x03\x08findings\x16\x05marks\x17\
+\x07pending\x18\x04\0\x0aassessment\x03\0\x19\x03\0\x1dairlock:policy/findings@0\
+.2.0\x05\x06\x02\x03\0\x05\x04span\x02\x03\0\x05\x07subject\x02\x03\0\x05\x10rep\
+orted-finding\x01BH\x02\x03\x02\x01\x07\x04\0\x04span\x03\0\0\x02\x03\x02\x01\x08\
+\x04\0\x07subject\x03\0\x02\x02\x03\x02\x01\x09\x04\0\x10reported-finding\x03\0\x04\
+\x01m\x10\x0esession-opened\x11history-rewritten\x07message\x04part\x0ctool-offe\
+red\x07request\x04text\x09tool-call\x0btool-result\x0cresponse-end\x07failure\x06\
+vitals\x06answer\x0cintervention\x07finding\x05other\x04\0\x0aevent-kind\x03\0\x06\
+\x01m\x06\x06system\x09developer\x04user\x09assistant\x04tool\x05other\x04\0\x04\
+role\x03\0\x08\x01m\x08\x07request\x06stream\x09tool-call\x0btool-result\x08resp\
+onse\x04tick\x06answer\x05other\x04\0\x0acheckpoint\x03\0\x0a\x01r\x02\x07patter\
+ny\x04span\x01\x04\0\x0dpattern-match\x03\0\x0c\x01r\x02\x07contentw\x06lengthw\x04\
+\0\x0bcontent-ref\x03\0\x0e\x01o\x02ss\x01p\x10\x01r\x07\x06tenants\x09principal\
+s\x07sessions\x06parents\x04seedy\x07startedw\x05extra\x11\x04\0\x05facts\x03\0\x12\
+\x01r\x03\x02aty\x05knowny\x05causes\x04\0\x07history\x03\0\x14\x01r\x05\x07mess\
+agew\x04role\x09\x05indexy\x07content\x0f\x05extra\x11\x04\0\x07message\x03\0\x16\
+\x01r\x08\x04names\x07messagew\x05indexy\x0amedia-types\x09references\x09is-sign\
+ed\x7f\x07content\x0f\x05extra\x11\x04\0\x04part\x03\0\x18\x01m\x03\x05whole\x0e\
+kept-by-server\x06unseen\x04\0\x0cconversation\x03\0\x1a\x01ps\x01r\x0f\x05model\
+s\x08upstreams\x07dialects\x08streamed\x7f\x08messagesy\x0cconversation\x1b\x06p\
+arenty\x05tools\x1c\x0cinput-tokensy\x11max-output-tokensy\x05retryy\x07attempty\
+\x03legy\x05causes\x05extra\x11\x04\0\x07request\x03\0\x1d\x01m\x05\x08function\x06\
+custom\x06hosted\x03mcp\x05other\x04\0\x09call-kind\x03\0\x1f\x01r\x04\x04names\x04\
+kind\x20\x07changed\x7f\x07content\x0f\x04\0\x0atool-offer\x03\0!\x01r\x06\x04ca\
+lls\x04names\x04kind\x20\x06servers\x07content\x0f\x05extra\x11\x04\0\x09tool-ca\
+ll\x03\0#\x01r\x07\x04calls\x04names\x08durationw\x06failed\x7f\x07messagew\x07c\
+ontent\x0f\x05extra\x11\x04\0\x0btool-result\x03\0%\x01r\x0a\x06finishs\x05model\
+s\x0cinput-tokensy\x0doutput-tokensy\x0dcached-tokensy\x10reasoning-tokensy\x05e\
+xact\x7f\x04costw\x06statuss\x05extra\x11\x04\0\x08response\x03\0'\x01m\x0a\x08u\
+pstream\x07timeout\x0arate-limit\x0aoverloaded\x0econtext-length\x09cancelled\x04\
+tool\x0aconnection\x06policy\x05other\x04\0\x0cfailure-kind\x03\0)\x01r\x04\x04k\
+ind*\x06statusy\x09retryable\x7f\x05extra\x11\x04\0\x07failure\x03\0+\x01{\x04\0\
+\x08vital-id\x03\0-\x01r\x02\x08quantity.\x05valueu\x04\0\x05vital\x03\0/\x01o\x02\
+su\x01p1\x01pv\x01p3\x01q\x06\x06denied\x01s\0\x06failed\x01s\0\x04text\x01s\0\x06\
+labels\x012\0\x07vectors\x014\0\x05other\x01\x10\0\x04\0\x0canswer-value\x03\05\x01\
+r\x03\x06ticketw\x07subject\x03\x05value6\x04\0\x06answer\x03\07\x01m\x06\x07app\
+lied\x07refused\x0asuperseded\x08too-late\x06failed\x0bwould-apply\x04\0\x07outc\
+ome\x03\09\x01r\x05\x06actions\x06policys\x08exchangey\x07outcome:\x06reasons\x04\
+\0\x0cintervention\x03\0;\x01p0\x01q\x0f\x07session\x01\x13\0\x07history\x01\x15\
+\0\x07message\x01\x17\0\x04part\x01\x19\0\x0atool-offer\x01\"\0\x07request\x01\x1e\
+\0\x09tool-call\x01$\0\x0btool-result\x01&\0\x08response\x01(\0\x07failure\x01,\0\
+\x06vitals\x01=\0\x06answer\x018\0\x0cintervention\x01<\0\x07finding\x01\x05\0\x05\
+other\x01\x10\0\x04\0\x06detail\x03\0>\x01p?\x01p\x0d\x01r\x02\x07details\xc0\0\x07\
+matches\xc1\0\x04\0\x0battachments\x03\0B\x01py\x01k\xc3\0\x01r\x08\x0acheckpoin\
+t\x0b\x08exchangey\x09first-seqw\x04timew\x04texts\x0bevent-wordsy\x06events\xc4\
+\0\x08attached\xc5\0\x04\0\x05batch\x03\0F\x03\0\x1bairlock:policy/events@0.2.0\x05\
+\x0a\x02\x03\0\x05\x07channel\x02\x03\0\x06\x0aevent-kind\x02\x03\0\x06\x08vital\
+-id\x01B\x1d\x02\x03\x02\x01\x0b\x04\0\x07channel\x03\0\0\x02\x03\x02\x01\x0c\x04\
+\0\x0aevent-kind\x03\0\x02\x02\x03\x02\x01\x0d\x04\0\x08vital-id\x03\0\x04\x01m\x02\
+\x07literal\x05regex\x04\0\x0epattern-syntax\x03\0\x06\x01p\x01\x01r\x04\x08chan\
+nels\x08\x06syntax\x07\x04texts\x0bignore-case\x7f\x04\0\x07pattern\x03\0\x09\x01\
+r\x02\x08quantity\x05\x05aboveu\x04\0\x09threshold\x03\0\x0b\x01o\x02ss\x01q\x05\
+\x05event\x01\x03\0\x0cevery-tokens\x01y\0\x08every-ms\x01y\0\x0bvital-above\x01\
+\x0c\0\x05other\x01\x0d\0\x04\0\x04wake\x03\0\x0e\x01m\x02\x11pass-unless-woken\x11\
+hold-until-judged\x04\0\x0crelease-mode\x03\0\x10\x01r\x03\x07channel\x01\x04mod\
+e\x11\x0bmax-hold-msy\x04\0\x0fchannel-release\x03\0\x12\x01p\x0f\x01p\x0a\x01p\x13\
+\x01p\x03\x01ps\x01r\x05\x05wakes\x14\x08patterns\x15\x07release\x16\x04sees\x17\
+\x08findings\x18\x04\0\x0csubscription\x03\0\x19\x01r\x09\x04names\x07versions\x07\
+licences\x07summarys\x07actions\x18\x04asks\x18\x0fsettings-schemas\x09addresses\
+\x18\x0cstate-schemay\x04\0\x0bdescription\x03\0\x1b\x03\0\"airlock:policy/subsc\
+riptions@0.2.0\x05\x0e\x02\x03\0\x05\x08severity\x02\x03\0\x05\x0aon-timeout\x02\
+\x03\0\x05\x07pending\x02\x03\0\x06\x05batch\x02\x03\0\x06\x04role\x01BR\x02\x03\
+\x02\x01\x07\x04\0\x04span\x03\0\0\x02\x03\x02\x01\x08\x04\0\x07subject\x03\0\x02\
+\x02\x03\x02\x01\x0f\x04\0\x08severity\x03\0\x04\x02\x03\x02\x01\x10\x04\0\x0aon\
+-timeout\x03\0\x06\x02\x03\x02\x01\x11\x04\0\x07pending\x03\0\x08\x02\x03\x02\x01\
+\x09\x04\0\x10reported-finding\x03\0\x0a\x02\x03\x02\x01\x12\x04\0\x05batch\x03\0\
+\x0c\x02\x03\x02\x01\x13\x04\0\x04role\x03\0\x0e\x01p\x0b\x01r\x02\x08findings\x10\
+\x05batch\x0d\x04\0\x09situation\x03\0\x11\x01m\x02\x08exchange\x07session\x04\0\
+\x05scope\x03\0\x13\x01r\x02\x04names\x05values\x04\0\x0aannotation\x03\0\x15\x01\
+r\x04\x08severity\x05\x05titles\x04bodys\x07webhooks\x04\0\x05alert\x03\0\x17\x01\
+m\x03\x05front\x0bbefore-last\x03end\x04\0\x08position\x03\0\x19\x01r\x04\x04rol\
+e\x0f\x04texts\x08position\x1a\x05scope\x14\x04\0\x09injection\x03\0\x1b\x01r\x03\
+\x07messagew\x04texts\x05scope\x14\x04\0\x0cmessage-edit\x03\0\x1d\x01r\x02\x07m\
+essagew\x05scope\x14\x04\0\x10message-eviction\x03\0\x1f\x01o\x02\x0fs\x01p!\x01\
+r\x04\x05firstw\x04lastw\x08messages\"\x05scope\x14\x04\0\x13message-replacement\
+\x03\0#\x01o\x02ss\x01p%\x01r\x02\x06fields&\x05scope\x14\x04\0\x0aparameters\x03\
+\0'\x01r\x03\x08upstreams\x05models\x05scope\x14\x04\0\x05route\x03\0)\x01m\x03\x04\
+hard\x04soft\x05abort\x04\0\x0ablock-mode\x03\0+\x01r\x03\x04mode,\x06reasons\x08\
+fallbacks\x04\0\x05block\x03\0-\x01r\x02\x04span\x01\x04texts\x04\0\x0breplaceme\
+nt\x03\0/\x01r\x03\x06reasons\x0aconfidencev\x09keep-held\x7f\x04\0\x04stop\x03\0\
+1\x01r\x03\x08upstreams\x05models\x08after-msy\x04\0\x05retry\x03\03\x01r\x02\x04\
+calls\x06reasons\x04\0\x0btool-denial\x03\05\x01r\x02\x04calls\x07contents\x04\0\
+\x0ctool-rewrite\x03\07\x01r\x03\x04calls\x04texts\x05scope\x14\x04\0\x13result-\
+substitution\x03\09\x01r\x05\x07subject\x03\x05titles\x04bodys\x0bdeadline-msy\x0a\
+on-timeout\x07\x04\0\x04hold\x03\0;\x01r\x03\x04tools\x0bcooldown-msy\x06answers\
+\x04\0\x07circuit\x03\0=\x01r\x02\x0binstructions\x09keep-held\x7f\x04\0\x08stee\
+ring\x03\0?\x01r\x02\x05agents\x06reasons\x04\0\x08handover\x03\0A\x01r\x02\x09s\
+avepoints\x04notes\x04\0\x08rollback\x03\0C\x01o\x02sw\x01p\xc5\0\x01r\x02\x05sc\
+ope\x14\x06limits\xc6\0\x04\0\x0aallocation\x03\0G\x01q\x19\x08annotate\x01\x16\0\
+\x05alert\x01\x18\0\x06inject\x01\x1c\0\x0cedit-message\x01\x1e\0\x0devict-messa\
+ge\x01\x20\0\x10replace-messages\x01$\0\x0eset-parameters\x01(\0\x05route\x01*\0\
+\x0eanswer-locally\x01s\0\x05block\x01.\0\x0dreplace-range\x010\0\x04stop\x012\0\
+\x05retry\x014\0\x0edeny-tool-call\x016\0\x11rewrite-tool-call\x018\0\x16substit\
+ute-tool-result\x01:\0\x0fhold-for-person\x01<\0\x0copen-circuit\x01>\0\x05steer\
+\x01\xc0\0\0\x0cswitch-model\x01*\0\x0efallback-agent\x01\xc2\0\0\x09savepoint\x01\
+s\0\x08rollback\x01\xc4\0\0\x08allocate\x01\xc8\0\0\x05other\x01%\0\x04\0\x06act\
+ion\x03\0I\x01r\x03\x07sessions\x08exchangey\x06action\xca\0\x04\0\x0dremote-act\
+ion\x03\0K\x01p\xca\0\x01p\xcc\0\x01p\x09\x01r\x03\x07actions\xcd\0\x09elsewhere\
+\xce\0\x07pending\xcf\0\x04\0\x08decision\x03\0P\x03\0\x1cairlock:policy/actions\
+@0.2.0\x05\x14\x04\0;airlock:policy/policy-with-all-of-its-exports-removed@0.2.0\
+\x04\0\x0b,\x01\0&policy-with-all-of-its-exports-removed\x03\0\0\0G\x09producers\
+\x01\x0cprocessed-by\x02\x0dwit-component\x070.262.0\x10wit-bindgen-rust\x060.63\
+.0";
 #[inline(never)]
 #[doc(hidden)]
 pub fn __link_custom_section_describing_imports() {

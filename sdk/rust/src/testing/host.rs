@@ -49,11 +49,11 @@ pub(crate) mod state {
         types::{Refusal, RefusalKind},
     };
 
-    pub(crate) fn fetch(key: &str) -> Option<Vec<u8>> {
+    pub(crate) fn recall(key: &str) -> Option<Vec<u8>> {
         with(|memory| memory.state.get(key).cloned())
     }
 
-    pub(crate) fn put(key: &str, value: Option<&[u8]>) -> Result<(), Refusal> {
+    pub(crate) fn keep(key: &str, value: Option<&[u8]>) -> Result<(), Refusal> {
         if !(1..=128).contains(&key.len()) {
             return Err(refusal(
                 RefusalKind::OverLimit,

@@ -49,14 +49,11 @@ impl Actuator for Counting {
         let note = |found: &ReportedFinding| {
             Annotation::new("texts", format!("{} in {}", self.texts, found.exchange))
         };
-        Ok(situation
-            .findings
-            .iter()
-            .fold(Decision::none(), |decision, found| {
-                decision
-                    .order(note(found))
-                    .order_in(found.exchange + 1, note(found))
-            }))
+        Ok(situation.own().fold(Decision::none(), |decision, found| {
+            decision
+                .order(note(found))
+                .order_in(found.exchange + 1, note(found))
+        }))
     }
 }
 

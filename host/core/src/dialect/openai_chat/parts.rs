@@ -1,14 +1,23 @@
 //! Parts of a message that are not text: what they are, where they lie, how large they are.
+//!
+//! What they are is told in words of a fixed form, and no text of a client's own: it is recorded whatever is captured.
 
 use std::borrow::Cow;
 
 use crate::dialect::MediaView;
 use crate::dialect::json::Object;
+use airlock_policy::contract::SMALL;
+
+/// Bytes of a kind or of a media type.
+const WORD: usize = 127;
+
+/// Parts of one message that are told one by one. Of more, the number and the bytes are.
+pub(super) const MOST: usize = 64;
 
 /// What a part is, that is not text. `index` is its place in its message.
 pub(super) fn media(index: usize, part: &str) -> MediaView {
     let mut view = MediaView {
-        index: u32::try_from(index).unwrap_or(u32::MAX),
+        index: u32::try_from(index).unwrap_or(SMALL),
         bytes: part.len() as u64,
         ..MediaView::default()
     };
@@ -25,13 +34,23 @@ pub(super) fn media(index: usize, part: &str) -> MediaView {
         None => {
             if let Some(data) = string("data") {
                 view.bytes = decoded(&data);
-                let format = string("format").unwrap_or(Cow::Borrowed("*"));
-                view.media_type = format!("audio/{format}");
+                let format = string("format").unwrap_or(Cow::Borrowed("basic"));
+                view.media_type = media_type(&format!("audio/{format}"));
             }
         }
     }
-    view.name = name;
+    view.name = word(name);
     view
+}
+
+/// The parts of a message beyond [`MOST`], as one.
+pub(super) fn rest(bytes: u64) -> MediaView {
+    MediaView {
+        name: "more".to_owned(),
+        index: MOST as u32,
+        bytes,
+        ..MediaView::default()
+    }
 }
 
 /// An address, or the data itself as a data URL.
@@ -45,11 +64,31 @@ fn lie(view: &mut MediaView, url: &str) {
         return;
     };
     let kind = head.split(';').next().unwrap_or_default();
-    view.media_type = kind.to_owned();
+    view.media_type = media_type(kind);
     view.bytes = match head.ends_with(";base64") {
         true => decoded(data),
         false => data.len() as u64,
     };
+}
+
+/// A kind of part as vendors name them.
+fn word(name: String) -> String {
+    let fits =
+        |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'-' | b'.');
+    match name.len() <= WORD && name.bytes().all(fits) {
+        true => name,
+        false => "other".to_owned(),
+    }
+}
+
+/// A media type of the form that RFC 6838 gives it; else none.
+fn media_type(stated: &str) -> String {
+    let fits = |b: u8| b.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&b);
+    let names = stated.split_once('/').filter(|(kind, name)| {
+        let whole = |name: &str| !name.is_empty() && name.bytes().all(fits);
+        stated.len() <= WORD && whole(kind) && whole(name)
+    });
+    names.map_or_else(String::new, |_| stated.to_ascii_lowercase())
 }
 
 /// Bytes that stand in base64.
@@ -96,6 +135,15 @@ mod tests {
             let expected = (name.into(), media_type.into(), reference.into(), bytes);
             assert_eq!(told(part), expected, "{part}");
         }
+    }
+
+    #[test]
+    fn what_a_client_calls_a_part_is_no_text_of_its_own() {
+        let (name, ..) = told(r#"{"type":"My secret: 1234","x":1}"#);
+        assert_eq!(name, "other");
+        let (_, media_type, ..) =
+            told(r#"{"type":"image_url","image_url":{"url":"data:my secret/1234;base64,aGk="}}"#);
+        assert_eq!(media_type, "");
     }
 
     #[test]

@@ -192,7 +192,7 @@ fn content(fields: &Object<'_>) -> Result<Content, Undecodable> {
         });
     };
     let mut texts: Vec<Cow<'_, str>> = Vec::new();
-    let (mut media, mut hasher) = (Vec::new(), None);
+    let (mut media, mut more, mut hasher) = (Vec::new(), 0, None);
     match json::first_byte(value) {
         b'"' => texts.extend(json::string(value)),
         b'[' => {
@@ -201,7 +201,10 @@ fn content(fields: &Object<'_>) -> Result<Content, Undecodable> {
                 match part_text(part.get()) {
                     Some(text) => texts.push(text),
                     None => {
-                        media.push(parts::media(index, part.get()));
+                        match media.len() < parts::MOST {
+                            true => media.push(parts::media(index, part.get())),
+                            false => more += part.get().len() as u64,
+                        }
                         hasher
                             .get_or_insert_with(Hasher::default)
                             .part(canonical(part).as_bytes());
@@ -215,6 +218,9 @@ fn content(fields: &Object<'_>) -> Result<Content, Undecodable> {
                 "it is neither a string nor a list of parts",
             ));
         }
+    }
+    if more > 0 {
+        media.push(parts::rest(more));
     }
     texts.extend(refusal);
     let text = match texts.len() {

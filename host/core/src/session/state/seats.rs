@@ -74,7 +74,7 @@ impl Session {
                 // It goes on from what it saved before; the next call reports what is wrong with it.
                 if let Err(fault) = seat.hibernate() {
                     let policy = &*seat.generation().name;
-                    tracing::warn!(%policy, %fault, session = %self.id, "a policy could not save its state");
+                    tracing::warn!(%policy, fault = ?fault.to_string(), session = %self.id, "a policy could not save its state");
                 }
             })
             .count()

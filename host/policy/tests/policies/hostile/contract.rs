@@ -168,7 +168,7 @@ fn points_at_text_that_was_not_told() {
         let found = evidence("output", 0, offset, length).unwrap();
         assert_eq!(found.findings[0].evidence[0].length, length);
     }
-    for (offset, length) in [(0, 41), (40, 1), (u32::MAX, u32::MAX)] {
+    for (offset, length) in [(0, 41), (40, 1), (1 << 30, 1)] {
         let fault = evidence("output", 0, offset, length).unwrap_err();
         assert_eq!(fault.kind, FaultKind::Malformed, "{fault}");
         assert!(

@@ -17,6 +17,7 @@ fn holds(when: &str) -> bool {
             kind: FailureKind::RateLimit,
             status: 429,
             retryable: true,
+            extra: vec![],
         }),
     ];
     let checkpoint = [
