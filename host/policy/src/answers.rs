@@ -8,7 +8,7 @@ mod told;
 
 use super::limits::Limits;
 use super::spec::{self, ACTIONS};
-use crate::contract::types;
+use crate::contract::{channel_name, types};
 use numbers::{large, small, span};
 use told::{Told, evidence};
 
@@ -34,8 +34,18 @@ pub(super) fn assessment(
     batch: &types::Batch,
     limits: &Limits,
 ) -> Result<(), String> {
-    at_most(answer.findings.len(), limits.findings, "findings")?;
-    at_most(answer.marks.len(), limits.details, "details")?;
+    at_most(
+        "findings",
+        answer.findings.len(),
+        limits.findings,
+        "findings",
+    )?;
+    at_most(
+        "release marks",
+        answer.marks.len(),
+        limits.details,
+        "details",
+    )?;
     for mark in &answer.marks {
         numbers::place("the place of a mark", &mark.place)?;
         small("`upto` of a mark", mark.upto.into())?;
@@ -67,7 +77,12 @@ pub(super) fn assessment(
         {
             return Err(format!("finding `{}`: `data` is not JSON", finding.kind));
         }
-        at_most(finding.evidence.len(), limits.details, "details")?;
+        at_most(
+            "spans of evidence",
+            finding.evidence.len(),
+            limits.details,
+            "details",
+        )?;
         subject("a finding's subject", &finding.subject)?;
         for shown in &finding.evidence {
             evidence(shown, &told).map_err(|e| format!("finding `{}`: {e}", finding.kind))?;
@@ -79,7 +94,7 @@ pub(super) fn assessment(
 /// Judges what an actuator returned.
 pub(super) fn decision(answer: &types::Decision, limits: &Limits) -> Result<(), String> {
     let ordered = answer.actions.len() + answer.elsewhere.len();
-    at_most(ordered, limits.actions, "actions")?;
+    at_most("actions", ordered, limits.actions, "actions")?;
     for there in &answer.elsewhere {
         small("the exchange of an action elsewhere", there.exchange.into())?;
     }
@@ -199,7 +214,8 @@ pub(super) fn subscription(answer: &types::Subscription) -> Result<(), String> {
     let held = answer.release.iter().map(|r| &r.channel);
     if let Some(channel) = searched.chain(held).find(|c| !is_generated(**c)) {
         return Err(format!(
-            "it wants to search or hold the channel {channel:?}: only generated text is searched and held"
+            "it wants to search or hold the channel `{}`: only generated text is searched and held",
+            channel_name(*channel)
         ));
     }
     for wake in &answer.wakes {
@@ -314,7 +330,7 @@ fn beginning(text: &str) -> &str {
 }
 
 fn pending(items: &[types::Pending], limits: &Limits) -> Result<(), String> {
-    at_most(items.len(), limits.details, "details")?;
+    at_most("pending subjects", items.len(), limits.details, "details")?;
     items.iter().try_for_each(|p| {
         large("a pending item's ticket", p.ticket)?;
         subject("a pending item's subject", &p.subject)?;
@@ -329,10 +345,10 @@ fn deadline(what: &str, ms: u32) -> Result<(), String> {
     Ok(())
 }
 
-fn at_most(n: usize, limit: u32, name: &str) -> Result<(), String> {
+fn at_most(what: &str, n: usize, limit: u32, name: &str) -> Result<(), String> {
     if n > limit as usize {
         return Err(format!(
-            "the answer has {n} items where `limits.{name}` allows {limit}"
+            "the answer has {n} {what} where `limits.{name}` allows {limit}"
         ));
     }
     Ok(())

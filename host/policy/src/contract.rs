@@ -20,7 +20,7 @@ pub use generated::exports::airlock::policy::{about, acting, reasoning, sessions
 pub(crate) mod weight;
 mod words;
 
-pub use words::{EVENT_WORDS, EventWords, LARGE, SMALL, large, small};
+pub use words::{EVENT_WORDS, EventWords, LARGE, SMALL, channel_name, large, small};
 
 /// The records of all interfaces of the contract.
 pub mod types {

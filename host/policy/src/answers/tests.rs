@@ -292,7 +292,7 @@ fn actions_here_and_elsewhere_are_one_count() {
     assert_eq!(many(16, 16), Ok(()));
     let refusal = many(16, 17).unwrap_err();
     assert!(
-        refusal.contains("33 items where `limits.actions` allows 32"),
+        refusal.contains("33 actions where `limits.actions` allows 32"),
         "{refusal}"
     );
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::numbers::{end, span};
-use crate::contract::{SMALL, types};
+use crate::contract::{SMALL, channel_name, types};
 
 /// How far each text was told when the batch was made.
 #[derive(Default)]
@@ -39,8 +39,11 @@ pub(super) fn evidence(shown: &types::Span, told: &Told) -> Result<(), String> {
     span("a number of its evidence", shown)?;
     if end(shown) > told.end(&shown.place) {
         return Err(format!(
-            "its evidence, {} bytes from {} of {:?} {}, ends beyond what was told of that text",
-            shown.length, shown.offset, shown.place.channel, shown.place.item
+            "its evidence, {} bytes from {} of `{}` {}, ends beyond what was told of that text",
+            shown.length,
+            shown.offset,
+            channel_name(shown.place.channel),
+            shown.place.item
         ));
     }
     Ok(())

@@ -139,6 +139,21 @@ const CHANNELS: [Channel; 8] = [
     Channel::Other,
 ];
 
+/// The contract's word for a channel.
+#[must_use]
+pub fn channel_name(channel: Channel) -> &'static str {
+    match channel {
+        Channel::Nowhere => "nowhere",
+        Channel::Output => "output",
+        Channel::Reasoning => "reasoning",
+        Channel::Refusal => "refusal",
+        Channel::ToolArguments => "tool-arguments",
+        Channel::Message => "message",
+        Channel::ToolResult => "tool-result",
+        Channel::Other => "other",
+    }
+}
+
 fn channel_of(number: u32) -> Channel {
     let known = CHANNELS.get(number as usize);
     known.copied().unwrap_or(Channel::Other)
