@@ -88,6 +88,35 @@ fn what_was_granted_is_not_refused_for_want_of_it() {
     }
 }
 
+/// Golden cases say what a policy does when it has what it asks for: what the operator grants is another matter.
+#[test]
+fn golden_cases_have_their_content_and_tickets_whatever_is_granted() {
+    let case = r#"[{"name":"it reads and asks","content":{"1":"nine bytes"},"calls":[{"checkpoint":"stream",
+        "events":[{"kind":"text","channel":"output","text":"x"}],
+        "expect":{"findings":[{"kind":"guest.seen"}]}}]}]"#;
+    // Dies unless it is given nine bytes, and the first ticket.
+    let needs = Guest {
+        golden: Some(case.into()),
+        ..wanting(
+            "(call $read (i64.const 1) (i64.const 0) (i32.const 9) (i32.const 16))
+             (if (i32.load8_u (i32.const 16)) (then unreachable))
+             (if (i32.ne (i32.load (i32.const 24)) (i32.const 9)) (then unreachable))
+             (call $ask (i32.const 30000) (i32.const 5) (i32.const 1) (i32.const 0) (i32.const 0) (i32.const 0)
+               (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 10) (i32.const 16))
+             (if (i32.load8_u (i32.const 16)) (then unreachable))
+             (if (i64.ne (i64.load (i32.const 24)) (i64.const 1)) (then unreachable))",
+        )
+    };
+    let policies = with_policies(&[("needs", &needs, granting_nothing())]);
+    assert_eq!(
+        serving(&policies, "needs").ungranted,
+        ["annotate", "ask judge"]
+    );
+    // It is granted nothing where it serves.
+    let fault = seat(&policies, "needs").observe(&batch(1)).unwrap_err();
+    assert_eq!(fault.kind, FaultKind::Trap, "{fault}");
+}
+
 /// Why a component that imports this interface does not serve.
 fn refusal_of(import: &str) -> String {
     let component = wat::parse_str(format!(
