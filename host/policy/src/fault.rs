@@ -22,6 +22,8 @@ pub enum FaultKind {
     Malformed,
     /// It refused to open, save or restore the session.
     Session,
+    /// It held text and did not judge it within the host's bounds.
+    Overdue,
     /// No room for another instance. Not the policy's fault.
     Pool,
     /// It is in quarantine and was not called.
@@ -42,6 +44,7 @@ impl FaultKind {
             Self::Failed => "failed",
             Self::Malformed => "malformed",
             Self::Session => "session",
+            Self::Overdue => "overdue",
             Self::Pool => "pool",
             Self::Quarantined => "quarantined",
             Self::Host => "host",

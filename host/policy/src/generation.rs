@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
 
-use super::fault::Fault;
+use super::fault::{Fault, FaultKind};
 use super::health::{Change, Counts, Health, State};
 use super::host::{Host, LogGate};
 use super::limits::Limits;
@@ -205,6 +205,11 @@ impl Generation {
         self.program
             .instantiate(host, &self.limits)?
             .open(&self.settings, saved)
+    }
+
+    /// It held text beyond the host's bounds: a fault like one of a call.
+    pub fn overdue(&self, words: &str) {
+        self.bad(&Fault::new(FaultKind::Overdue, words));
     }
 
     pub(super) fn good(&self, took: Duration) {

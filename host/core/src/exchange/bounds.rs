@@ -4,6 +4,7 @@ use super::hearing::Hearing;
 use super::model_call::ModelCall;
 use crate::act::fate::Fate;
 use crate::event::{Body, Micros, Place};
+use airlock_policy::contract::types::BlockMode;
 use airlock_policy::spec::OnFailure;
 
 /// Bytes of text that wait at most for policies: past this, those that hold it are treated as failed. A megabyte is some
@@ -86,6 +87,8 @@ fn overdue(hearing: &mut Hearing, call: &mut ModelCall, what: &str) {
             continue;
         };
         let closed = generation.on_failure == OnFailure::Closed;
+        tracing::warn!(policy = %generation.name, generation = generation.number, closed, "a policy {what}");
+        generation.overdue(what);
         hearing.record.note(Body::PolicyFault {
             policy: generation.name.to_string(),
             generation: generation.number,
@@ -95,7 +98,12 @@ fn overdue(hearing: &mut Hearing, call: &mut ModelCall, what: &str) {
         });
         if closed {
             let why = format!("the policy `{}` {what}", generation.name);
-            hearing.fate = Some(Fate::refusal(why));
+            hearing.fate = Some(Fate::Block {
+                mode: BlockMode::Hard,
+                by: generation.name.to_string(),
+                reason: why,
+                fallback: String::new(),
+            });
         } else {
             hearing.excuse(entry, call);
         }

@@ -205,5 +205,17 @@ async fn nothing_passes_a_mark() {
         };
         assert_eq!(reply.said().at("0/content"), expected, "{}", reply.text());
         assert_eq!(reply.is_done(), on_failure == OnFailure::Open);
+        // Whose failure it was is said to the client, and counted.
+        if on_failure == OnFailure::Closed {
+            assert!(reply.text().contains("policy gate"), "{}", reply.text());
+        }
+        let status = world.app.policies.status();
+        assert_eq!(status[0].counts.faults, 1, "{status:?}");
+        assert!(
+            world.app.policies.current().entries[0]
+                .last_fault()
+                .unwrap()
+                .contains("overdue")
+        );
     }
 }
