@@ -174,7 +174,7 @@ impl Follower {
     /// What runs until `stop`.
     fn run(self, stop: CancellationToken) -> anyhow::Result<impl Future<Output = ()> + Send> {
         let mut hangup = signal(SignalKind::hangup()).context("cannot watch SIGHUP")?;
-        let mut watch = Watch::new(self.files());
+        let mut watch = Watch::new(self.files(), &self.app.settings.load().config.data.dir);
         let follow = async move {
             loop {
                 tokio::select! {

@@ -7,7 +7,9 @@
 //!
 //! Where there is no such program (Airlock as a library), loading is as before: in a thread, unbounded.
 
+use std::fs::File;
 use std::io::{self, BufRead as _, Read as _, Write as _};
+use std::os::fd::AsRawFd as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, OnceLock};
@@ -37,16 +39,25 @@ const REASON_BYTES: usize = 8 << 10;
 /// Between two looks at the child.
 const LOOK: Duration = Duration::from_millis(5);
 
-static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+/// What runs: the path of an open file of it where there is one.
+static PROGRAM: OnceLock<Program> = OnceLock::new();
+
+struct Program {
+    path: PathBuf,
+    /// Keeps the path good.
+    _open: Option<File>,
+}
 
 /// Called once by the `airlock` program: it knows [`COMMAND`], so children of it can judge.
 pub fn available() {
-    // The file may be replaced while it runs: the kernel's link leads to what runs.
-    let own = PathBuf::from("/proc/self/exe");
-    let program = if own.exists() {
-        Some(own)
-    } else {
-        std::env::current_exe().ok()
+    // The file may be replaced while it runs: an open one stays what it is. The kernel's link itself would do, but where a
+    // tool such as valgrind runs the program, it leads to the tool.
+    let program = match File::open("/proc/self/exe") {
+        Ok(open) => Some(Program {
+            path: format!("/proc/self/fd/{}", open.as_raw_fd()).into(),
+            _open: Some(open),
+        }),
+        Err(_) => std::env::current_exe().ok().map(|path| Program { path, _open: None }),
     };
     if let Some(program) = program {
         // A second call says the same.
@@ -109,7 +120,7 @@ fn judge(loader: &Loader, candidate: &Candidate) -> Result<(), LoadError> {
     };
     let mut head = serde_json::to_vec(&task).map_err(|e| failed("its settings", e.into()))?;
     head.push(b'\n');
-    let mut child = Command::new(program)
+    let mut child = Command::new(&program.path)
         .arg(COMMAND)
         .env_clear()
         .stdin(Stdio::piped())

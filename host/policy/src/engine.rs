@@ -3,8 +3,7 @@
 //! Two runtimes live here. The *pooled* one serves ordinary policies: memory for all instances is reserved once, so that
 //! making and dropping an instance costs microseconds. The *roomy* one allocates on demand, for components that do not fit
 //! a slot of the pool (whole language runtimes) and for machines whose address space is too small for one. Both are
-//! interrupted by one ticker, an operating-system thread: a task of an async runtime would starve together with the
-//! threads that it is to interrupt.
+//! interrupted by one ticker (`ticker`).
 //!
 //! Not here: what one call may use up (`host`), and which instances are given up when there is no place left
 //! (`session::sessions`).
@@ -12,19 +11,15 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
 use wasmtime::{
-    Cache, CacheConfig, Config, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig,
+    Cache, CacheConfig, Config, InstanceAllocationStrategy, PoolingAllocationConfig,
     WasmBacktraceDetails,
 };
 
 use super::limits::Limits;
-
-/// Between two looks at running calls. A call is cut at most two ticks after its budget ends. Shorter ticks would cost
-/// idle wake-ups and gain nothing against budgets of tens of milliseconds.
-pub(super) const TICK: Duration = Duration::from_millis(5);
+use super::ticker::Ticker;
 
 /// Fuel of one call on the replay engine: about 100 ms of simple code.
 pub(super) const REPLAY_FUEL: u64 = 100_000_000;
@@ -44,7 +39,8 @@ pub(super) struct Engine {
     pool_memory_mib: u32,
     live: Arc<AtomicU32>,
     capacity: u32,
-    fuel: bool,
+    /// Bounds calls by time; without one, fuel does.
+    ticker: Option<Ticker>,
     relief: OnceLock<Weak<dyn Relief>>,
     /// One caller at a time asks for relief; the others find the room that it got.
     relieving: Mutex<()>,
@@ -89,20 +85,15 @@ impl Engine {
                 None
             }
         };
-        start_ticker(
-            pooled
-                .iter()
-                .chain([&roomy])
-                .map(wasmtime::Engine::weak)
-                .collect(),
-        )?;
+        let engines = pooled.iter().chain([&roomy]);
+        let ticker = Ticker::start(engines.map(wasmtime::Engine::weak).collect())?;
         Ok(Arc::new(Self {
             pooled,
             roomy,
             pool_memory_mib: limits.memory_mib,
             live: Arc::default(),
             capacity,
-            fuel: false,
+            ticker: Some(ticker),
             relief: OnceLock::new(),
             relieving: Mutex::default(),
         }))
@@ -119,7 +110,7 @@ impl Engine {
             pool_memory_mib: 0,
             live: Arc::default(),
             capacity: limits.instances,
-            fuel: true,
+            ticker: None,
             relief: OnceLock::new(),
             relieving: Mutex::default(),
         }))
@@ -133,9 +124,9 @@ impl Engine {
             .chain([&self.roomy])
     }
 
-    /// Whether calls are bounded by fuel.
-    pub(super) fn fuel(&self) -> bool {
-        self.fuel
+    /// What bounds calls by time; `None` where fuel bounds them.
+    pub(super) fn ticker(&self) -> Option<&Ticker> {
+        self.ticker.as_ref()
     }
 
     /// Who is asked to give instances back when all places are taken. The first one stays.
@@ -299,25 +290,4 @@ fn clamp_instances(asked: u32) -> u32 {
         );
     }
     asked.min(room)
-}
-
-/// Advances the clock by which running calls are interrupted, for as long as one of the engines lives.
-fn start_ticker(engines: Vec<EngineWeak>) -> Result<()> {
-    std::thread::Builder::new()
-        .name("airlock-ticker".into())
-        .spawn(move || {
-            loop {
-                std::thread::sleep(TICK);
-                let mut alive = false;
-                for engine in engines.iter().filter_map(EngineWeak::upgrade) {
-                    engine.increment_epoch();
-                    alive = true;
-                }
-                if !alive {
-                    return;
-                }
-            }
-        })
-        .context("cannot start the thread that interrupts policies")?;
-    Ok(())
 }

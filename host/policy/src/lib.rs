@@ -34,6 +34,7 @@ pub mod services;
 mod sources;
 pub mod spec;
 mod table;
+mod ticker;
 mod wasi;
 mod watch;
 

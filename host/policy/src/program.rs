@@ -102,17 +102,17 @@ impl Program {
             )
         })?;
         let bounds = Bounds {
-            fuel: self.engine.fuel(),
+            engine: Arc::clone(&self.engine),
             own_thread: host.grants.wasi,
         };
         let mut store = Store::new(self.pre.engine(), host);
         store.limiter(|host| &mut host.meter);
         store.set_hostcall_fuel(limits.hostcall_kib as usize * 1024);
         store.set_max_component_handles(limits.handles as usize);
-        if !bounds.fuel {
+        if self.engine.ticker().is_some() {
             store.epoch_deadline_callback(Clock::tick);
         }
-        let guest = enter(&mut store, bounds, None, |store| {
+        let guest = enter(&mut store, &bounds, None, |store| {
             let linked: Linked = self.pre.instantiate(&mut *store)?;
             Ok(Guest {
                 about: self.about.load(&mut *store, &linked)?,
@@ -302,7 +302,7 @@ impl Instance {
             bounds,
             ..
         } = &mut *self.0;
-        let answer = enter(store, *bounds, retold, |store| f(store, guest))?;
+        let answer = enter(store, bounds, retold, |store| f(store, guest))?;
         Ok((self, answer))
     }
 }
@@ -335,10 +335,9 @@ fn beginning(error: &str) -> &str {
 }
 
 /// How calls into a store are bounded and run.
-#[derive(Clone, Copy)]
 struct Bounds {
-    /// By fuel instead of time.
-    fuel: bool,
+    /// By time, or by fuel.
+    engine: Arc<Engine>,
     /// On a thread of their own: the runtime's WASI may block on an async runtime, which panics on one of its threads.
     own_thread: bool,
 }
@@ -346,14 +345,13 @@ struct Bounds {
 /// Runs guest code with a deadline, and says what went wrong if it fails. The store must not be used after a failure.
 fn enter<R: Send>(
     store: &mut Store<Host>,
-    bounds: Bounds,
+    bounds: &Bounds,
     retold: Option<Asked>,
     f: impl FnOnce(&mut Store<Host>) -> wasmtime::Result<R> + Send,
 ) -> Result<R, Fault> {
     store.data_mut().begin(retold);
-    let outcome = if bounds.fuel {
-        store.set_fuel(REPLAY_FUEL).and_then(|()| f(store))
-    } else {
+    let outcome = if let Some(ticker) = bounds.engine.ticker() {
+        ticker.call();
         // One tick may be due at once; the second one is at least a whole period away.
         store.set_epoch_deadline(2);
         if bounds.own_thread {
@@ -361,6 +359,8 @@ fn enter<R: Send>(
         } else {
             f(store)
         }
+    } else {
+        store.set_fuel(REPLAY_FUEL).and_then(|()| f(store))
     };
     store.data_mut().end();
     outcome.map_err(|error| fault(store.data(), &error))

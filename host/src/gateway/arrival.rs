@@ -15,9 +15,10 @@ use super::identity::{Caller, identify, unauthorized};
 use super::settings::Settings;
 use super::surroundings::surroundings;
 use super::{declared, intake, resolve, respond};
-use airlock_core::dialect::{Dialect, Inbound, Received, RequestView};
+use airlock_core::dialect::{Dialect, Inbound, Received};
 use airlock_core::event::clock::now;
 use airlock_core::event::declared::Declared;
+use airlock_core::event::digest::Digest;
 use airlock_core::event::{FailureKind, Micros};
 use airlock_core::exchange::{self, Exchange, words};
 use airlock_core::session::ledger::Limits;
@@ -98,12 +99,14 @@ async fn take(
             message.to_owned(),
         ));
     }
-    let permit = arrival.admit(&settings, speaker, &view).await?;
+    let tokens = admission::estimate(&view);
+    let permit = arrival.admit(&settings, speaker, tokens).await?;
+    let digests: Vec<Digest> = view.messages.iter().map(|m| m.digest()).collect();
     let headers = &head.headers;
     let mut found = resolve::find(
         &arrival.caller,
         headers,
-        &view,
+        (&view, &digests),
         &app.sessions,
         &settings.config.session.correlate,
     );
@@ -118,11 +121,10 @@ async fn take(
     })?;
     session.ledger.allocate(arrival.allocation());
     let at = now();
-    let tokens = admission::estimate(&view);
     let arrived = exchange::Arrived {
         session,
         client: dialect,
-        digest: resolve::body_digest(&body),
+        digests,
         body,
         weak: resolve::weak(headers, &view),
         view,
@@ -193,11 +195,11 @@ impl Arrival {
         &self,
         settings: &Settings,
         speaker: &dyn Inbound,
-        view: &RequestView,
+        tokens: u64,
     ) -> Result<Permit, Box<Response<Body>>> {
         tokio::select! {
             biased;
-            admitted = admission::admit(settings, &self.caller, admission::estimate(view)) => {
+            admitted = admission::admit(settings, &self.caller, tokens) => {
                 admitted.map_err(|full| Box::new(admission::refused(speaker, &full)))
             }
             () = moment(self.deadline) => Err(Box::new(respond::error(speaker, &words::expired()))),

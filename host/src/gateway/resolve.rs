@@ -4,7 +4,6 @@
 //! principal, so no one reaches another's session by guessing its id.
 
 use http::HeaderMap;
-use sha2::{Digest as _, Sha256};
 
 use super::identity::Caller;
 use crate::config::session::Correlator;
@@ -45,7 +44,7 @@ const CODEX_HEADERS: [&str; 4] = ["session-id", "session_id", "thread-id", "conv
 pub fn find(
     caller: &Caller,
     headers: &HeaderMap,
-    view: &RequestView,
+    (view, digests): (&RequestView, &[Digest]),
     sessions: &Sessions,
     correlate: &[Correlator],
 ) -> Found {
@@ -69,7 +68,7 @@ pub fn find(
         return found(headers, "traceparent", value, "derived");
     }
     let evidence = Evidence {
-        lines: view.messages.iter().map(line).collect(),
+        lines: view.messages.iter().zip(digests).map(line).collect(),
         weak: weak(headers, view),
         again: client_retries(headers) > 0,
     };
@@ -84,11 +83,11 @@ pub fn find(
     }
 }
 
-fn line(message: &MessageView) -> Line<'_> {
+fn line<'v>((message, digest): (&'v MessageView, &Digest)) -> Line<'v> {
     let made = message.tool_calls.iter().map(|call| &*call.id);
     let answered = message.tool_results.iter().map(|result| &*result.id);
     Line {
-        digest: message.digest(),
+        digest: *digest,
         of_model: message.role == Role::Assistant,
         text: &message.text,
         calls: made.chain(answered).filter(|id| !id.is_empty()).collect(),
@@ -159,13 +158,6 @@ pub fn client_retries(headers: &HeaderMap) -> u32 {
     header(headers, "x-stainless-retry-count")
         .and_then(|v| v.parse().ok())
         .unwrap_or(0)
-}
-
-/// By which a repeated request is recognised.
-pub fn body_digest(body: &[u8]) -> Digest {
-    let mut digest = Digest::default();
-    digest.copy_from_slice(&Sha256::digest(body)[..16]);
-    digest
 }
 
 fn header(headers: &HeaderMap, name: &str) -> Option<String> {

@@ -18,7 +18,19 @@ use crate::upstream::{self, PACE, PACED_MODEL};
 /// Calls of one session. Each sends the whole conversation so far, as agents do.
 const TURNS: usize = 16;
 
-/// How long, and with how many calls at most, one measurement loads a server.
+/// Messages that a long conversation begins with, and bytes of each: 2 MB.
+const LONG_MESSAGES: usize = 1000;
+const LONG_BYTES: usize = 2000;
+
+/// How much one measurement loads a server.
+#[derive(Clone, Copy)]
+pub enum Amount {
+    /// For 0.9 s, with at most 1,500 calls in all.
+    Some,
+    /// With so many calls of each client.
+    Calls(u64),
+}
+
 const DURATION: Duration = Duration::from_millis(900);
 const MOST_CALLS: u64 = 1500;
 
@@ -31,11 +43,13 @@ pub enum Load {
     Full,
     /// One stream at 100 chunks a second, each client a little after the one before.
     Paced,
+    /// Whole answers in a conversation that is long already.
+    Long,
 }
 
 impl Load {
     /// All of them.
-    pub const ALL: [Load; 3] = [Load::Whole, Load::Full, Load::Paced];
+    pub const ALL: [Load; 4] = [Load::Whole, Load::Full, Load::Paced, Load::Long];
 
     /// Its name in the report.
     pub fn name(self) -> &'static str {
@@ -43,12 +57,26 @@ impl Load {
             Load::Whole => "whole",
             Load::Full => "stream",
             Load::Paced => "paced",
+            Load::Long => "long",
         }
+    }
+
+    /// Numbers of clients at once.
+    pub fn clients(self) -> &'static [u32] {
+        match self {
+            Load::Long => &[1],
+            _ => &[1, 16, 64],
+        }
+    }
+
+    /// Whether answers come in chunks.
+    pub fn streams(self) -> bool {
+        matches!(self, Load::Full | Load::Paced)
     }
 
     /// Bodies of a session's calls.
     fn bodies(self) -> &'static [String] {
-        static BODIES: LazyLock<[Vec<String>; 3]> = LazyLock::new(|| Load::ALL.map(conversation));
+        static BODIES: LazyLock<[Vec<String>; 4]> = LazyLock::new(|| Load::ALL.map(conversation));
         &BODIES[self as usize]
     }
 }
@@ -60,12 +88,19 @@ fn conversation(load: Load) -> Vec<String> {
         "bench"
     };
     let mut messages = vec![json!({"role": "system", "content": "You explain locks."})];
+    if load == Load::Long {
+        for n in 0..LONG_MESSAGES {
+            let role = if n % 2 == 0 { "user" } else { "assistant" };
+            let said = format!("{n}.{}", upstream::answer().repeat(3));
+            messages.push(json!({"role": role, "content": said.get(..LONG_BYTES).unwrap_or(&said)}));
+        }
+    }
     (0..TURNS)
         .map(|turn| {
             messages.push(
                 json!({"role": "user", "content": format!("Question {turn}: what is a lock?")}),
             );
-            let body = json!({"model": model, "stream": load != Load::Whole, "messages": messages});
+            let body = json!({"model": model, "stream": load.streams(), "messages": messages});
             messages.push(json!({"role": "assistant", "content": upstream::answer()}));
             body.to_string()
         })
@@ -99,9 +134,17 @@ impl Seen {
 ///
 /// # Errors
 /// A call failed: what is measured then is worth nothing.
-pub async fn run(server: SocketAddr, load: Load, clients: u32) -> anyhow::Result<Seen> {
+pub async fn run(
+    server: SocketAddr,
+    load: Load,
+    clients: u32,
+    amount: Amount,
+) -> anyhow::Result<Seen> {
     let began = Instant::now();
-    let calls = MOST_CALLS.div_ceil(clients.into());
+    let (calls, duration) = match amount {
+        Amount::Some => (MOST_CALLS.div_ceil(clients.into()), DURATION),
+        Amount::Calls(calls) => (calls, Duration::MAX),
+    };
     let mut tasks = JoinSet::new();
     for client in 0..clients {
         tasks.spawn(async move {
@@ -112,7 +155,7 @@ pub async fn run(server: SocketAddr, load: Load, clients: u32) -> anyhow::Result
             let mut seen = Seen::default();
             loop {
                 agent.call(&mut seen).await?;
-                if load == Load::Paced || seen.calls >= calls || began.elapsed() >= DURATION {
+                if load == Load::Paced || seen.calls >= calls || began.elapsed() >= duration {
                     return anyhow::Ok(seen);
                 }
             }
@@ -157,7 +200,8 @@ impl Agent {
         self.stream.get_mut().write_all(request.as_bytes()).await?;
         let head = http::head(&mut self.stream).await?.context("no answer")?;
         if !head.first.contains(" 200 ") {
-            bail!("the server answered {}", head.first.trim());
+            http::append(&mut self.stream, &mut self.rest, head.length.unwrap_or_default()).await?;
+            bail!("the server answered {}: {}", head.first.trim(), String::from_utf8_lossy(&self.rest));
         }
         self.rest.clear();
         let chunks = seen.chunk.len();
@@ -174,7 +218,7 @@ impl Agent {
             .await?;
         }
         match self.load {
-            Load::Whole => seen.first.push(clock::now() - sent),
+            Load::Whole | Load::Long => seen.first.push(clock::now() - sent),
             _ if seen.chunk.len() - chunks != upstream::CHUNKS => {
                 bail!(
                     "{} of {} chunks came",
@@ -210,7 +254,7 @@ impl Agent {
                 seen.chunk.push(now.saturating_sub(stamp));
             }
         }
-        if self.load != Load::Whole {
+        if self.load.streams() {
             self.rest.drain(..end);
         }
     }

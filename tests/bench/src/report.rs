@@ -34,7 +34,7 @@ pub fn stats(mut times: Vec<u64>) -> Stats {
 /// One server under one load.
 pub struct Row {
     /// Which server.
-    pub server: &'static str,
+    pub server: String,
     /// Which load.
     pub load: Load,
     /// How many clients at once.
@@ -56,7 +56,7 @@ pub struct Row {
 impl Row {
     /// Condenses what was seen and used.
     pub fn new(
-        server: &'static str,
+        server: &str,
         load: Load,
         clients: u32,
         seen: Seen,
@@ -64,13 +64,13 @@ impl Row {
         rss_kib: u64,
     ) -> Row {
         let calls = seen.calls as f64;
-        let units = if load == Load::Whole {
+        let units = if !load.streams() {
             calls
         } else {
             calls * CHUNKS as f64
         };
         Row {
-            server,
+            server: server.to_owned(),
             load,
             clients,
             first: stats(seen.first),
@@ -83,7 +83,7 @@ impl Row {
     }
 
     fn chunks_per_second(&self) -> f64 {
-        if self.load == Load::Whole {
+        if !self.load.streams() {
             0.0
         } else {
             self.calls_per_second * CHUNKS as f64
@@ -104,7 +104,7 @@ fn added(with: u64, without: u64) -> f64 {
 }
 
 /// Prints both tables. The second one says what a policy costs by itself.
-pub fn print(rows: &[Row], costs: &Costs, idle: &Idle) {
+pub fn print(rows: &[Row], costs: Option<&Costs>, idle: Option<&Idle>) {
     for load in Load::ALL {
         if rows.iter().all(|row| row.load != load) {
             continue;
@@ -113,6 +113,7 @@ pub fn print(rows: &[Row], costs: &Costs, idle: &Idle) {
             Load::Whole => "whole answers, one after the other (first = the whole answer)",
             Load::Full => "streams of 200 chunks at full speed, one after the other",
             Load::Paced => "streams of 200 chunks at 100 chunks/s",
+            Load::Long => "whole answers in a conversation of 1,000 messages and 2 MB",
         };
         println!("\n{what}; added = beyond the same percentile without a proxy");
         println!(
@@ -138,7 +139,7 @@ pub fn print(rows: &[Row], costs: &Costs, idle: &Idle) {
                 continue;
             };
             let chunk = |a: u64, b: u64| {
-                if load == Load::Whole {
+                if !load.streams() {
                     String::new()
                 } else {
                     format!("{:.0}", added(a, b))
@@ -160,6 +161,15 @@ pub fn print(rows: &[Row], costs: &Costs, idle: &Idle) {
             );
         }
     }
+    if let Some(costs) = costs {
+        print_costs(costs);
+    }
+    if let Some(idle) = idle {
+        print_idle(idle);
+    }
+}
+
+fn print_costs(costs: &Costs) {
     println!("\na policy by itself, through the contract (CPU time but for the reload)");
     for (events, call) in BATCHES.iter().zip(&costs.call) {
         println!(
@@ -175,6 +185,9 @@ pub fn print(rows: &[Row], costs: &Costs, idle: &Idle) {
         "  file replaced to generation serving  {:>8.0} ms",
         costs.reload.p50 as f64 / 1e6
     );
+}
+
+fn print_idle(idle: &Idle) {
     println!(
         "\nsessions with 8 policies that nobody uses (with the places for instances, which stay in memory)"
     );
@@ -198,7 +211,7 @@ pub fn print(rows: &[Row], costs: &Costs, idle: &Idle) {
 }
 
 /// Everything measured.
-pub fn json(rows: &[Row], costs: &Costs, idle: &Idle) -> Value {
+pub fn json(rows: &[Row], costs: Option<&Costs>, idle: Option<&Idle>) -> Value {
     let of =
         |stats: &Stats| json!({"p50_us": stats.p50 as f64 / 1e3, "p99_us": stats.p99 as f64 / 1e3});
     let more = |a: &Stats, b: &Stats| json!({"p50_us": added(a.p50, b.p50), "p99_us": added(a.p99, b.p99)});
@@ -222,20 +235,22 @@ pub fn json(rows: &[Row], costs: &Costs, idle: &Idle) -> Value {
             })
         })
         .collect();
-    let calls: Vec<Value> = BATCHES
-        .iter()
-        .zip(&costs.call)
-        .map(|(events, call)| json!({"events": events, "call": of(call)}))
-        .collect();
-    json!({
-        "proxies": rows,
-        "idle": {
+    let idle = idle.map(|idle| {
+        json!({
             "memory": SESSIONS.iter().zip(idle.rss_kib)
                 .map(|(sessions, rss)| json!({"sessions": sessions, "rss_kib": rss}))
                 .collect::<Vec<_>>(),
             "waking": of(&idle.waking),
             "loading": of(&idle.loading),
-        },
-        "policy": {"calls": calls, "open_8": of(&costs.open), "reload": of(&costs.reload)},
-    })
+        })
+    });
+    let policy = costs.map(|costs| {
+        let calls: Vec<Value> = BATCHES
+            .iter()
+            .zip(&costs.call)
+            .map(|(events, call)| json!({"events": events, "call": of(call)}))
+            .collect();
+        json!({"calls": calls, "open_8": of(&costs.open), "reload": of(&costs.reload)})
+    });
+    json!({"proxies": rows, "idle": idle, "policy": policy})
 }

@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use tokio::io::{AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{MissedTickBehavior, interval};
@@ -38,9 +39,15 @@ pub fn answer() -> String {
     (0..CHUNKS).map(word).collect()
 }
 
-/// Serves on a free port of loopback for as long as the process lives.
-pub async fn start() -> anyhow::Result<SocketAddr> {
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
+/// Serves for as long as the process lives: here, or on a free port of loopback.
+///
+/// # Errors
+/// The address cannot be had.
+pub async fn start(address: Option<SocketAddr>) -> anyhow::Result<SocketAddr> {
+    let address = address.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 0)));
+    let listener = TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on {address}"))?;
     let address = listener.local_addr()?;
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {

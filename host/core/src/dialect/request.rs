@@ -2,11 +2,10 @@
 
 use std::ops::Range;
 
-use sha2::{Digest as _, Sha256};
-
 use super::tool_call::ToolCallView;
 use super::turn::Turn;
 use crate::event::Role;
+use crate::event::digest::{Digest, Hasher};
 
 /// What a request body says.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -184,8 +183,21 @@ impl RequestView {
     }
 }
 
-/// Identity of a message by its meaning. 16 bytes of SHA-256: a client cannot make two messages that share one.
-pub type Digest = [u8; 16];
+impl RequestView {
+    /// Identity of a request by its messages' `digests` and all bytes of `body` beside them: a client that sends it again
+    /// sends the same, and no byte is hashed twice.
+    pub fn digest(&self, body: &[u8], digests: &[Digest]) -> Digest {
+        let mut hash = Hasher::default();
+        let mut from = 0;
+        for (message, digest) in self.messages.iter().zip(digests) {
+            hash.part(body.get(from..message.span.start).unwrap_or_default());
+            hash.part(digest);
+            from = message.span.end;
+        }
+        hash.part(body.get(from..).unwrap_or_default());
+        hash.digest()
+    }
+}
 
 impl MessageView {
     /// The same for two messages that mean the same, however a client spells them: a string or a list with one text part,
@@ -193,7 +205,7 @@ impl MessageView {
     /// and reasoning. A turn that was just generated has the digest with which the client will send it back.
     pub fn digest(&self) -> Digest {
         let mut hash = Hasher::default();
-        hash.part(format!("{:?}", self.role).as_bytes());
+        hash.part(word(self.role).as_bytes());
         hash.part(self.name.as_deref().unwrap_or_default().as_bytes());
         for line in self.text.lines() {
             hash.part(line.as_bytes());
@@ -221,19 +233,14 @@ impl MessageView {
     }
 }
 
-/// SHA-256 over parts, each with its length, so that no two lists of parts look alike.
-#[derive(Default)]
-pub(crate) struct Hasher(Sha256);
-
-impl Hasher {
-    pub(crate) fn part(&mut self, bytes: &[u8]) {
-        self.0.update((bytes.len() as u64).to_le_bytes());
-        self.0.update(bytes);
-    }
-
-    pub(crate) fn digest(self) -> Digest {
-        let mut digest = Digest::default();
-        digest.copy_from_slice(&self.0.finalize()[..16]);
-        digest
+/// Of a role, as digests have it since the first version: saved conversations are held against them.
+fn word(role: Role) -> &'static str {
+    match role {
+        Role::System => "System",
+        Role::Developer => "Developer",
+        Role::User => "User",
+        Role::Assistant => "Assistant",
+        Role::Tool => "Tool",
+        Role::Other => "Other",
     }
 }

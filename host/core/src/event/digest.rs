@@ -1,9 +1,53 @@
 //! Digests of messages and conversations.
 
+use std::collections::HashMap;
+use std::hash::BuildHasherDefault;
+
 use sha2::{Digest as _, Sha256};
 
-/// What a message means, as the dialect hashes it.
+/// Identity of a message by its meaning, or of a request. 16 bytes of SHA-256: a client cannot make two that share one.
 pub type Digest = [u8; 16];
+
+/// A map by digests. They are hashes already, which nobody can choose: their first bytes are taken as they are.
+pub type DigestMap<V> = HashMap<Digest, V, BuildHasherDefault<FirstBytes>>;
+
+/// The hasher of a [`DigestMap`].
+#[derive(Default)]
+pub struct FirstBytes(u64);
+
+impl std::hash::Hasher for FirstBytes {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        if let Some(first) = bytes.first_chunk() {
+            self.0 = u64::from_le_bytes(*first);
+        }
+    }
+
+    // The length of the array, which is always the same.
+    fn write_usize(&mut self, _: usize) {}
+}
+
+/// SHA-256 over parts, each with its length, so that no two lists of parts look alike.
+#[derive(Default)]
+pub struct Hasher(Sha256);
+
+impl Hasher {
+    /// Takes a part in.
+    pub fn part(&mut self, bytes: &[u8]) {
+        self.0.update((bytes.len() as u64).to_le_bytes());
+        self.0.update(bytes);
+    }
+
+    /// The first 16 bytes.
+    pub fn digest(self) -> Digest {
+        let mut digest = Digest::default();
+        digest.copy_from_slice(&self.0.finalize()[..16]);
+        digest
+    }
+}
 
 /// Continues the digest of a conversation by one message: the prefix digest by which a session is recognised.
 pub fn roll(prefix: Digest, message: Digest) -> Digest {

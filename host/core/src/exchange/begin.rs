@@ -34,8 +34,8 @@ pub struct Arrived {
     pub view: RequestView,
     /// Its bytes.
     pub body: Bytes,
-    /// Their digest.
-    pub digest: Digest,
+    /// Digests of its messages, in order.
+    pub digests: Vec<Digest>,
     /// What it says about itself.
     pub declared: Declared,
     /// What only correlates its calls with others.
@@ -56,12 +56,13 @@ impl Exchange {
             session,
             view,
             body,
+            digests,
             ..
         } = arrived;
-        let digests: Vec<Digest> = view.messages.iter().map(|m| m.digest()).collect();
+        let digest = view.digest(&body, &digests);
         let (number, retry, (told, draft)) = {
             let mut state = session.state();
-            let (number, retry) = state.begin(arrived.digest, arrived.client_retries, now);
+            let (number, retry) = state.begin(digest, arrived.client_retries, now);
             (number, retry, state.conversation.draft(&digests))
         };
         let facts = Arc::new(Facts {
@@ -70,7 +71,7 @@ impl Exchange {
             started: now,
             digests,
             ids: told.ids.clone(),
-            body: arrived.digest,
+            body: digest,
             declared: arrived.declared,
             weak: arrived.weak,
             client: arrived.client,

@@ -86,7 +86,11 @@ impl Exchange {
             calls: calls.filter(|id| !id.is_empty()).collect(),
         };
         if !(turn.text.is_empty() && turn.tool_calls.is_empty()) {
-            let message = facts.session.state().conversation.answered(turn.digest());
+            let digest = turn.digest();
+            if let Some(tokens) = self.call.release.tokens_of(&turn) {
+                facts.session.counted(digest, tokens);
+            }
+            let message = facts.session.state().conversation.answered(digest);
             self.restore_denied(message);
         }
         let (key, digests) = (&self.facts.session.key, &self.facts.digests);

@@ -202,6 +202,12 @@ impl StreamCounter {
         total
     }
 
+    /// Bytes read so far.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes + self.data
+    }
+
     fn read(&mut self, text: &str) {
         let mut rest = text;
         while !rest.is_empty() {

@@ -25,6 +25,9 @@ pub struct Composed {
 
 /// Makes these changes, in their order, to a request whose messages have these identities.
 pub fn compose(view: &RequestView, ids: &[u64], changes: &[&Edit]) -> Composed {
+    if changes.is_empty() {
+        return Composed::default();
+    }
     let shape = Shape::of(view, ids);
     let mut out = Composed {
         made: vec![false; changes.len()],

@@ -6,13 +6,10 @@ use bytes::Bytes;
 
 use super::Prompt;
 use super::changes::edits;
-use crate::dialect::{EditError, MessageEdit, MessageView, Outbound, ToolCallView, Turn};
+use crate::dialect::{EditError, MessageEdit, MessageView, Outbound, RequestEdits, ToolCallView, Turn};
+use crate::observe::tokens::{MESSAGE_TOKENS, REPLY_TOKENS};
 use crate::observe::vitals::Vitals;
 use crate::session::facts::Facts;
-
-/// Tokens of the frame of a prompt and of each message, as OpenAI documents it.
-const PROMPT_TOKENS: u32 = 3;
-const MESSAGE_TOKENS: u32 = 4;
 
 /// What a body is made for.
 #[derive(Clone, Copy, Debug)]
@@ -64,7 +61,7 @@ impl Prompt {
         facts: &Facts,
         upstream: &dyn Outbound,
         steps: &[Turn],
-        body: &[u8],
+        body: &Bytes,
         bounds: Bounds<'_>,
     ) -> Result<Bytes, EditError> {
         let Bounds {
@@ -90,6 +87,9 @@ impl Prompt {
                     .map_or(each, |own| own.min(each))
                     .max(1),
             );
+        }
+        if edits == RequestEdits::default() && steps.is_empty() {
+            return Ok(body.clone());
         }
         let mut body = upstream.edit_request(body, &edits)?;
         for step in steps {
@@ -118,7 +118,7 @@ impl Prompt {
     pub fn recount(&mut self, facts: &Facts, vitals: &mut Vitals) {
         let composed = self.changes.compose(&facts.view, &facts.ids);
         let mut texts = vec![None; facts.view.messages.len()];
-        let mut tokens = PROMPT_TOKENS;
+        let mut tokens = REPLY_TOKENS;
         let count = |text: &str| self.counter.count_text(text) + MESSAGE_TOKENS;
         let add = |calls: &[(ToolCallView, String)], tokens: &mut u32| {
             for (call, result) in calls {
@@ -146,17 +146,15 @@ impl Prompt {
                 MessageEdit::Evict { .. } => {}
             }
         }
-        let messages = facts.view.messages.iter().zip(&facts.digests).zip(texts);
-        for (index, ((message, digest), text)) in messages.enumerate() {
-            if composed.gone.contains(&index) {
-                continue;
+        let messages = &facts.view.messages;
+        let text = |index| messages.get(index).map(read).unwrap_or_default();
+        let counts = facts
+            .session
+            .prompt_tokens(&facts.digests, text, &self.counter);
+        for (index, (own, text)) in counts.into_iter().zip(texts).enumerate() {
+            if !composed.gone.contains(&index) {
+                tokens = tokens.saturating_add(text.map_or(own, |text| count(text)));
             }
-            tokens = tokens.saturating_add(match text {
-                Some(text) => count(text),
-                None => facts
-                    .session
-                    .prompt_tokens(*digest, &read(message), &self.counter),
-            });
         }
         self.input_tokens = tokens;
         let share = |window: u32| f64::from(tokens) / f64::from(window.max(1));

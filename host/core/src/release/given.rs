@@ -39,6 +39,16 @@ impl Release {
             media_digest: Digest::default(),
         }
     }
+
+    /// Tokens of such a turn, where all of it was counted as it came.
+    pub fn tokens_of(&self, turn: &MessageView) -> Option<u32> {
+        let stretches = self.hold.stretches.iter();
+        let mut said =
+            stretches.filter(|s| s.place.choice == 0 && s.place.channel == Channel::Output);
+        let (only, more) = (said.next()?, said.next());
+        let is_it = more.is_none() && turn.tool_calls.is_empty() && only.text == turn.text;
+        only.counted().filter(|_| is_it)
+    }
 }
 
 /// A call as the client has it, unless it never got it.

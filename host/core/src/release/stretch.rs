@@ -82,6 +82,11 @@ impl Stretch {
         (start, tokens)
     }
 
+    /// Tokens of the text, if all of it was counted.
+    pub(super) fn counted(&self) -> Option<u32> {
+        (self.counter.bytes() == self.text.len()).then(|| self.counter.total())
+    }
+
     /// No more text comes: what was open becomes certain.
     pub(super) fn finish(&mut self, found: &mut Vec<Match>) {
         if let Some(mut scanner) = self.scanner.take() {

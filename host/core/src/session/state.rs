@@ -4,6 +4,7 @@ mod changing;
 mod row;
 mod seats;
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -15,7 +16,7 @@ use crate::event::clock::now;
 use crate::event::digest::Digest;
 use crate::event::key::{SessionId, SessionKey};
 use crate::observe::health::Tracks;
-use crate::observe::tokens::{TokenCounter, estimate};
+use crate::observe::tokens::{MESSAGE_TOKENS, TokenCounter, estimate};
 use crate::observe::vitals::SessionVitals;
 use crate::session::timeline::{Recorder, Timeline};
 use crate::store::{SavedSession, SessionHead};
@@ -184,19 +185,42 @@ impl Session {
         fired
     }
 
-    /// Tokens of a message in a prompt, estimated; counted once per session. 4 for its frame, as OpenAI documents it.
-    pub fn prompt_tokens(&self, digest: Digest, text: &str, counter: &TokenCounter) -> u32 {
-        if let Some(count) = self.state().counted.get(&digest) {
-            return *count;
-        }
-        // Counting exactly takes about 0.1 us a byte; a request must not wait 10 ms for an estimate.
-        let tokens = if text.len() > COUNTED_BYTES {
-            estimate(text)
-        } else {
-            counter.count_text(text)
+    /// Tokens of each message in a prompt, estimated; counted once per session. `text` gives what the model reads of the message
+    /// at an index.
+    pub fn prompt_tokens<'t>(
+        &self,
+        digests: &[Digest],
+        text: impl Fn(usize) -> Cow<'t, str>,
+        counter: &TokenCounter,
+    ) -> Vec<u32> {
+        let known: Vec<Option<u32>> = {
+            let state = self.state();
+            let known = |digest| state.counted.get(digest).copied();
+            digests.iter().map(known).collect()
         };
-        self.state().counted.insert(digest, tokens + 4);
-        tokens + 4
+        let count = |index: usize| {
+            let text = text(index);
+            // Counting exactly takes about 0.1 us a byte; a request must not wait 10 ms for an estimate.
+            let tokens = match text.len() > COUNTED_BYTES {
+                true => estimate(&text),
+                false => counter.count_text(&text),
+            };
+            tokens + MESSAGE_TOKENS
+        };
+        let counts: Vec<u32> = (known.iter().enumerate())
+            .map(|(index, known)| known.unwrap_or_else(|| count(index)))
+            .collect();
+        let new = known.iter().zip(digests.iter().zip(&counts));
+        let mut state = self.state();
+        for (_, (digest, tokens)) in new.filter(|(known, _)| known.is_none()) {
+            state.counted.insert(*digest, *tokens);
+        }
+        counts
+    }
+
+    /// The model's own turn will be sent back as a message: so many tokens were counted in it.
+    pub fn counted(&self, digest: Digest, tokens: u32) {
+        self.state().counted.insert(digest, tokens + MESSAGE_TOKENS);
     }
 
     /// Measured state for an exchange that looks at it now.

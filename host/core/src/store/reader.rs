@@ -2,6 +2,7 @@
 //!
 //! A reader has its own read-only connection. It sees whole batches, never half of one, and never holds the writer up.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -165,34 +166,17 @@ impl Reader {
     pub fn marks(&self, since: Micros, limit: usize) -> Result<Vec<Kept>, StoreError> {
         let mut statement = self.0.prepare_cached(
             "SELECT mark, at, meaning, tenant, principal, source, value
-             FROM marks JOIN sessions ON n = session WHERE at > ?1 ORDER BY at DESC LIMIT ?2",
+             FROM marks JOIN sessions ON id = session WHERE at > ?1 ORDER BY marks.n DESC",
         )?;
-        let rows = statement.query_map(params![int(since), int(limit as u64)], |row| {
-            let meaning: String = row.get(2)?;
-            let (given, weak, continued) = serde_json::from_str(&meaning).map_err(|error| {
-                rusqlite::Error::FromSqlConversionFailure(
-                    2,
-                    rusqlite::types::Type::Text,
-                    error.into(),
-                )
-            })?;
-            Ok(Kept {
-                mark: row.get(0)?,
-                meaning: Meaning {
-                    key: Arc::new(SessionKey {
-                        tenant: row.get(3)?,
-                        principal: row.get(4)?,
-                        source: row.get(5)?,
-                        value: row.get(6)?,
-                    }),
-                    given,
-                    weak,
-                    at: uint(row, 1)?,
-                    continued,
-                },
-            })
-        })?;
-        let mut marks: Vec<Kept> = rows.collect::<Result<_, _>>()?;
+        let mut rows = statement.query([int(since)])?;
+        let (mut marks, mut newer) = (Vec::new(), HashSet::new());
+        while let Some(row) = rows.next()?.filter(|_| marks.len() < limit) {
+            let kept = kept(row)?;
+            // Of what was kept again the newest counts.
+            if newer.insert((kept.mark, Arc::clone(&kept.meaning.key))) {
+                marks.push(kept);
+            }
+        }
         marks.reverse();
         Ok(marks)
     }
@@ -293,3 +277,25 @@ fn session_row(row: &Row<'_>) -> Result<SessionRow, rusqlite::Error> {
 fn uint(row: &Row<'_>, index: usize) -> Result<u64, rusqlite::Error> {
     Ok(row.get::<_, i64>(index)?.max(0) as u64)
 }
+fn kept(row: &Row<'_>) -> rusqlite::Result<Kept> {
+    let meaning: String = row.get(2)?;
+    let (given, weak, continued) = serde_json::from_str(&meaning).map_err(|error| {
+        rusqlite::Error::FromSqlConversionFailure(2, rusqlite::types::Type::Text, error.into())
+    })?;
+    Ok(Kept {
+        mark: row.get(0)?,
+        meaning: Meaning {
+            key: Arc::new(SessionKey {
+                tenant: row.get(3)?,
+                principal: row.get(4)?,
+                source: row.get(5)?,
+                value: row.get(6)?,
+            }),
+            given,
+            weak,
+            at: uint(row, 1)?,
+            continued,
+        },
+    })
+}
+

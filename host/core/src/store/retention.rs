@@ -25,6 +25,8 @@ pub(super) struct Retention {
     /// Days to keep; 0: for ever.
     days: u32,
     due: Instant,
+    /// Marks kept since some were forgotten.
+    marks: usize,
 }
 
 impl Retention {
@@ -33,12 +35,21 @@ impl Retention {
         Self {
             days,
             due: Instant::now(),
+            marks: 0,
         }
     }
 
     /// How long nothing is to be done.
     pub(super) fn pause(&self, now: Instant) -> Duration {
         self.due.saturating_duration_since(now)
+    }
+
+    /// So many more marks were kept.
+    pub(super) fn marked(&mut self, marks: usize) {
+        self.marks += marks;
+        if self.marks > MAX_MARKS {
+            self.due = Instant::now();
+        }
     }
 
     /// Does one step if it is due.
@@ -52,6 +63,7 @@ impl Retention {
         }
         self.due = now + LOOK;
         forget_marks(connection)?;
+        self.marks = 0;
         if self.days == 0 {
             return Ok(());
         }
@@ -63,15 +75,20 @@ impl Retention {
     }
 }
 
-/// Marks that no request is held against any more.
+/// Marks that no request is held against any more: the oldest stand first.
 fn forget_marks(connection: &Connection) -> Result<(), rusqlite::Error> {
     let before = int(crate::event::clock::now().saturating_sub(KEPT_US));
     connection
         .prepare_cached(
-            "DELETE FROM marks WHERE at <= ?1
-             OR at < (SELECT at FROM marks ORDER BY at DESC LIMIT 1 OFFSET ?2)",
+            "DELETE FROM marks WHERE n < max(
+                (SELECT max(n) FROM marks) - ?2 + 1,
+                ifnull((SELECT n FROM marks WHERE at > ?1 ORDER BY n LIMIT 1), (SELECT max(n) + 1 FROM marks)))",
         )?
         .execute(params![before, MAX_MARKS as i64])?;
+    // They say nothing without their session, and what retention removes is to be gone.
+    connection
+        .prepare_cached("DELETE FROM marks WHERE session NOT IN (SELECT id FROM sessions)")?
+        .execute([])?;
     Ok(())
 }
 

@@ -62,6 +62,8 @@ impl Writer {
         loop {
             let error = match self.commit(&batch, !waiting.is_empty()) {
                 Ok(written) => {
+                    let marks = batch.sessions.values().map(|session| session.marks.len());
+                    self.retention.marked(marks.sum());
                     self.progress.written.fetch_add(written, Ordering::Relaxed);
                     self.progress.failing.store(false, Ordering::Relaxed);
                     waiting
@@ -258,14 +260,14 @@ fn write_session(
             .prepare_cached("INSERT OR REPLACE INTO ledgers VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?
             .execute(ledger_params(n, row))?;
     }
-    for (mark, meaning) in &session.marks {
+    let mut marks: Vec<_> = session.marks.iter().collect();
+    marks.sort_unstable_by_key(|(_, meaning)| meaning.at);
+    for (mark, meaning) in marks {
         let stored = serde_json::to_string(&(&meaning.given, meaning.weak, meaning.continued))
             .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
         transaction
-            .prepare_cached(
-                "INSERT OR REPLACE INTO marks (mark, session, at, meaning) VALUES (?1, ?2, ?3, ?4)",
-            )?
-            .execute(params![mark, n, int(meaning.at), stored])?;
+            .prepare_cached("INSERT INTO marks (session, at, mark, meaning) VALUES (?1, ?2, ?3, ?4)")?
+            .execute(params![id.to_string(), int(meaning.at), mark, stored])?;
     }
     for row in session.approvals.values() {
         transaction

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use crate::dialect::json::{self, Object};
 use crate::dialect::openai_chat::parts;
 use crate::dialect::openai_chat::undecodable::undecodable;
-use crate::dialect::request::{Digest, Hasher};
+use crate::event::digest::{Digest, Hasher};
 use crate::dialect::{
     MediaView, MessageView, RequestView, ToolCallView, ToolResultView, Undecodable,
 };

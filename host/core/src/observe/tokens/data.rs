@@ -21,15 +21,24 @@ impl Runs {
     pub(super) fn next(&mut self, text: &str) -> (usize, bool) {
         let bytes = text.as_bytes();
         let Some(seen) = self.within else {
-            for (at, byte) in bytes.iter().enumerate() {
-                self.marked = match *byte {
-                    byte if MARK.get(self.marked) == Some(&byte) => self.marked + 1,
-                    b';' => 1,
+            let mut at = 0;
+            while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
+                if self.marked == 0 {
+                    // Almost all text has none: it is passed over at the speed of memory.
+                    match memchr::memchr(b';', rest) {
+                        Some(found) => at += found,
+                        None => break,
+                    }
+                }
+                self.marked = match bytes.get(at) {
+                    Some(byte) if MARK.get(self.marked) == Some(byte) => self.marked + 1,
+                    Some(b';') => 1,
                     _ => 0,
                 };
+                at += 1;
                 if self.marked == MARK.len() {
                     (self.marked, self.within) = (0, Some(0));
-                    return (at + 1, false);
+                    return (at, false);
                 }
             }
             return (bytes.len(), false);

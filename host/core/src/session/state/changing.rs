@@ -1,5 +1,6 @@
 //! What changes in a session from exchange to exchange, and how it outlives the process.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -8,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::row::from_row;
 use crate::event::Micros;
 use crate::event::clock::now;
-use crate::event::digest::Digest;
+use crate::event::digest::{Digest, DigestMap};
 use crate::observe::health::Track;
 use crate::observe::tools::Tools;
 use crate::session::circuits::Circuits;
@@ -47,7 +48,8 @@ pub struct State {
     pub(super) retries: u32,
     recent: Vec<Recent>,
     pub(super) saved_seats: HashMap<String, SavedState>,
-    pub(super) counted: HashMap<Digest, u32>,
+    /// Tokens of messages in a prompt.
+    pub(super) counted: DigestMap<u32>,
 }
 
 /// A request that a client may repeat.
@@ -66,14 +68,14 @@ struct Recent {
 
 /// What outlives the process, opaque to the store.
 #[derive(Serialize, Deserialize)]
-struct Saved {
-    conversation: Conversation,
-    tools: Tools,
-    overlay: Overlay,
+struct Saved<'a> {
+    conversation: Cow<'a, Conversation>,
+    tools: Cow<'a, Tools>,
+    overlay: Cow<'a, Overlay>,
     #[serde(default)]
     fired: HashMap<String, Vec<bool>>,
     #[serde(default)]
-    circuits: Circuits,
+    circuits: Cow<'a, Circuits>,
     opened: Micros,
     busy: u64,
     retries: u32,
@@ -145,15 +147,15 @@ impl State {
 
     pub(super) fn save(&self, mailbox: SavedMailbox) -> Vec<u8> {
         let saved = Saved {
-            conversation: self.conversation.clone(),
-            tools: self.tools.clone(),
-            overlay: self.overlay.clone(),
+            conversation: Cow::Borrowed(&self.conversation),
+            tools: Cow::Borrowed(&self.tools),
+            overlay: Cow::Borrowed(&self.overlay),
             fired: self
                 .fired
                 .iter()
                 .map(|(policy, fired)| (policy.to_string(), fired.clone()))
                 .collect(),
-            circuits: self.circuits.clone(),
+            circuits: Cow::Borrowed(&self.circuits),
             opened: self.opened,
             busy: self.busy,
             retries: self.retries,
@@ -172,17 +174,17 @@ impl State {
         let Some(bytes) = &saved.state else {
             return SavedMailbox::default();
         };
-        match serde_json::from_slice::<Saved>(bytes) {
+        match serde_json::from_slice::<Saved<'_>>(bytes) {
             Ok(state) => {
-                self.conversation = state.conversation;
-                self.tools = state.tools;
-                self.overlay = state.overlay;
+                self.conversation = state.conversation.into_owned();
+                self.tools = state.tools.into_owned();
+                self.overlay = state.overlay.into_owned();
                 self.fired = state
                     .fired
                     .into_iter()
                     .map(|(policy, fired)| (policy.into(), fired))
                     .collect();
-                self.circuits = state.circuits;
+                self.circuits = state.circuits.into_owned();
                 self.busy = state.busy;
                 self.retries = state.retries;
                 state.mailbox
