@@ -20,7 +20,6 @@ use crate::gateway::reload::Reloader;
 use crate::gateway::server::Listeners;
 use crate::serve::judge::Judged;
 use airlock_core::observe::machine;
-use airlock_core::observe::tokens::TokenCounter;
 use airlock_core::people::Desk;
 use airlock_core::session::feed::Feed;
 use airlock_core::session::sessions::Sessions;
@@ -52,8 +51,6 @@ impl Airlock {
     /// # Errors
     /// The configuration is wrong (64), or something that Airlock needs cannot be had.
     pub async fn prepare(config: Config, file: Option<PathBuf>) -> Result<Self, Failure> {
-        // Loading the tokenizer takes most of a second: not in the first request.
-        tokio::task::spawn_blocking(|| TokenCounter::for_model("").load());
         let listeners = Listeners::bind(&config).await?;
         let (gateway, admin) = addresses(&listeners)?;
         let token = Arc::new(Token::read_or_create(&config.data.dir)?);

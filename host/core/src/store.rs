@@ -64,6 +64,12 @@ pub trait Store: Send + Sync + 'static {
     /// and must be short. The newest row wins, so rows of one session must be handed over in order.
     fn commit_ledger(&self, session: SessionId, row: LedgerRow, done: Done);
 
+    /// As [`Store::commit_ledger`], with the next batch and not at once: for a row that is noted ([`Store::note_ledger`]). One
+    /// commit that survives a power cut then serves all sessions, not one each call.
+    fn commit_noted_ledger(&self, session: SessionId, row: LedgerRow, done: Done) {
+        self.commit_ledger(session, row, done);
+    }
+
     /// As [`Store::commit_ledger`], in no hurry: for a row that counts less as spent than the one before it. It goes with the
     /// next batch, and survives the death of the process when `done` is called; until it survives a power cut, the row before
     /// it does, which counts too much and not too little.

@@ -83,8 +83,6 @@ fn read(more: &str, simulator: &str) -> Config {
 
 /// A gateway with more configuration. `SIM` in it stands for the simulator's base URL.
 pub async fn configured(more: &str, policies: Vec<Policy>) -> World {
-    // As `airlock serve` does: loading takes up to half a second, which no test of times shall measure.
-    airlock_core::observe::tokens::TokenCounter::for_model("").load();
     let stop = CancellationToken::new();
     let simulator = Simulator::new();
     let upstream = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -3,6 +3,8 @@
 //! Objects with a key twice are refused: programs disagree on which value counts, and one that counts the other would
 //! see text that no policy saw. Keys that differ in case only count as one, since Go's decoder takes them for one.
 
+mod scan;
+
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
@@ -11,24 +13,55 @@ use std::ops::Range;
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+/// A value as it stands in a text, without white space around it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Raw<'a>(&'a str);
+
+impl<'a> Raw<'a> {
+    /// The value that a text is, with or without white space around it.
+    pub fn of(text: &'a str) -> serde_json::Result<Self> {
+        let start = scan::blank(text.as_bytes(), 0);
+        let end = scan::value(text.as_bytes(), start);
+        let alone = end.filter(|end| scan::blank(text.as_bytes(), *end) == text.len());
+        match alone.and_then(|end| text.get(start..end)) {
+            Some(value) => Ok(Self(value)),
+            None => serde_json::from_str::<&RawValue>(text).map(|value| Self(value.get())),
+        }
+    }
+
+    /// Its text.
+    pub fn get(self) -> &'a str {
+        self.0
+    }
+}
+
 /// An object: keys, and values as they stand in the source, in its order.
-pub(super) struct Object<'a>(pub Vec<(Key<'a>, &'a RawValue)>);
+pub(super) struct Object<'a>(pub Vec<(Key<'a>, Raw<'a>)>);
 
 /// A key of an object, without its escapes.
 pub(super) struct Key<'a>(Cow<'a, str>);
 
 impl<'a> Object<'a> {
     pub fn parse(text: &'a str) -> serde_json::Result<Self> {
-        serde_json::from_str(text)
+        let entries = match entries(text) {
+            Some(entries) => entries,
+            None => serde_json::from_str::<Entries<'a>>(text)?.0,
+        };
+        match twice(&entries) {
+            Some(key) => Err(serde_json::Error::custom(format_args!(
+                "the key `{key}` stands twice in one object"
+            ))),
+            None => Ok(Self(entries)),
+        }
     }
 
     /// The value of `key`, unless it is missing or null.
-    pub fn get(&self, key: &str) -> Option<&'a RawValue> {
+    pub fn get(&self, key: &str) -> Option<Raw<'a>> {
         self.0
             .iter()
             .find(|(name, _)| name.as_str() == key)
             .map(|(_, value)| *value)
-            .filter(|value| !is_null(value))
+            .filter(|value| !is_null(*value))
     }
 
     /// The string at `key`; `None` too if something else stands there.
@@ -40,6 +73,12 @@ impl<'a> Object<'a> {
     pub fn object(&self, key: &str) -> Option<Object<'a>> {
         self.get(key)
             .and_then(|value| Object::parse(value.get()).ok())
+    }
+
+    /// The values of the array at `key`; none too if something else stands there.
+    pub fn array(&self, key: &str) -> Vec<Raw<'a>> {
+        let list = self.get(key).and_then(|value| array(value).ok());
+        list.unwrap_or_default()
     }
 
     /// The value at `key` as a `T`; `None` too if something else stands there.
@@ -55,57 +94,103 @@ impl Key<'_> {
     }
 }
 
-impl<'de> Deserialize<'de> for Object<'de> {
+/// Keys and values of an object, if it is one that is found at once.
+fn entries(text: &str) -> Option<Vec<(Key<'_>, Raw<'_>)>> {
+    let bytes = text.as_bytes();
+    let mut entries = Vec::with_capacity(8);
+    let mut at = opened(bytes, b'{')?;
+    if bytes.get(at) == Some(&b'}') {
+        return ends(bytes, at + 1).then_some(entries);
+    }
+    loop {
+        let (key_end, value) = scan::key(bytes, at)?;
+        let name = text.get(at + 1..key_end - 1)?;
+        let name = match memchr::memchr(b'\\', name.as_bytes()) {
+            None => Cow::Borrowed(name),
+            Some(_) => Cow::Owned(serde_json::from_str(text.get(at..key_end)?).ok()?),
+        };
+        let end = scan::value(bytes, value)?;
+        entries.push((Key(name), Raw(text.get(value..end)?)));
+        match following(bytes, end, b'}')? {
+            Following::More(next) => at = next,
+            Following::End => return Some(entries),
+        }
+    }
+}
+
+/// The values of an array, if it is one that is found at once.
+fn values(text: &str) -> Option<Vec<Raw<'_>>> {
+    let bytes = text.as_bytes();
+    let mut values = Vec::new();
+    let mut at = opened(bytes, b'[')?;
+    if bytes.get(at) == Some(&b']') {
+        return ends(bytes, at + 1).then_some(values);
+    }
+    loop {
+        let end = scan::value(bytes, at)?;
+        values.push(Raw(text.get(at..end)?));
+        match following(bytes, end, b']')? {
+            Following::More(next) => at = next,
+            Following::End => return Some(values),
+        }
+    }
+}
+
+/// Where the first thing within a bracket stands.
+fn opened(text: &[u8], bracket: u8) -> Option<usize> {
+    let at = scan::blank(text, 0);
+    (*text.get(at)? == bracket).then(|| scan::blank(text, at + 1))
+}
+
+enum Following {
+    /// Another one, which begins there.
+    More(usize),
+    /// The bracket that ends them, and nothing behind it.
+    End,
+}
+
+/// What follows a value that ends at `at`.
+fn following(text: &[u8], at: usize, bracket: u8) -> Option<Following> {
+    let at = scan::blank(text, at);
+    match *text.get(at)? {
+        b',' => Some(Following::More(scan::blank(text, at + 1))),
+        byte if byte == bracket && ends(text, at + 1) => Some(Following::End),
+        _ => None,
+    }
+}
+
+/// Whether nothing but white space stands from `at` on.
+fn ends(text: &[u8], at: usize) -> bool {
+    scan::blank(text, at) == text.len()
+}
+
+/// Keys and values as `serde_json` reads them.
+struct Entries<'a>(Vec<(Key<'a>, Raw<'a>)>);
+
+impl<'de> Deserialize<'de> for Entries<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Entries;
-        impl<'de> Visitor<'de> for Entries {
-            type Value = Object<'de>;
+        struct InOrder;
+        impl<'de> Visitor<'de> for InOrder {
+            type Value = Entries<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object")
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut entries = Vec::with_capacity(8);
-                while let Some(entry) = map.next_entry::<Key<'de>, &'de RawValue>()? {
-                    entries.push(entry);
+                let mut entries = Vec::new();
+                while let Some((key, value)) = map.next_entry::<Cow<'de, str>, &'de RawValue>()? {
+                    entries.push((Key(key), Raw(value.get())));
                 }
-                match twice(&entries) {
-                    Some(key) => Err(A::Error::custom(format_args!(
-                        "the key `{key}` stands twice in one object"
-                    ))),
-                    None => Ok(Object(entries)),
-                }
+                Ok(Entries(entries))
             }
         }
-        deserializer.deserialize_map(Entries)
-    }
-}
-
-impl<'de> Deserialize<'de> for Key<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Text;
-        impl<'de> Visitor<'de> for Text {
-            type Value = Key<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a key")
-            }
-
-            fn visit_borrowed_str<E>(self, key: &'de str) -> Result<Self::Value, E> {
-                Ok(Key(Cow::Borrowed(key)))
-            }
-
-            fn visit_str<E>(self, key: &str) -> Result<Self::Value, E> {
-                Ok(Key(Cow::Owned(key.to_owned())))
-            }
-        }
-        deserializer.deserialize_str(Text)
+        deserializer.deserialize_map(InOrder)
     }
 }
 
 /// A key that occurs again. Objects of the wire have few keys, where comparing is faster than hashing.
-fn twice<'e>(entries: &'e [(Key<'_>, &RawValue)]) -> Option<&'e str> {
+fn twice<'e>(entries: &'e [(Key<'_>, Raw<'_>)]) -> Option<&'e str> {
     const FEW: usize = 16;
     let mut keys = entries.iter().map(|(key, _)| key.as_str());
     if entries.len() > FEW {
@@ -122,21 +207,27 @@ fn twice<'e>(entries: &'e [(Key<'_>, &RawValue)]) -> Option<&'e str> {
 }
 
 /// The values of an array.
-pub(super) fn array(value: &RawValue) -> serde_json::Result<Vec<&RawValue>> {
-    serde_json::from_str(value.get())
+pub(super) fn array(value: Raw<'_>) -> serde_json::Result<Vec<Raw<'_>>> {
+    match values(value.get()) {
+        Some(values) => Ok(values),
+        None => {
+            let values: Vec<&RawValue> = serde_json::from_str(value.get())?;
+            Ok(values.into_iter().map(|value| Raw(value.get())).collect())
+        }
+    }
 }
 
-pub(super) fn is_null(value: &RawValue) -> bool {
+pub(super) fn is_null(value: Raw<'_>) -> bool {
     value.get() == "null"
 }
 
 /// First byte of a value: tells its type.
-pub(super) fn first_byte(value: &RawValue) -> u8 {
+pub(super) fn first_byte(value: Raw<'_>) -> u8 {
     value.get().as_bytes().first().copied().unwrap_or(b'n')
 }
 
 /// A whole number; some clients and servers write one with a fraction of zero, or with an exponent.
-pub(super) fn integer(value: &RawValue) -> Option<i64> {
+pub(super) fn integer(value: Raw<'_>) -> Option<i64> {
     /// The largest number up to which a float has every whole one.
     const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
     let text = value.get();
@@ -148,12 +239,12 @@ pub(super) fn integer(value: &RawValue) -> Option<i64> {
 
 /// The text of a string, `None` for anything else. Half of a surrogate pair, which some servers write when they cut a
 /// string between its halves, reads as U+FFFD.
-pub(super) fn string(value: &RawValue) -> Option<Cow<'_, str>> {
+pub(super) fn string(value: Raw<'_>) -> Option<Cow<'_, str>> {
     let text = value.get();
     if first_byte(value) != b'"' {
         return None;
     }
-    if !text.contains('\\') {
+    if memchr::memchr(b'\\', text.as_bytes()).is_none() {
         return text.get(1..text.len() - 1).map(Cow::Borrowed);
     }
     if let Ok(plain) = serde_json::from_str::<String>(text) {
@@ -184,7 +275,7 @@ pub(super) fn quote(text: &str) -> String {
 }
 
 /// Where `value` stands in `source`, from which it was read.
-pub(super) fn span(source: &str, value: &RawValue) -> Range<usize> {
+pub(super) fn span(source: &str, value: Raw<'_>) -> Range<usize> {
     let start = value.get().as_ptr() as usize - source.as_ptr() as usize;
     start..start + value.get().len()
 }
@@ -220,7 +311,7 @@ pub(super) fn set(source: &str, object: &Object<'_>, values: &[(&str, String)]) 
     let mut added = String::new();
     for (key, value) in values {
         match object.0.iter().find(|(name, _)| name.as_str() == *key) {
-            Some((_, old)) => splices.replace(span(source, old), value.clone()),
+            Some((_, old)) => splices.replace(span(source, *old), value.clone()),
             None => {
                 if !(object.0.is_empty() && added.is_empty()) {
                     added.push(',');
@@ -236,3 +327,6 @@ pub(super) fn set(source: &str, object: &Object<'_>, values: &[(&str, String)]) 
     }
     splices.apply(source)
 }
+
+#[cfg(test)]
+mod tests;

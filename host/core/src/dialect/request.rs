@@ -207,8 +207,14 @@ impl MessageView {
         let mut hash = Hasher::default();
         hash.part(word(self.role).as_bytes());
         hash.part(self.name.as_deref().unwrap_or_default().as_bytes());
-        for line in self.text.lines() {
-            hash.part(line.as_bytes());
+        // As `str::lines` has them, found at the speed of memory.
+        let mut rest = self.text.as_bytes();
+        while !rest.is_empty() {
+            let end = memchr::memchr(b'\n', rest);
+            let (line, after) = rest.split_at(end.map_or(rest.len(), |end| end + 1));
+            let line = line.strip_suffix(b"\n").map_or(line, |line| line.strip_suffix(b"\r").unwrap_or(line));
+            hash.part(line);
+            rest = after;
         }
         hash.part(b"calls");
         for call in &self.tool_calls {

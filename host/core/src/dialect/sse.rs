@@ -171,10 +171,7 @@ impl Framer {
             if !ends_line {
                 self.at_line_start = false;
                 // Most bytes are inside a line: look for its end without the state above.
-                at += chunk[at..]
-                    .iter()
-                    .position(|b| matches!(b, b'\n' | b'\r'))
-                    .unwrap_or(chunk.len() - at);
+                at += memchr::memchr2(b'\n', b'\r', &chunk[at..]).unwrap_or(chunk.len() - at);
             } else if self.at_line_start {
                 if self.after_cr && chunk.get(at) == Some(&b'\n') {
                     self.after_cr = false;
@@ -235,7 +232,7 @@ impl Data<'_> {
 
 /// The first line without its end, and what follows.
 fn split_line(text: &[u8]) -> (&[u8], &[u8]) {
-    match text.iter().position(|b| matches!(b, b'\n' | b'\r')) {
+    match memchr::memchr2(b'\n', b'\r', text) {
         Some(at) if text[at..].starts_with(b"\r\n") => (&text[..at], &text[at + 2..]),
         Some(at) => (&text[..at], &text[at + 1..]),
         None => (text, &[]),
@@ -244,7 +241,7 @@ fn split_line(text: &[u8]) -> (&[u8], &[u8]) {
 
 /// Name and value of a line. A comment has an empty name.
 fn field(line: &[u8]) -> (&[u8], &[u8]) {
-    match line.iter().position(|&b| b == b':') {
+    match memchr::memchr(b':', line) {
         Some(at) => (
             &line[..at],
             line[at + 1..].strip_prefix(b" ").unwrap_or(&line[at + 1..]),

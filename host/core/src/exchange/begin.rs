@@ -16,6 +16,7 @@ use crate::dialect::{Dialect, Identity, RequestView};
 use crate::event::Micros;
 use crate::event::declared::Declared;
 use crate::event::digest::Digest;
+use crate::observe::tokens::TokenCounter;
 use crate::observe::vitals::Vitals;
 use crate::prompt::Prompt;
 use crate::release::Release;
@@ -125,6 +126,10 @@ impl Exchange {
         // Answers that came while nobody listened are heard first.
         facts.session.mailbox.adopt(&hearing.waiting.bell);
         adopt(hearing, call, now);
+        // Without a policy, a rule or a budget nobody acts by a count: estimates do until the provider states its own.
+        if hearing.panel.is_empty() && facts.session.ledger.limits().is_unlimited() {
+            call.prompt.counter = TokenCounter::rough();
+        }
         call.prompt.take_kept(facts, &mut hearing.vitals);
         waiting::hear(hearing, call, now);
         if facts.number == 1 && facts.retry == 0 {

@@ -4,6 +4,7 @@ use super::model_call::ModelCall;
 use crate::event::Usage;
 use crate::observe::prices::PriceTable;
 use crate::observe::vitals::Vitals;
+use crate::session::facts::Facts;
 
 /// The present leg ends, and its usage is put to that of those before it. `exact` says whether that can be relied on.
 pub fn close_leg(call: &mut ModelCall, vitals: &Vitals, prices: &PriceTable, exact: bool) {
@@ -40,6 +41,13 @@ pub fn usage(call: &ModelCall, vitals: &Vitals) -> Usage {
         reasoning: prior.reasoning.saturating_add(now.reasoning),
         exact: prior.exact && now.exact,
     }
+}
+
+/// Nobody stated a usage, and what was estimated while it went is counted.
+pub fn count_exactly(call: &mut ModelCall, facts: &Facts, vitals: &mut Vitals) {
+    call.prompt.count_exactly(facts, vitals);
+    let generated = call.release.recounted(&call.prompt.counter);
+    vitals.output_tokens = call.account.prior_output.saturating_add(generated);
 }
 
 /// Tokens of the present leg: as stated, and what was generated since, as servers state their usage in mid-stream too; else

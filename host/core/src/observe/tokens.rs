@@ -14,17 +14,17 @@
 //! the last piece can change when more text arrives. Time is linear in the text.
 
 mod data;
+mod slot;
 mod split;
+mod tables;
 mod vocabulary;
-
-use std::sync::OnceLock;
 
 use tiktoken_rs::tokenizer::{Tokenizer, get_tokenizer};
 
 use data::Runs;
 pub use split::MAX_PIECE;
-use split::{Run, Splitter};
-use vocabulary::Vocabulary;
+use split::Run;
+use tables::Tables;
 
 /// What a message of a prompt costs beyond its text: its role and its two ends, as OpenAI documents it.
 pub const MESSAGE_TOKENS: u32 = 4;
@@ -39,9 +39,11 @@ enum Encoding {
     Cl100k,
     /// GPT-4o and everything newer.
     O200k,
+    /// Four bytes a token.
+    Rough,
 }
 
-/// Counts as one model does. Cheap to copy; the tables behind it are loaded once, at the first count.
+/// Counts as one model does. Cheap to copy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TokenCounter {
     encoding: Encoding,
@@ -63,16 +65,26 @@ impl TokenCounter {
         Self { encoding, own }
     }
 
+    /// A counter that only estimates, in no time, for where nobody acts by its counts.
+    #[must_use]
+    pub fn rough() -> Self {
+        Self {
+            encoding: Encoding::Rough,
+            own: false,
+        }
+    }
+
+    /// Whether it only estimates.
+    #[must_use]
+    pub fn is_rough(self) -> bool {
+        self.encoding == Encoding::Rough
+    }
+
     /// Whether this is the model's own tokeniser. Otherwise counts may be off by a tenth, for languages other than English
     /// by more.
     #[must_use]
     pub fn is_own(self) -> bool {
         self.own
-    }
-
-    /// Loads the tables now, so that the first count does not take a part of a second. Not on a thread that serves requests.
-    pub fn load(self) {
-        let _ = self.tables();
     }
 
     /// Tokens of a text: about 10 ms for 100,000 tokens. Count a message once and keep the number with its identity; clients
@@ -99,20 +111,12 @@ impl TokenCounter {
         }
     }
 
-    /// `None` only if the tables in this very program are broken.
     fn tables(self) -> Option<&'static Tables> {
-        static CL100K: OnceLock<Option<Tables>> = OnceLock::new();
-        static O200K: OnceLock<Option<Tables>> = OnceLock::new();
-        let (once, load): (_, fn() -> anyhow::Result<Tables>) = match self.encoding {
-            Encoding::Cl100k => (&CL100K, Tables::cl100k),
-            Encoding::O200k => (&O200K, Tables::o200k),
-        };
-        let tables = once.get_or_init(|| {
-            load()
-                .inspect_err(|error| tracing::error!("tokens are counted as bytes / 4: {error:#}"))
-                .ok()
-        });
-        tables.as_ref()
+        match self.encoding {
+            Encoding::Cl100k => tables::cl100k(),
+            Encoding::O200k => tables::o200k(),
+            Encoding::Rough => None,
+        }
     }
 }
 
@@ -133,32 +137,10 @@ fn by_bytes(bytes: usize) -> u32 {
     u32::try_from(bytes.div_ceil(4)).unwrap_or(u32::MAX)
 }
 
-/// One encoding; 4 to 7 MB.
-#[derive(Debug)]
-struct Tables {
-    splitter: Splitter,
-    vocabulary: Vocabulary,
-}
-
-impl Tables {
-    fn cl100k() -> anyhow::Result<Self> {
-        Ok(Self {
-            splitter: Splitter::cl100k()?,
-            vocabulary: Vocabulary::of(&tiktoken_rs::cl100k_base()?),
-        })
-    }
-
-    fn o200k() -> anyhow::Result<Self> {
-        Ok(Self {
-            splitter: Splitter::o200k()?,
-            vocabulary: Vocabulary::of(&tiktoken_rs::o200k_base()?),
-        })
-    }
-}
-
 /// Counts the tokens of one text while it arrives.
 #[derive(Debug)]
 pub struct StreamCounter {
+    /// None where it only estimates.
     tables: Option<&'static Tables>,
     /// Bytes of text read.
     bytes: usize,
@@ -200,6 +182,12 @@ impl StreamCounter {
             rest = after;
         }
         total
+    }
+
+    /// Whether it only estimates.
+    #[must_use]
+    pub fn is_rough(&self) -> bool {
+        self.tables.is_none()
     }
 
     /// Bytes read so far.

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::Prompt;
 use super::changes::edits;
 use crate::dialect::{EditError, MessageEdit, MessageView, Outbound, RequestEdits, ToolCallView, Turn};
-use crate::observe::tokens::{MESSAGE_TOKENS, REPLY_TOKENS};
+use crate::observe::tokens::{MESSAGE_TOKENS, REPLY_TOKENS, TokenCounter};
 use crate::observe::vitals::Vitals;
 use crate::session::facts::Facts;
 
@@ -111,6 +111,12 @@ impl Prompt {
             self.counter.count_text(&said) + MESSAGE_TOKENS + calls.sum::<u32>()
         });
         self.input_tokens.saturating_add(steps.sum())
+    }
+
+    /// From now on it is counted by the tokeniser of its model.
+    pub fn count_exactly(&mut self, facts: &Facts, vitals: &mut Vitals) {
+        self.counter = TokenCounter::for_model(&facts.view.model);
+        self.recount(facts, vitals);
     }
 
     /// Counts the prompt as it would go upstream now. Policies that watch how full the context is must see what their own

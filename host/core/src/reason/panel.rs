@@ -51,6 +51,11 @@ impl Panel {
         }
     }
 
+    /// Whether nobody judges: no policy, no rule.
+    pub fn is_empty(&self) -> bool {
+        self.plan.entries.is_empty() && self.plan.rules.is_empty()
+    }
+
     /// Whether somebody could object to what is generated, so that it may not pass unread.
     pub fn guards(&self) -> bool {
         self.plan.enforcing || self.plan.holds_tool_calls || self.circuits_open

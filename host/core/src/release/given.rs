@@ -5,6 +5,7 @@ use super::stretch::Stretch;
 use crate::dialect::{MessageView, ToolCallView};
 use crate::event::digest::Digest;
 use crate::event::{Channel, Role, Status};
+use crate::observe::tokens::TokenCounter;
 
 impl Release {
     /// The turn as the client has it, and will send it back.
@@ -38,6 +39,12 @@ impl Release {
             span: 0..0,
             media_digest: Digest::default(),
         }
+    }
+
+    /// Tokens of what the model generated in the present leg, by another counter.
+    pub fn recounted(&self, by: &TokenCounter) -> u32 {
+        let stretches = self.hold.stretches.iter();
+        stretches.map(|stretch| stretch.recounted(by)).sum()
     }
 
     /// Tokens of such a turn, where all of it was counted as it came.

@@ -84,7 +84,14 @@ impl Stretch {
 
     /// Tokens of the text, if all of it was counted.
     pub(super) fn counted(&self) -> Option<u32> {
-        (self.counter.bytes() == self.text.len()).then(|| self.counter.total())
+        let all = self.counter.bytes() == self.text.len() && !self.counter.is_rough();
+        all.then(|| self.counter.total())
+    }
+
+    /// Tokens of what was counted of it, by another counter.
+    pub(super) fn recounted(&self, by: &TokenCounter) -> u32 {
+        let text = self.text.get(..self.counter.bytes().min(self.text.len()));
+        text.map_or(0, |text| by.count_text(text))
     }
 
     /// No more text comes: what was open becomes certain.

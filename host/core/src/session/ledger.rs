@@ -10,8 +10,9 @@
 //!
 //! - The process died (`kill -9`, a panic, no memory): nothing is forgotten. What is counted too much is at most, for each
 //!   open exchange, its prompt's estimate and [`LEASE`] tokens or a quarter of its answer, whichever is more.
-//! - The machine died (a power cut): notes may be lost, and with them what was taken since the disk answered last: a few
-//!   milliseconds, and at most [`account::ADVANCE`], since past that whoever takes more waits for the disk.
+//! - The machine died (a power cut): notes may be lost, and with them what was taken since the disk answered last: some 50
+//!   ms, in which the rows of all sessions are gathered for one commit, and at most [`account::ADVANCE`], since past that
+//!   whoever takes more waits for the disk.
 //!
 //! Not guaranteed: tokens that a provider bills and does not show can pass the limit. They are charged when the exchange
 //! is settled, and said in [`Settlement::hidden`] and [`Settlement::over`].
@@ -162,7 +163,7 @@ impl Ledger {
         let ledger = Self::with(saved.row.id, store, account);
         let reconciled = reserved.minus(settled);
         if reconciled != Spend::default() {
-            ledger.order(&mut ledger.lock());
+            ledger.order(&mut ledger.lock(), true);
         }
         (ledger, reconciled)
     }
@@ -184,7 +185,7 @@ impl Ledger {
         let allocated = account.allocated.tightest(limits);
         if allocated != account.allocated {
             account.allocated = allocated;
-            self.order(&mut account);
+            self.order(&mut account, true);
         }
     }
 
@@ -354,7 +355,7 @@ impl Ledger {
         let limits = account.limits();
         let over = account.used.minus(account.used.capped(limits));
         if !limits.is_unlimited() && more {
-            self.order(&mut account);
+            self.order(&mut account, true);
         } else if !limits.is_unlimited() || account.held.is_some() {
             // The row before this one counts at least as much: nothing is lost if this one comes late.
             let order = account.order_calmly();
@@ -383,7 +384,7 @@ impl Ledger {
                     Take::Taken(value) => return Ok(value),
                     Take::TakenAndRaise(value, mark) => {
                         account.asked = account.asked.max(mark);
-                        self.order(&mut account);
+                        self.order(&mut account, false);
                         return Ok(value);
                     }
                     Take::Raise(mark) => {
@@ -398,7 +399,7 @@ impl Ledger {
                         }
                         failures = Some(account.failures);
                         if !account.is_asking() {
-                            self.order(&mut account);
+                            self.order(&mut account, true);
                         }
                     }
                 }
@@ -425,15 +426,19 @@ impl Ledger {
             return false;
         };
         account.hold(note);
-        self.order(account);
+        self.order(account, false);
         true
     }
 
-    /// Asks the store to write the present row; what it covers may be used once that is durable.
-    fn order(self: &Arc<Self>, account: &mut Account) {
+    /// Asks the store to write the present row; what it covers may be used once that is durable. `at_once`: somebody waits
+    /// for it, or nothing stands in for it meanwhile.
+    fn order(self: &Arc<Self>, account: &mut Account, at_once: bool) {
         let order = account.order(Instant::now());
-        let done = self.answers(order);
-        self.store.commit_ledger(self.session, account.row(), done);
+        let (row, done) = (account.row(), self.answers(order));
+        match at_once {
+            true => self.store.commit_ledger(self.session, row, done),
+            false => self.store.commit_noted_ledger(self.session, row, done),
+        }
     }
 
     /// Hears what the store says to an order, even when nobody else needs the ledger any more: a note that is not cleared

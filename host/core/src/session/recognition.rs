@@ -10,11 +10,10 @@
 //! block's text, nothing.
 //! Pure but for its own memory: no clock, no I/O.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::event::Micros;
-use crate::event::digest::{Digest, roll};
+use crate::event::digest::{Digest, DigestMap, roll};
 use crate::event::key::SessionKey;
 use crate::event::marks::{Given, KEPT_US, Kept, Line, MAX_MARKS, Meaning, Words, mark};
 
@@ -38,7 +37,7 @@ pub struct Evidence<'a> {
 /// All marks.
 #[derive(Debug, Default)]
 pub struct Recognition {
-    marks: HashMap<Digest, Vec<Meaning>>,
+    marks: DigestMap<Vec<Meaning>>,
     count: usize,
 }
 
@@ -168,53 +167,12 @@ impl Recognition {
         touched
     }
 
-    /// Keeps what an exchange leaves to be recognised by. Returns it for the disk.
-    pub fn remember(
-        &mut self,
-        owner: &str,
-        key: &Arc<SessionKey>,
-        request: &[Digest],
-        given: &Given,
-        weak: Option<Digest>,
-        at: Micros,
-    ) -> Vec<Kept> {
-        let plain = Meaning {
-            key: Arc::clone(key),
-            given: Given::default(),
-            weak,
-            at,
-            continued: false,
-        };
-        let mut kept: Vec<Kept> = given
-            .calls
-            .iter()
-            .map(|id| call_mark(owner, id))
-            .chain(
-                request
-                    .last()
-                    .and_then(|last| pair_mark(owner, *last, given.words)),
-            )
-            .map(|mark| Kept {
-                mark,
-                meaning: plain.clone(),
-            })
-            .collect();
-        kept.extend(
-            beginnings(owner, request.iter().copied())
-                .last()
-                .map(|mark| Kept {
-                    mark: *mark,
-                    meaning: Meaning {
-                        given: given.clone(),
-                        ..plain
-                    },
-                }),
-        );
-        for Kept { mark, meaning } in &kept {
+    /// Keeps what an exchange left.
+    pub fn remember(&mut self, kept: &[Kept], at: Micros) {
+        for Kept { mark, meaning } in kept {
             self.keep(*mark, meaning.clone());
         }
         self.forget(at);
-        kept
     }
 
     /// What a mark means, unless that is too much to say anything.
@@ -255,6 +213,43 @@ impl Recognition {
         });
         self.count = self.marks.values().map(Vec::len).sum();
     }
+}
+
+/// What an exchange leaves to be recognised by.
+pub fn kept(
+    owner: &str,
+    key: &Arc<SessionKey>,
+    request: &[Digest],
+    given: &Given,
+    weak: Option<Digest>,
+    at: Micros,
+) -> Vec<Kept> {
+    let plain = Meaning {
+        key: Arc::clone(key),
+        given: Given::default(),
+        weak,
+        at,
+        continued: false,
+    };
+    let calls = given.calls.iter().map(|id| call_mark(owner, id));
+    let last = request.last();
+    let pair = last.and_then(|last| pair_mark(owner, *last, given.words));
+    let mut kept: Vec<Kept> = calls
+        .chain(pair)
+        .map(|mark| Kept {
+            mark,
+            meaning: plain.clone(),
+        })
+        .collect();
+    let beginnings = beginnings(owner, request.iter().copied());
+    kept.extend(beginnings.last().map(|mark| Kept {
+        mark: *mark,
+        meaning: Meaning {
+            given: given.clone(),
+            ..plain
+        },
+    }));
+    kept
 }
 
 /// Of conversations that stand at one point: what was said to the letter before what may be a part of it, one from which

@@ -14,7 +14,7 @@ use crate::event::clock::now;
 use crate::event::digest::Digest;
 use crate::event::key::{SessionId, SessionKey};
 use crate::event::marks::{Given, KEPT_US, Kept, MAX_MARKS};
-use crate::session::recognition::{Evidence, Recognition};
+use crate::session::recognition::{Evidence, Recognition, kept};
 use crate::session::timeline::{Recorder, Timeline};
 use crate::store::{SavedSession, StoreError};
 
@@ -148,7 +148,8 @@ impl Sessions {
         weak: Option<Digest>,
     ) {
         let (owner, key) = (owner(&key.tenant, &key.principal), Arc::new(key.clone()));
-        let kept = lock(&self.recognition).remember(&owner, &key, request, given, weak, now());
+        let kept = kept(&owner, &key, request, given, weak, now());
+        lock(&self.recognition).remember(&kept, now());
         self.keep(&key, kept);
     }
 

@@ -193,6 +193,10 @@ impl Session {
         text: impl Fn(usize) -> Cow<'t, str>,
         counter: &TokenCounter,
     ) -> Vec<u32> {
+        if counter.is_rough() {
+            let estimate = |index| estimate(&text(index)) + MESSAGE_TOKENS;
+            return (0..digests.len()).map(estimate).collect();
+        }
         let known: Vec<Option<u32>> = {
             let state = self.state();
             let known = |digest| state.counted.get(digest).copied();

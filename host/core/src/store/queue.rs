@@ -48,6 +48,8 @@ pub(super) struct Batch {
     pub(super) sessions: HashMap<SessionId, SessionBatch>,
     /// Told when the batch is on the disk. With any of them the commit survives a power cut.
     pub(super) waiting: Vec<Done>,
+    /// The same, but they do not hurry the writer.
+    pub(super) soon: Vec<Done>,
     /// Told when the batch is written, however well; they hurry nobody.
     pub(super) along: Vec<Done>,
     pub(super) events: usize,
@@ -153,6 +155,16 @@ impl Queue {
         self.work.notify_one();
     }
 
+    /// Puts something in, and asks for a commit of it that survives a power cut, with whatever goes next.
+    pub(super) fn soon(
+        &self,
+        session: SessionId,
+        done: Done,
+        change: impl FnOnce(&mut SessionBatch),
+    ) {
+        self.unhurried(session, change, |batch| batch.soon.push(done));
+    }
+
     /// Puts something in that goes with whatever goes next.
     pub(super) fn along(
         &self,
@@ -160,10 +172,19 @@ impl Queue {
         done: Done,
         change: impl FnOnce(&mut SessionBatch),
     ) {
+        self.unhurried(session, change, |batch| batch.along.push(done));
+    }
+
+    fn unhurried(
+        &self,
+        session: SessionId,
+        change: impl FnOnce(&mut SessionBatch),
+        listen: impl FnOnce(&mut Batch),
+    ) {
         let mut state = self.lock();
         let wake = state.batch.is_empty();
         change(state.batch.sessions.entry(session).or_default());
-        state.batch.along.push(done);
+        listen(&mut state.batch);
         drop(state);
         if wake {
             self.work.notify_one();

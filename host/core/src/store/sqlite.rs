@@ -173,6 +173,11 @@ impl Store for SqliteStore {
             .urgent(session, done, |batch| batch.ledger = Some(row));
     }
 
+    fn commit_noted_ledger(&self, session: SessionId, row: LedgerRow, done: Done) {
+        self.queue
+            .soon(session, done, |batch| batch.ledger = Some(row));
+    }
+
     fn settle_ledger(&self, session: SessionId, row: LedgerRow, done: Done) {
         self.queue
             .along(session, done, |batch| batch.ledger = Some(row));

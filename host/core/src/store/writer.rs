@@ -57,10 +57,12 @@ impl Writer {
 
     fn write(&mut self, mut batch: Batch) {
         let mut waiting = std::mem::take(&mut batch.waiting);
-        let mut along = std::mem::take(&mut batch.along);
+        let mut others = std::mem::take(&mut batch.soon);
+        let durable = !waiting.is_empty() || !others.is_empty();
+        others.append(&mut batch.along);
         let mut attempts = 0;
         loop {
-            let error = match self.commit(&batch, !waiting.is_empty()) {
+            let error = match self.commit(&batch, durable || !waiting.is_empty()) {
                 Ok(written) => {
                     let marks = batch.sessions.values().map(|session| session.marks.len());
                     self.retention.marked(marks.sum());
@@ -68,7 +70,7 @@ impl Writer {
                     self.progress.failing.store(false, Ordering::Relaxed);
                     waiting
                         .drain(..)
-                        .chain(along.drain(..))
+                        .chain(others.drain(..))
                         .for_each(|done| done(Ok(())));
                     return;
                 }
@@ -81,7 +83,7 @@ impl Writer {
             self.progress.retried.fetch_add(1, Ordering::Relaxed);
             let text = error.to_string();
             tell(&mut waiting, &text);
-            tell(&mut along, &text);
+            tell(&mut others, &text);
             if !may_pass(&error) {
                 // Once more with a gap in place of the events; if even that fails, without.
                 let lost: usize = batch

@@ -219,12 +219,13 @@ impl World {
             query: None,
             body: body.as_bytes(),
         };
+        let view = client.inbound().read_request(received).unwrap();
         let arrived = Arrived {
             session: self.around.sessions.get(found).await.unwrap(),
             client,
-            view: client.inbound().read_request(received).unwrap(),
+            digests: view.messages.iter().map(|m| m.digest()).collect(),
+            view,
             body: Bytes::from_static(body.as_bytes()),
-            digest: [7; 16],
             declared: Declared::default(),
             weak: None,
             client_retries: 0,

@@ -2,9 +2,8 @@
 
 use std::borrow::Cow;
 
-use serde_json::value::RawValue;
 
-use crate::dialect::json::{self, Object};
+use crate::dialect::json::{self, Object, Raw};
 use crate::dialect::openai_chat::fact::{Fact, Form, Part, Tell};
 use crate::dialect::openai_chat::inert;
 use crate::dialect::openai_chat::undecodable::undecodable;
@@ -15,7 +14,7 @@ use crate::event::{Channel, Place};
 /// The object in an element that says what is called, its key, and the key of the arguments in it.
 pub(super) fn target<'a>(
     element: &Object<'a>,
-) -> Option<(CallKind, &'static str, &'static str, &'a RawValue)> {
+) -> Option<(CallKind, &'static str, &'static str, Raw<'a>)> {
     let function = element
         .get("function")
         .map(|value| (CallKind::Function, "function", "arguments", value));
@@ -29,8 +28,8 @@ pub(super) fn target<'a>(
 pub(super) fn element<'a>(
     form: Form,
     choice: u16,
-    list: &'a RawValue,
-    value: &'a RawValue,
+    list: Raw<'a>,
+    value: Raw<'a>,
     path: &dyn Fn() -> String,
     tell: Tell<'_, 'a>,
 ) -> Result<(), Undecodable> {
@@ -78,7 +77,7 @@ pub(super) fn element<'a>(
         }
     };
     said?;
-    for (key, value) in &entries.0 {
+    for &(ref key, value) in &entries.0 {
         let inert = match key.as_str() {
             "index" | "id" | "function" | "custom" => true,
             "type" => inert::is_token(value),
@@ -95,7 +94,7 @@ pub(super) fn element<'a>(
 /// The call of the form before tool calls.
 pub(super) fn single<'a>(
     choice: u16,
-    value: &'a RawValue,
+    value: Raw<'a>,
     path: &dyn Fn() -> String,
     tell: Tell<'_, 'a>,
 ) -> Result<(), Undecodable> {
@@ -115,7 +114,7 @@ pub(super) fn single<'a>(
 fn said<'a>(
     part: Part<'a>,
     key: &str,
-    value: &'a RawValue,
+    value: Raw<'a>,
     path: &dyn Fn() -> String,
     tell: Tell<'_, 'a>,
 ) -> Result<(), Undecodable> {
@@ -139,7 +138,7 @@ fn said<'a>(
     for (field, value) in &entries.0 {
         if field.as_str() != "name" && field.as_str() != key {
             let path = || format!("{}.{}", path(), field.as_str());
-            leaves(value, other(choice), true, &path, tell)?;
+            leaves(*value, other(choice), true, &path, tell)?;
         }
     }
     Ok(())
@@ -150,7 +149,7 @@ fn other(choice: u16) -> Place {
 }
 
 /// A stated index. Some servers write it with a fraction of zero.
-pub(super) fn index(stated: &RawValue, path: &dyn Fn() -> String) -> Result<u16, Undecodable> {
+pub(super) fn index(stated: Raw<'_>, path: &dyn Fn() -> String) -> Result<u16, Undecodable> {
     json::integer(stated)
         .and_then(|n| u16::try_from(n).ok())
         .ok_or_else(|| {

@@ -1,8 +1,8 @@
 //! What a response says, fact by fact, and where each stands in its bytes.
 
+use crate::dialect::json::Raw;
 use std::borrow::Cow;
 
-use serde_json::value::RawValue;
 
 use crate::dialect::{CallKind, Slot};
 use crate::event::{Channel, Place};
@@ -21,15 +21,15 @@ pub(super) type Tell<'t, 'a> = &'t mut dyn FnMut(Fact<'a>);
 
 /// A fact, and where it stands.
 pub(super) enum Fact<'a> {
-    Id(&'a RawValue),
-    Model(&'a RawValue),
-    Created(&'a RawValue),
-    Role(&'a RawValue),
+    Id(Raw<'a>),
+    Model(Raw<'a>),
+    Created(Raw<'a>),
+    Role(Raw<'a>),
     /// Text that is not empty.
     Text {
         place: Place,
         /// `None`: it is not the value of a field, and cannot be replaced.
-        value: Option<&'a RawValue>,
+        value: Option<Raw<'a>>,
         text: Cow<'a, str>,
         /// The model wrote it.
         generated: bool,
@@ -38,20 +38,20 @@ pub(super) enum Fact<'a> {
     Repeat {
         choice: u16,
         of: Option<Channel>,
-        value: &'a RawValue,
+        value: Raw<'a>,
     },
     /// Name of the field in which reasoning came.
     ReasoningField(&'static str),
     Call(Part<'a>),
     /// Not read: no client of this form reads it.
-    Beside(&'a RawValue),
+    Beside(Raw<'a>),
     Finish {
         choice: u16,
         reason: Cow<'a, str>,
-        value: &'a RawValue,
+        value: Raw<'a>,
     },
-    Usage(&'a RawValue),
-    Error(&'a RawValue),
+    Usage(Raw<'a>),
+    Error(Raw<'a>),
 }
 
 /// A part of a call, and where it stands.
@@ -63,6 +63,6 @@ pub(super) struct Part<'a> {
     pub name: Option<Cow<'a, str>>,
     pub arguments: Cow<'a, str>,
     /// The list in which it is an element; `None`: it is the value of `function_call`.
-    pub list: Option<&'a RawValue>,
-    pub value: &'a RawValue,
+    pub list: Option<Raw<'a>>,
+    pub value: Raw<'a>,
 }

@@ -19,10 +19,9 @@
 
 use std::borrow::Cow;
 
-use serde_json::value::RawValue;
 
 use crate::dialect::Undecodable;
-use crate::dialect::json::{self, Object};
+use crate::dialect::json::{self, Object, Raw};
 use crate::dialect::openai_chat::fact::{Fact, Form, Tell};
 use crate::dialect::openai_chat::inert::{self, is_token};
 use crate::dialect::openai_chat::undecodable::undecodable;
@@ -77,7 +76,7 @@ pub(super) fn walk<'a>(source: &'a str, form: Form, tell: Tell<'_, 'a>) -> Resul
             "error" => {
                 tell(Fact::Error(value));
                 if json::first_byte(value) == b'{' {
-                    let inert = |key: &str, value: &RawValue| {
+                    let inert = |key: &str, value: Raw<'_>| {
                         matches!(key, "type" | "param" | "code") && is_token(value)
                     };
                     rest(value, &inert, other, false, &path, tell)?;
@@ -106,14 +105,14 @@ pub(super) fn walk<'a>(source: &'a str, form: Form, tell: Tell<'_, 'a>) -> Resul
 
 /// A failure that is stated without a field `error`: `{"object": "error", "message": ...}` (vLLM), `{"detail": ...}` (FastAPI),
 /// `{"message": ..., "code": ...}` and its like (proxies, Mistral). What has choices is an answer.
-fn bare_failure<'a>(source: &'a str, root: &Object<'a>) -> Option<&'a RawValue> {
+fn bare_failure<'a>(source: &'a str, root: &Object<'a>) -> Option<Raw<'a>> {
     if root.get("choices").is_some() || root.get("error").is_some() {
         return None;
     }
     let states = |keys: &[&str]| keys.iter().any(|key| root.get(key).is_some());
     let named = root.string("object").as_deref() == Some("error");
     if named || (states(&["message"]) && states(&["code", "status", "status_code", "type"])) {
-        return serde_json::from_str(source).ok();
+        return Raw::of(source).ok();
     }
     root.get("detail").or_else(|| root.get("error_message"))
 }
@@ -121,7 +120,7 @@ fn bare_failure<'a>(source: &'a str, root: &Object<'a>) -> Option<&'a RawValue> 
 fn choice<'a>(
     form: Form,
     at: usize,
-    value: &'a RawValue,
+    value: Raw<'a>,
     seen: &mut Vec<u16>,
     tell: Tell<'_, 'a>,
 ) -> Result<(), Undecodable> {
@@ -158,7 +157,7 @@ fn choice<'a>(
             })?;
         }
     }
-    for (key, value) in &entries.0 {
+    for &(ref key, value) in &entries.0 {
         if json::is_null(value) {
             continue;
         }
@@ -219,7 +218,7 @@ fn choice<'a>(
 
 /// What content filters say: how much of what there is. All else in it is text.
 fn severities<'a>(
-    value: &'a RawValue,
+    value: Raw<'a>,
     place: Place,
     path: &dyn Fn() -> String,
     tell: Tell<'_, 'a>,
@@ -231,21 +230,21 @@ fn severities<'a>(
     })
 }
 
-fn repeat(choice: u16, of: Option<Channel>, value: &RawValue) -> Fact<'_> {
+fn repeat(choice: u16, of: Option<Channel>, value: Raw<'_>) -> Fact<'_> {
     Fact::Repeat { choice, of, value }
 }
 
 fn delta<'a>(
     form: Form,
     choice: u16,
-    value: &'a RawValue,
+    value: Raw<'a>,
     path: &dyn Fn() -> String,
     tell: Tell<'_, 'a>,
 ) -> Result<(), Undecodable> {
     let entries = object(value, path)?;
     let place = |channel| Place::new(channel, choice, 0);
     let other = place(Channel::Other);
-    for (key, value) in &entries.0 {
+    for &(ref key, value) in &entries.0 {
         if json::is_null(value) {
             continue;
         }
@@ -262,7 +261,7 @@ fn delta<'a>(
             }
             "function_call" => calls::single(choice, value, &path, tell)?,
             "audio" => {
-                let inert = |key: &str, value: &RawValue| match key {
+                let inert = |key: &str, value: Raw<'_>| match key {
                     "id" => is_token(value),
                     "data" => json::string(value).is_some_and(|data| inert::is_opaque(&data)),
                     _ => false,
@@ -329,7 +328,7 @@ fn reasoning<'a>(
         Channel::Other
     };
     // `data` is encrypted, `signature` signed.
-    let inert = |key: &str, value: &RawValue| match key {
+    let inert = |key: &str, value: Raw<'_>| match key {
         "type" | "id" | "index" | "format" => is_token(value),
         "data" | "signature" => json::string(value).is_some_and(|data| inert::is_opaque(&data)),
         _ => false,
@@ -354,7 +353,7 @@ fn reasoning<'a>(
 }
 
 fn content<'a>(
-    value: &'a RawValue,
+    value: Raw<'a>,
     choice: u16,
     path: &dyn Fn() -> String,
     tell: Tell<'_, 'a>,
@@ -372,7 +371,7 @@ fn content<'a>(
             Some("thinking" | "reasoning") => Channel::Reasoning,
             _ => Channel::Other,
         };
-        for (key, value) in &part.0 {
+        for &(ref key, value) in &part.0 {
             let (channel, generated) = match key.as_str() {
                 "type" if is_token(value) => continue,
                 "text" | "refusal" | "thinking" | "reasoning" => (channel, true),

@@ -3,9 +3,8 @@
 
 use std::borrow::Cow;
 
-use serde_json::value::RawValue;
 
-use crate::dialect::json;
+use crate::dialect::json::{self, Raw};
 
 /// Ids, names of models, words of the API. The longest ids that servers write are some 100 bytes.
 const MAX_TOKEN_BYTES: usize = 128;
@@ -17,12 +16,12 @@ const MIN_OPAQUE_BYTES: usize = 24;
 const SEVERITIES: &[&str] = &["safe", "low", "medium", "high"];
 
 /// A short word without white space, or null.
-pub(super) fn is_token(value: &RawValue) -> bool {
+pub(super) fn is_token(value: Raw<'_>) -> bool {
     json::is_null(value) || json::string(value).is_some_and(|text| is_word(&text, MAX_TOKEN_BYTES))
 }
 
 /// A name of up to three words, each of which begins with a capital or a digit (`Google AI Studio`), or a token.
-pub(super) fn is_name(value: &RawValue) -> bool {
+pub(super) fn is_name(value: Raw<'_>) -> bool {
     let named = |text: Cow<'_, str>| {
         let mut words = text.split(' ');
         text.len() <= 40

@@ -2,9 +2,8 @@
 //! else are text.
 
 use serde::Deserialize;
-use serde_json::value::RawValue;
 
-use crate::dialect::json;
+use crate::dialect::json::{self, Raw};
 
 /// The longest token that is taken for an alternative to one that was said. Vocabularies have few that are longer.
 const MAX_ALTERNATIVE_BYTES: usize = 64;
@@ -52,7 +51,7 @@ impl Token {
 }
 
 /// What the value says that is in none of `said`, the texts beside it; `None` if nothing.
-pub(super) fn beyond(value: &RawValue, said: &[&str]) -> Option<String> {
+pub(super) fn beyond(value: Raw<'_>, said: &[&str]) -> Option<String> {
     let Ok(read) = serde_json::from_str::<Logprobs>(value.get()) else {
         // Of another shape: all of it is text, keys too.
         return strings(value.get());
@@ -115,10 +114,10 @@ fn strings(json: &str) -> Option<String> {
 }
 
 /// Whether it is a list of numbers.
-pub(super) fn is_numbers(value: &RawValue) -> bool {
+pub(super) fn is_numbers(value: Raw<'_>) -> bool {
     json::array(value).is_ok_and(|items| {
         items
             .iter()
-            .all(|item| matches!(json::first_byte(item), b'0'..=b'9' | b'-'))
+            .all(|item| matches!(json::first_byte(*item), b'0'..=b'9' | b'-'))
     })
 }

@@ -1,8 +1,7 @@
 //! Facts of a chunk, body or error as pieces.
 
-use serde_json::value::RawValue;
 
-use crate::dialect::json::{self, Object};
+use crate::dialect::json::{self, Object, Raw};
 use crate::dialect::openai_chat::fact::{Fact, Form};
 use crate::dialect::openai_chat::fields;
 use crate::dialect::openai_chat::undecodable::undecodable;
@@ -115,7 +114,7 @@ fn pieces(
 
 /// Keeps what the stream says of itself. Nearly all chunks say the same again: no allocation for those. Some servers
 /// leave it empty in chunks of another kind.
-fn learn(known: &mut String, value: &RawValue) {
+fn learn(known: &mut String, value: Raw<'_>) {
     if let Some(said) =
         json::string(value).filter(|said| !said.is_empty() && *said != known.as_str())
     {
@@ -131,9 +130,9 @@ pub(super) fn is_usage_only(frame: &Frame) -> bool {
     let Ok(root) = Object::parse(source) else {
         return false;
     };
-    let says = |(key, value): &(json::Key<'_>, &RawValue)| match key.as_str() {
-        "choices" => json::array(value).map_or(true, |choices| !choices.is_empty()),
-        name => !json::is_null(value) && !BESIDE_USAGE.contains(&name),
+    let says = |(key, value): &(json::Key<'_>, Raw<'_>)| match key.as_str() {
+        "choices" => json::array(*value).map_or(true, |choices| !choices.is_empty()),
+        name => !json::is_null(*value) && !BESIDE_USAGE.contains(&name),
     };
     let mut has_usage = false;
     let walked = fields::walk(source, Form::Frame, &mut |fact| {
@@ -142,7 +141,7 @@ pub(super) fn is_usage_only(frame: &Frame) -> bool {
     walked.is_ok() && has_usage && !root.0.iter().any(says)
 }
 
-fn usage(value: &RawValue) -> Option<Usage> {
+fn usage(value: Raw<'_>) -> Option<Usage> {
     usage::read(&serde_json::from_str(value.get()).ok()?)
 }
 
@@ -164,7 +163,7 @@ pub(super) fn error_body(status: u16, body: &[u8]) -> Failure {
 }
 
 /// `status` 0: taken from the error object, where some servers write it as `code` or `status_code`.
-fn failure(status: u16, error: &RawValue) -> Failure {
+fn failure(status: u16, error: Raw<'_>) -> Failure {
     let Ok(fields) = Object::parse(error.get()) else {
         let message =
             json::string(error).map_or_else(|| error.get().to_owned(), |text| text.into_owned());

@@ -3,9 +3,8 @@
 use std::borrow::Cow;
 
 use serde_json::Value;
-use serde_json::value::RawValue;
 
-use crate::dialect::json::{self, Object};
+use crate::dialect::json::{self, Object, Raw};
 use crate::dialect::openai_chat::parts;
 use crate::dialect::openai_chat::undecodable::undecodable;
 use crate::event::digest::{Digest, Hasher};
@@ -107,7 +106,7 @@ pub(super) fn output_limits(root: &Object<'_>) -> Result<Vec<(&'static str, u32)
     Ok(limits)
 }
 
-pub(super) fn messages<'a>(root: &Object<'a>) -> Result<Vec<&'a RawValue>, Undecodable> {
+pub(super) fn messages<'a>(root: &Object<'a>) -> Result<Vec<Raw<'a>>, Undecodable> {
     let value = root
         .get("messages")
         .ok_or_else(|| undecodable("messages", "the request has no such field"))?;
@@ -124,13 +123,11 @@ pub(super) fn messages<'a>(root: &Object<'a>) -> Result<Vec<&'a RawValue>, Undec
     Ok(messages)
 }
 
-fn message(source: &str, index: usize, value: &RawValue) -> Result<MessageView, Undecodable> {
-    let place = format!("messages[{index}]");
-    let fields = object(&place, value.get())?;
-    let role = match optional_string(&fields, "role")
-        .map_err(|error| inside(&place, error))?
-        .as_deref()
-    {
+fn message(source: &str, index: usize, value: Raw<'_>) -> Result<MessageView, Undecodable> {
+    let at = |error| inside(&format!("messages[{index}]"), error);
+    let fields = Object::parse(value.get())
+        .map_err(|error| undecodable(format!("messages[{index}]"), error))?;
+    let role = match optional_string(&fields, "role").map_err(at)?.as_deref() {
         Some("system") => Role::System,
         Some("developer") => Role::Developer,
         Some("user") => Role::User,
@@ -139,7 +136,7 @@ fn message(source: &str, index: usize, value: &RawValue) -> Result<MessageView, 
         Some(_) => Role::Other,
         None => {
             return Err(undecodable(
-                format!("{place}.role"),
+                format!("messages[{index}].role"),
                 "the message has no such field",
             ));
         }
@@ -148,7 +145,7 @@ fn message(source: &str, index: usize, value: &RawValue) -> Result<MessageView, 
         mut text,
         media,
         media_digest,
-    } = content(&fields).map_err(|error| inside(&place, error))?;
+    } = content(&fields).map_err(at)?;
     let name = fields.string("name").map(Cow::into_owned);
     let mut tool_results = Vec::new();
     if role == Role::Tool {
@@ -166,7 +163,7 @@ fn message(source: &str, index: usize, value: &RawValue) -> Result<MessageView, 
     Ok(MessageView {
         role,
         text,
-        tool_calls: calls(&fields).map_err(|error| inside(&place, error))?,
+        tool_calls: calls(&fields).map_err(at)?,
         tool_results,
         name,
         media,
@@ -248,7 +245,7 @@ pub(super) fn part_text(part: &str) -> Option<Cow<'_, str>> {
 }
 
 /// JSON in one spelling: keys in order, without cache marks.
-fn canonical(value: &RawValue) -> String {
+fn canonical(value: Raw<'_>) -> String {
     let Ok(mut value) = serde_json::from_str::<Value>(value.get()) else {
         return value.get().to_owned();
     };
@@ -306,7 +303,7 @@ fn view(id: String, function: Option<Object<'_>>) -> ToolCallView {
 }
 
 fn tools(root: &Object<'_>) -> Vec<String> {
-    let list = |key| root.value::<Vec<&RawValue>>(key).unwrap_or_default();
+    let list = |key| root.array(key);
     let named = |object: Option<Object<'_>>| {
         object.and_then(|fields| Some(fields.string("name")?.into_owned()))
     };
@@ -331,7 +328,7 @@ pub(super) fn optional<T: for<'d> serde::Deserialize<'d>>(
     fields: &Object<'_>,
     key: &str,
 ) -> Result<Option<T>, Undecodable> {
-    let read = |value: &RawValue| {
+    let read = |value: Raw<'_>| {
         serde_json::from_str(value.get()).map_err(|error| undecodable(key, error))
     };
     fields.get(key).map(read).transpose()

@@ -5,9 +5,8 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use serde_json::json;
-use serde_json::value::RawValue;
 
-use crate::dialect::json::{self, Object};
+use crate::dialect::json::{self, Object, Raw};
 use crate::dialect::openai_chat::own;
 use crate::dialect::openai_chat::request::{
     OUTPUT_LIMITS, messages, object, optional, output_limits, part_text, utf8,
@@ -30,12 +29,12 @@ pub(super) fn edit(body: &[u8], edits: &RequestEdits) -> Result<Vec<u8>, EditErr
         if NOT_PARAMETERS.contains(&name.as_str()) {
             return Err(impossible(name, "it is not a parameter"));
         }
-        serde_json::from_str::<&RawValue>(value).map_err(|error| impossible(name, error))?;
+        json::Raw::of(value).map_err(|error| impossible(name, error))?;
         set.retain(|(other, _)| other != name);
         set.push((name, value.clone()));
     }
     if edits.include_usage && optional::<bool>(&root, "stream")?.unwrap_or(false) {
-        let options = root.get("stream_options").map_or("{}", RawValue::get);
+        let options = root.get("stream_options").map_or("{}", Raw::get);
         let asked = json::set(
             options,
             &object("stream_options", options)?,
@@ -99,7 +98,7 @@ fn edit_messages(
     edits: &[MessageEdit],
 ) -> Result<String, EditError> {
     let old = messages(root)?;
-    let spans: Vec<_> = old.iter().map(|value| json::span(source, value)).collect();
+    let spans: Vec<_> = old.iter().map(|value| json::span(source, *value)).collect();
     let mut at: BTreeMap<usize, Vec<&MessageEdit>> = BTreeMap::new();
     for edit in edits {
         if edit.index() >= old.len() + usize::from(edit.inserts()) {
@@ -152,7 +151,7 @@ fn edit_messages(
             }
             _ => list.comma(),
         }
-        list.out.push_str(&changed(value, index, edits)?);
+        list.out.push_str(&changed(*value, index, edits)?);
         (list.empty, list.last) = (false, Some(index));
         for edit in edits {
             if let MessageEdit::AddCalls { calls, .. } = edit {
@@ -195,7 +194,7 @@ impl List {
 
 /// A message with the edits that concern it. Of several texts the last one holds.
 fn changed<'a>(
-    value: &'a RawValue,
+    value: Raw<'a>,
     index: usize,
     edits: &[&MessageEdit],
 ) -> Result<Cow<'a, str>, EditError> {
@@ -271,7 +270,7 @@ fn new_message(role: Role, text: &str) -> Result<String, EditError> {
 /// The message with other text: in place of all its text parts, beside those that are not text. With `result` it must be
 /// the result of that call.
 fn rewrite(
-    value: &RawValue,
+    value: Raw<'_>,
     index: usize,
     result: Option<&String>,
     text: &str,
@@ -291,14 +290,14 @@ fn rewrite(
     }
     let media: Vec<&str> = match fields
         .get("content")
-        .filter(|content| json::first_byte(content) == b'[')
+        .filter(|content| json::first_byte(*content) == b'[')
     {
         Some(parts) => {
             let parts = json::array(parts)
                 .map_err(|error| undecodable(format!("{place}.content"), error))?;
             parts
                 .into_iter()
-                .map(RawValue::get)
+                .map(Raw::get)
                 .filter(|part| part_text(part).is_none())
                 .collect()
         }

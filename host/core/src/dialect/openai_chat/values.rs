@@ -4,10 +4,9 @@
 
 use std::borrow::Cow;
 
-use serde_json::value::RawValue;
 
 use crate::dialect::Undecodable;
-use crate::dialect::json::{self, Object};
+use crate::dialect::json::{self, Object, Raw};
 use crate::dialect::openai_chat::fact::{Fact, Tell};
 use crate::dialect::openai_chat::inert;
 use crate::dialect::openai_chat::undecodable::undecodable;
@@ -19,17 +18,17 @@ const MAX_DEPTH: usize = 32;
 
 /// All strings of an object but of the fields that `inert` knows and finds to be of their type.
 pub(super) fn rest<'a>(
-    value: &'a RawValue,
-    inert: &dyn Fn(&str, &RawValue) -> bool,
+    value: Raw<'a>,
+    inert: &dyn Fn(&str, Raw<'_>) -> bool,
     place: Place,
     generated: bool,
     path: &dyn Fn() -> String,
     tell: Tell<'_, 'a>,
 ) -> Result<(), Undecodable> {
     for (key, value) in &object(value, path)?.0 {
-        if !inert(key.as_str(), value) {
+        if !inert(key.as_str(), *value) {
             let path = || format!("{}.{}", path(), key.as_str());
-            leaves(value, place, generated, &path, tell)?;
+            leaves(*value, place, generated, &path, tell)?;
         }
     }
     Ok(())
@@ -38,7 +37,7 @@ pub(super) fn rest<'a>(
 /// All strings in a value, and keys that are none of an API. Numbers, booleans, pictures and sound are inert, and so is the
 /// `type` of an object, which names a shape.
 pub(super) fn leaves<'a>(
-    value: &'a RawValue,
+    value: Raw<'a>,
     place: Place,
     generated: bool,
     path: &dyn Fn() -> String,
@@ -49,7 +48,7 @@ pub(super) fn leaves<'a>(
 
 fn leaves_within<'a>(
     depth: usize,
-    value: &'a RawValue,
+    value: Raw<'a>,
     place: Place,
     generated: bool,
     path: &dyn Fn() -> String,
@@ -103,7 +102,7 @@ fn leaves_within<'a>(
 
 /// A field that must be a string.
 pub(super) fn string<'a>(
-    value: &'a RawValue,
+    value: Raw<'a>,
     place: Place,
     path: &dyn Fn() -> String,
     tell: Tell<'_, 'a>,
@@ -121,22 +120,22 @@ pub(super) fn string<'a>(
 }
 
 pub(super) fn text<'a>(
-    value: &'a RawValue,
+    value: Raw<'a>,
     path: &dyn Fn() -> String,
 ) -> Result<Cow<'a, str>, Undecodable> {
     json::string(value).ok_or_else(|| undecodable(path(), "it is not a string"))
 }
 
 pub(super) fn object<'a>(
-    value: &'a RawValue,
+    value: Raw<'a>,
     path: &dyn Fn() -> String,
 ) -> Result<Object<'a>, Undecodable> {
     Object::parse(value.get()).map_err(|error| undecodable(path(), error))
 }
 
 pub(super) fn items<'a>(
-    value: &'a RawValue,
+    value: Raw<'a>,
     path: &dyn Fn() -> String,
-) -> Result<Vec<&'a RawValue>, Undecodable> {
+) -> Result<Vec<Raw<'a>>, Undecodable> {
     json::array(value).map_err(|error| undecodable(path(), error))
 }

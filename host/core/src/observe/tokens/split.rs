@@ -1,8 +1,7 @@
 //! The first half of a tokeniser: text into pieces, without a look at anything behind a piece's end but what decides it.
 //!
-//! OpenAI states the split as a regular expression. It has one look-ahead, `\s+(?!\S)`: of several blanks before a word, the
-//! last one belongs to the word. A DFA cannot say that, so here the expression has a plain `\s+`, and a piece that came
-//! from it gives back its last blank. What is left is regular: time is linear, and a piece is final when the DFA is dead.
+//! The expressions and what a DFA cannot say of them are in `build.rs`. What is left is regular: time is linear, and a piece
+//! is final when the DFA is dead.
 
 use regex_automata::Anchored;
 use regex_automata::dfa::{Automaton, dense};
@@ -13,21 +12,10 @@ use regex_automata::util::start;
 /// piece is as long as the model likes (`====…`), so it must be bounded. Words of prose and code are far shorter.
 pub const MAX_PIECE: usize = 256;
 
-const O200K: &str = concat!(
-    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|",
-    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|",
-    r"\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+",
-);
-
-const CL100K: &str = concat!(
-    r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}|",
-    r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]|\s+",
-);
-
 /// Splits as one encoding does.
 #[derive(Debug)]
 pub(super) struct Splitter {
-    dfa: dense::DFA<Vec<u32>>,
+    dfa: dense::DFA<&'static [u32]>,
     start: StateID,
     /// Blanks at the end of the text are one piece, line breaks among them or not.
     joins_last_blanks: bool,
@@ -43,21 +31,15 @@ pub(super) struct Run {
 }
 
 impl Splitter {
-    pub(super) fn o200k() -> anyhow::Result<Self> {
-        Self::new(O200K, false)
-    }
-
-    pub(super) fn cl100k() -> anyhow::Result<Self> {
-        Self::new(CL100K, true)
-    }
-
-    fn new(expression: &str, joins_last_blanks: bool) -> anyhow::Result<Self> {
-        let config = dense::Config::new()
-            .start_kind(regex_automata::dfa::StartKind::Anchored)
-            .accelerate(false);
-        let dfa = dense::Builder::new().configure(config).build(expression)?;
-        let start = dfa.start_state(&start::Config::new().anchored(Anchored::Yes))?;
-        Ok(Self {
+    /// The splitter whose automaton the build wrote; `None` if it is broken.
+    pub(super) fn of(dfa: &'static [u8], joins_last_blanks: bool) -> Option<Self> {
+        let broken = |error: &dyn std::fmt::Display| {
+            tracing::error!("tokens are counted as bytes / 4: {error}");
+        };
+        let (dfa, _) = dense::DFA::from_bytes(dfa).inspect_err(|error| broken(error)).ok()?;
+        let anchored = start::Config::new().anchored(Anchored::Yes);
+        let start = dfa.start_state(&anchored).inspect_err(|error| broken(error)).ok()?;
+        Some(Self {
             dfa,
             start,
             joins_last_blanks,

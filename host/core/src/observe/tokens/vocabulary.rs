@@ -1,51 +1,28 @@
 //! The second half of a tokeniser: a piece into tokens, by byte pair encoding.
 //!
-//! The tokens are read out of `tiktoken-rs` once. Its own form takes some 50 MB an encoding, for it can also decode and keeps
-//! 128 copies of its expression, which may backtrack and then panics. Counting needs only "is this a token, and which":
-//! all tokens in one string and a table of numbers, 5 MB.
+//! The tokens are those of `tiktoken-rs`, whose own form takes some 50 MB an encoding, for it can also decode and keeps 128
+//! copies of its expression, which may backtrack and then panics. Counting needs only "is this a token, and which": all
+//! tokens in one string and a table of numbers.
 
-use tiktoken_rs::{CoreBPE, Rank};
+use tiktoken_rs::Rank;
+
+use super::slot;
+
+/// Longest token of any encoding has 128 bytes (a run of blanks).
+const LONGEST: usize = 128;
 
 /// The tokens of one encoding. A token's number is also its rank: pairs of low rank are joined first.
 #[derive(Debug)]
 pub(super) struct Vocabulary {
     /// All tokens, one after the other.
-    bytes: Vec<u8>,
-    /// Where each token ends.
-    ends: Vec<u32>,
+    pub(super) bytes: &'static [u8],
+    /// Where each token ends, as numbers of 32 bits.
+    pub(super) ends: &'static [u8],
     /// Open addressing: number of a token plus one, or 0. A power of two of them.
-    slots: Vec<u32>,
-    longest: usize,
+    pub(super) slots: &'static [u8],
 }
 
 impl Vocabulary {
-    pub(super) fn of(bpe: &CoreBPE) -> Self {
-        let mut vocabulary = Self {
-            bytes: Vec::new(),
-            ends: Vec::new(),
-            slots: Vec::new(),
-            longest: 0,
-        };
-        let mut rank: Rank = 0;
-        // Ranks have no gaps; special tokens come after one.
-        while let Ok(token) = bpe.decode_bytes(&[rank]) {
-            vocabulary.bytes.extend_from_slice(&token);
-            vocabulary.ends.push(vocabulary.bytes.len() as u32);
-            vocabulary.longest = vocabulary.longest.max(token.len());
-            rank += 1;
-        }
-        // At most half full, so that a look-up ends soon.
-        vocabulary.slots = vec![0; (2 * vocabulary.ends.len()).next_power_of_two()];
-        for number in 0..rank {
-            let mut slot = vocabulary.first_slot(vocabulary.token(number));
-            while vocabulary.slots[slot] != 0 {
-                slot = (slot + 1) & (vocabulary.slots.len() - 1);
-            }
-            vocabulary.slots[slot] = number + 1;
-        }
-        vocabulary
-    }
-
     /// Tokens in a piece. Time grows with the square of its length.
     pub(super) fn count(&self, piece: &[u8]) -> u32 {
         if piece.is_empty() {
@@ -76,34 +53,31 @@ impl Vocabulary {
     }
 
     fn rank(&self, bytes: &[u8]) -> Option<Rank> {
-        if bytes.len() > self.longest {
+        if bytes.len() > LONGEST {
             return None;
         }
-        let mut slot = self.first_slot(bytes);
+        let slots = self.slots.len() / size_of::<u32>();
+        let mut slot = slot::first(bytes, slots);
         loop {
-            let number = self.slots[slot].checked_sub(1)?;
+            let number = word(self.slots, slot).checked_sub(1)?;
             if self.token(number) == bytes {
                 return Some(number);
             }
-            slot = (slot + 1) & (self.slots.len() - 1);
+            slot = (slot + 1) & (slots - 1);
         }
     }
 
     fn token(&self, number: Rank) -> &[u8] {
         let number = number as usize;
-        let start = number.checked_sub(1).map_or(0, |before| self.ends[before]);
-        &self.bytes[start as usize..self.ends[number] as usize]
+        let start = number.checked_sub(1).map_or(0, |before| word(self.ends, before));
+        self.bytes
+            .get(start as usize..word(self.ends, number) as usize)
+            .unwrap_or_default()
     }
+}
 
-    /// The table never changes, so nobody can fill one place of it on purpose: a cheap hash will do.
-    fn first_slot(&self, bytes: &[u8]) -> usize {
-        const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
-        let mut hash = bytes.len() as u64;
-        for chunk in bytes.chunks(8) {
-            let mut word = [0; 8];
-            word[..chunk.len()].copy_from_slice(chunk);
-            hash = (hash.rotate_left(29) ^ u64::from_le_bytes(word)).wrapping_mul(MIX);
-        }
-        (hash >> 32) as usize & (self.slots.len() - 1)
-    }
+/// The number of 32 bits at an index; 0 beyond the end.
+fn word(words: &[u8], index: usize) -> u32 {
+    let (words, _) = words.as_chunks();
+    words.get(index).copied().map_or(0, u32::from_le_bytes)
 }

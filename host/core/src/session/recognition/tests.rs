@@ -55,6 +55,20 @@ fn given(text: &str, whole: bool) -> Given {
     }
 }
 
+/// An exchange of a session ended.
+fn remember(
+    memory: &mut Recognition,
+    session: &str,
+    digests: &[Digest],
+    given: &Given,
+    weak: Option<Digest>,
+    at: Micros,
+) -> Vec<Kept> {
+    let kept = kept(OWNER, &key(session), digests, given, weak, at);
+    memory.remember(&kept, at);
+    kept
+}
+
 struct Memory(Recognition, Micros);
 
 impl Memory {
@@ -65,8 +79,7 @@ impl Memory {
     fn tell(&mut self, session: &str, lines: &[Line<'_>], given: &Given) {
         self.1 += 1;
         let digests: Vec<Digest> = lines.iter().map(|line| line.digest).collect();
-        self.0
-            .remember(OWNER, &key(session), &digests, given, None, self.1);
+        remember(&mut self.0, session, &digests, given, None, self.1);
     }
 
     fn find(&mut self, evidence: &Evidence<'_>) -> Option<String> {
@@ -239,9 +252,9 @@ fn what_only_correlates_decides_between_equals_and_never_alone() {
     let weak = |n: u8| Some([n; 16]);
     let mut memory = Memory::new();
     for (session, n) in [("a", 1), ("b", 2)] {
-        memory.0.remember(
-            OWNER,
-            &key(session),
+        remember(
+            &mut memory.0,
+            session,
             &[ask.digest],
             &given(LONG, true),
             weak(n),
@@ -278,9 +291,9 @@ fn nobody_reaches_another_principals_session() {
 fn what_was_kept_is_known_after_a_restart() {
     let ask = user("hello");
     let mut before = Recognition::default();
-    let mut kept = before.remember(
-        OWNER,
-        &key("a"),
+    let mut kept = remember(
+        &mut before,
+        "a",
         &[ask.digest],
         &given(LONG, false),
         None,
@@ -300,9 +313,9 @@ fn marks_are_bounded() {
     let mut memory = Recognition::default();
     for n in 0..(MAX_MARKS as u32 + 10) {
         let digest = mark(&[&n.to_le_bytes()]);
-        memory.remember(
-            OWNER,
-            &key("a"),
+        remember(
+            &mut memory,
+            "a",
             &[digest],
             &Given::default(),
             None,
@@ -317,9 +330,9 @@ fn marks_are_bounded() {
     // A greeting that a thousand conversations share costs no more than a few.
     let common = [[7; 16]];
     for n in 0..1000 {
-        memory.remember(
-            OWNER,
-            &key(&n.to_string()),
+        remember(
+            &mut memory,
+            &n.to_string(),
             &common,
             &Given::default(),
             None,
