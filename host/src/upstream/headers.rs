@@ -13,6 +13,8 @@ use crate::upstream::settings::Credential;
 /// Airlock's own id of the exchange, in answers.
 pub const EXCHANGE_ID: HeaderName = HeaderName::from_static("x-airlock-exchange");
 
+const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+
 /// Of one connection (RFC 9110, 7.6.1), and `proxy-authenticate`, which would make the client answer the wrong party.
 const HOP_BY_HOP: [&str; 9] = [
     "connection",
@@ -36,9 +38,6 @@ const ELSEWHERE: [&str; 6] = [
     "x-sendfile",
 ];
 
-/// What describes the bytes of a request's body, which is written anew.
-const OF_THE_BODY: [&str; 4] = ["content-md5", "digest", "content-digest", "repr-digest"];
-
 /// Where clients of the known dialects put a credential.
 const CREDENTIALS: [&str; 5] = [
     "authorization",
@@ -57,28 +56,16 @@ pub(super) fn to_upstream(
     credential: Credential,
     own: Option<&(HeaderName, HeaderValue)>,
 ) -> HeaderMap {
-    let mut out = without_hop_by_hop(client);
-    for name in [header::HOST, header::CONTENT_LENGTH, header::EXPECT] {
-        out.remove(name);
-    }
-    let ours: Vec<_> = out
-        .keys()
-        .filter(|name| name.as_str().starts_with("x-airlock-"))
-        .cloned()
-        .collect();
-    for name in ours {
-        out.remove(name);
-    }
-    for name in OF_THE_BODY {
-        out.remove(name);
-    }
-    // Never of use to a model server, and whose origin the call has is the client's own affair.
-    out.remove(header::ORIGIN);
-    if credential != Credential::Forward {
-        for name in CREDENTIALS {
-            out.remove(name);
-        }
-    }
+    let forwards = credential == Credential::Forward;
+    let mut out = passing(client, |name| {
+        let stays = matches!(
+            name,
+            "host" | "content-length" | "expect" | "content-md5" | "digest" | "content-digest" | "repr-digest"
+            // Never of use to a model server, and whose origin the call has is the client's own affair.
+            | "origin"
+        );
+        stays || name.starts_with("x-airlock-") || (!forwards && CREDENTIALS.contains(&name))
+    });
     if let Some((name, value)) = own {
         out.insert(name, value.clone());
     }
@@ -103,12 +90,10 @@ pub fn to_client(upstream: &HeaderMap, exchange: &str) -> HeaderMap {
 /// Headers for the client of a call whose body passes as it came. What would lead the client past Airlock never travels.
 /// `X-Accel-Buffering: no` keeps a reverse proxy in front from collecting the stream.
 pub fn of_passage(upstream: &HeaderMap) -> HeaderMap {
-    let mut out = without_hop_by_hop(upstream);
-    out.remove(header::CONTENT_LENGTH);
-    for name in ELSEWHERE {
-        out.remove(name);
-    }
-    out.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    let mut out = passing(upstream, |name| {
+        name == "content-length" || ELSEWHERE.contains(&name)
+    });
+    out.insert(ACCEL_BUFFERING, HeaderValue::from_static("no"));
     out
 }
 
@@ -140,7 +125,8 @@ pub(super) fn credential(
     Ok((name.clone(), value))
 }
 
-fn without_hop_by_hop(headers: &HeaderMap) -> HeaderMap {
+/// Headers that may travel on: but those of one connection, and those that `stay` says to stay.
+fn passing(headers: &HeaderMap, stay: impl Fn(&str) -> bool) -> HeaderMap {
     let named: Vec<HeaderName> = headers
         .get_all(header::CONNECTION)
         .iter()
@@ -148,12 +134,12 @@ fn without_hop_by_hop(headers: &HeaderMap) -> HeaderMap {
         .flat_map(|value| value.split(','))
         .filter_map(|name| name.trim().parse().ok())
         .collect();
-    let mut out = headers.clone();
-    for name in HOP_BY_HOP {
-        out.remove(name);
-    }
-    for name in named {
-        out.remove(name);
+    let mut out = HeaderMap::with_capacity(headers.len() + 4);
+    for (name, value) in headers {
+        let stays = HOP_BY_HOP.contains(&name.as_str()) || stay(name.as_str());
+        if !(stays || named.contains(name)) {
+            out.append(name, value.clone());
+        }
     }
     out
 }

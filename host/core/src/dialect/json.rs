@@ -21,7 +21,7 @@ impl<'a> Raw<'a> {
     /// The value that a text is, with or without white space around it.
     pub fn of(text: &'a str) -> serde_json::Result<Self> {
         let start = scan::blank(text.as_bytes(), 0);
-        let end = scan::value(text.as_bytes(), start);
+        let end = scan::value::<false>(text.as_bytes(), start);
         let alone = end.filter(|end| scan::blank(text.as_bytes(), *end) == text.len());
         match alone.and_then(|end| text.get(start..end)) {
             Some(value) => Ok(Self(value)),
@@ -42,8 +42,18 @@ pub(super) struct Object<'a>(pub Vec<(Key<'a>, Raw<'a>)>);
 pub(super) struct Key<'a>(Cow<'a, str>);
 
 impl<'a> Object<'a> {
+    /// The object that a value is.
+    pub fn of(value: Raw<'a>) -> serde_json::Result<Self> {
+        Self::read::<true>(value.get())
+    }
+
+    /// The object that a text is.
     pub fn parse(text: &'a str) -> serde_json::Result<Self> {
-        let entries = match entries(text) {
+        Self::read::<false>(text)
+    }
+
+    fn read<const KNOWN: bool>(text: &'a str) -> serde_json::Result<Self> {
+        let entries = match entries::<KNOWN>(text) {
             Some(entries) => entries,
             None => serde_json::from_str::<Entries<'a>>(text)?.0,
         };
@@ -72,7 +82,7 @@ impl<'a> Object<'a> {
     /// The object at `key`; `None` too if something else stands there.
     pub fn object(&self, key: &str) -> Option<Object<'a>> {
         self.get(key)
-            .and_then(|value| Object::parse(value.get()).ok())
+            .and_then(|value| Object::of(value).ok())
     }
 
     /// The values of the array at `key`; none too if something else stands there.
@@ -95,7 +105,7 @@ impl Key<'_> {
 }
 
 /// Keys and values of an object, if it is one that is found at once.
-fn entries(text: &str) -> Option<Vec<(Key<'_>, Raw<'_>)>> {
+fn entries<const KNOWN: bool>(text: &str) -> Option<Vec<(Key<'_>, Raw<'_>)>> {
     let bytes = text.as_bytes();
     let mut entries = Vec::with_capacity(8);
     let mut at = opened(bytes, b'{')?;
@@ -103,13 +113,13 @@ fn entries(text: &str) -> Option<Vec<(Key<'_>, Raw<'_>)>> {
         return ends(bytes, at + 1).then_some(entries);
     }
     loop {
-        let (key_end, value) = scan::key(bytes, at)?;
+        let (key_end, value) = scan::key::<KNOWN>(bytes, at)?;
         let name = text.get(at + 1..key_end - 1)?;
         let name = match memchr::memchr(b'\\', name.as_bytes()) {
             None => Cow::Borrowed(name),
             Some(_) => Cow::Owned(serde_json::from_str(text.get(at..key_end)?).ok()?),
         };
-        let end = scan::value(bytes, value)?;
+        let end = scan::value::<KNOWN>(bytes, value)?;
         entries.push((Key(name), Raw(text.get(value..end)?)));
         match following(bytes, end, b'}')? {
             Following::More(next) => at = next,
@@ -118,7 +128,7 @@ fn entries(text: &str) -> Option<Vec<(Key<'_>, Raw<'_>)>> {
     }
 }
 
-/// The values of an array, if it is one that is found at once.
+/// The values of an array that is known to be good, if they are found at once.
 fn values(text: &str) -> Option<Vec<Raw<'_>>> {
     let bytes = text.as_bytes();
     let mut values = Vec::new();
@@ -127,7 +137,7 @@ fn values(text: &str) -> Option<Vec<Raw<'_>>> {
         return ends(bytes, at + 1).then_some(values);
     }
     loop {
-        let end = scan::value(bytes, at)?;
+        let end = scan::value::<true>(bytes, at)?;
         values.push(Raw(text.get(at..end)?));
         match following(bytes, end, b']')? {
             Following::More(next) => at = next,

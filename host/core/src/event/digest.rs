@@ -8,10 +8,14 @@ use sha2::{Digest as _, Sha256};
 /// Identity of a message by its meaning, or of a request. 16 bytes of SHA-256: a client cannot make two that share one.
 pub type Digest = [u8; 16];
 
-/// A map by digests. They are hashes already, which nobody can choose: their first bytes are taken as they are.
-pub type DigestMap<V> = HashMap<Digest, V, BuildHasherDefault<FirstBytes>>;
+/// For maps by what is a hash already, which nobody can choose: digests, ids of sessions. Its first bytes are taken as they
+/// are.
+pub type Hashed = BuildHasherDefault<FirstBytes>;
 
-/// The hasher of a [`DigestMap`].
+/// A map by digests.
+pub type DigestMap<V> = HashMap<Digest, V, Hashed>;
+
+/// The hasher of [`Hashed`].
 #[derive(Default)]
 pub struct FirstBytes(u64);
 

@@ -18,9 +18,7 @@ impl Exchange {
         let (hearing, call) = (&mut self.hearing, &mut self.call);
         let (session, number) = (&self.facts.session, self.facts.number);
         hearing.record.flush();
-        if call.release.usage.is_none() && call.prompt.counter.is_rough() {
-            usage::count_exactly(call, &self.facts, &mut hearing.vitals);
-        }
+        usage::count_unstated(call, &self.facts, &mut hearing.vitals);
         let usage = usage::usage(call, &hearing.vitals);
         let cost = usage::cost(call, &hearing.vitals, &hearing.around.prices);
         let tokens = u64::from(usage.input) + u64::from(usage.output);

@@ -72,6 +72,7 @@ pub fn finished(hearing: &mut Hearing, call: &mut ModelCall, now: Micros) {
         unreadable(hearing, call, "choices", what.to_owned());
     }
     hear_out(hearing, call);
+    usage::count_unstated(call, &hearing.facts, &mut hearing.vitals);
     let usage = usage::usage(call, &hearing.vitals);
     let cost = usage::cost(call, &hearing.vitals, &hearing.around.prices);
     let whole = call.release.is_whole() && call.release.error_status.is_none();

@@ -43,8 +43,11 @@ pub fn usage(call: &ModelCall, vitals: &Vitals) -> Usage {
     }
 }
 
-/// Nobody stated a usage, and what was estimated while it went is counted.
-pub fn count_exactly(call: &mut ModelCall, facts: &Facts, vitals: &mut Vitals) {
+/// No more comes, and nobody stated a usage: what was estimated while it went is counted.
+pub fn count_unstated(call: &mut ModelCall, facts: &Facts, vitals: &mut Vitals) {
+    if call.release.usage.is_some() || !call.prompt.counter.is_rough() {
+        return;
+    }
     call.prompt.count_exactly(facts, vitals);
     let generated = call.release.recounted(&call.prompt.counter);
     vitals.output_tokens = call.account.prior_output.saturating_add(generated);

@@ -62,12 +62,10 @@ impl PriceTable {
     pub fn price(&self, model: &str) -> Option<&Price> {
         let bare = model.rsplit_once('/').map_or(model, |(_, name)| name);
         [model, bare].into_iter().find_map(|name| {
-            let ends = name.char_indices().map(|(at, _)| at).skip(1);
-            let mut ends: Vec<usize> = ends.chain([name.len()]).collect();
-            ends.reverse();
-            ends.into_iter()
-                .filter(|&end| end == name.len() || is_release(&name[end..]))
-                .find_map(|end| self.models.get(&name[..end]))
+            let releases = name.rmatch_indices(['-', '@']).map(|(at, _)| at);
+            let mut ends = std::iter::once(name.len())
+                .chain(releases.filter(|at| name.get(*at..).is_some_and(is_release)));
+            ends.find_map(|end| self.models.get(name.get(..end)?))
         })
     }
 

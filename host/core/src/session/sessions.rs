@@ -11,7 +11,7 @@ use super::ledger::{Limits, Operator};
 use super::state::{Found, Session};
 use crate::event::Body;
 use crate::event::clock::now;
-use crate::event::digest::Digest;
+use crate::event::digest::{Digest, Hashed};
 use crate::event::key::{SessionId, SessionKey};
 use crate::event::marks::{Given, KEPT_US, Kept, MAX_MARKS};
 use crate::session::recognition::{Evidence, Recognition, kept};
@@ -36,9 +36,9 @@ pub struct Sessions {
 /// The sessions in memory.
 #[derive(Default)]
 struct Live {
-    sessions: HashMap<SessionId, Arc<Session>>,
+    sessions: HashMap<SessionId, Arc<Session>, Hashed>,
     /// Those of them that may hold instances: every one that is in use or was, since it last hibernated.
-    awake: HashSet<SessionId>,
+    awake: HashSet<SessionId, Hashed>,
 }
 
 impl Sessions {

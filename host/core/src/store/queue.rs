@@ -10,7 +10,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::{ApprovalRow, Done, LedgerRow, Seat, SessionHead};
-use crate::event::digest::Digest;
+use crate::event::digest::{Digest, Hashed};
 use crate::event::key::SessionId;
 use crate::event::marks::Meaning;
 use crate::event::size::json_bytes;
@@ -45,7 +45,7 @@ pub(super) struct Missed {
 /// Everything new.
 #[derive(Default)]
 pub(super) struct Batch {
-    pub(super) sessions: HashMap<SessionId, SessionBatch>,
+    pub(super) sessions: HashMap<SessionId, SessionBatch, Hashed>,
     /// Told when the batch is on the disk. With any of them the commit survives a power cut.
     pub(super) waiting: Vec<Done>,
     /// The same, but they do not hurry the writer.
@@ -81,7 +81,7 @@ pub(super) struct Queue {
 struct State {
     batch: Batch,
     /// Sessions of the batch that is being written now.
-    writing: HashSet<SessionId>,
+    writing: HashSet<SessionId, Hashed>,
     dropped: u64,
     closing: bool,
 }

@@ -45,7 +45,7 @@ pub(super) fn end_body(body: &[u8], ending: &Ending) -> Result<Vec<u8>, EditErro
     if let Some(choices) = root.get("choices") {
         for choice in json::array(choices).map_err(|error| undecodable("choices", error))? {
             let fields =
-                Object::parse(choice.get()).map_err(|error| undecodable("choices", error))?;
+                Object::of(choice).map_err(|error| undecodable("choices", error))?;
             let ended = json::set(choice.get(), &fields, &[("finish_reason", reason.clone())]);
             splices.replace(json::span(source, choice), ended);
         }
@@ -181,11 +181,11 @@ fn prepend(source: &str, edits: &Edits<'_>) -> Result<String, EditError> {
         .transpose()
         .map_err(unreadable)?;
     for (at, choice) in choices.into_iter().flatten().enumerate() {
-        let choice = Object::parse(choice.get()).map_err(unreadable)?;
+        let choice = Object::of(choice).map_err(unreadable)?;
         let Some(value) = choice.get("message") else {
             continue;
         };
-        let message = Object::parse(value.get()).map_err(unreadable)?;
+        let message = Object::of(value).map_err(unreadable)?;
         let mut fields = Vec::new();
         for edit in edits
             .before

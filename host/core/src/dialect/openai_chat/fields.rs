@@ -65,7 +65,7 @@ pub(super) fn walk<'a>(source: &'a str, form: Form, tell: Tell<'_, 'a>) -> Resul
             "created" => tell(Fact::Created(value)),
             "usage" => tell(Fact::Usage(value)),
             "x_groq" => {
-                let groq = Object::parse(value.get()).ok();
+                let groq = Object::of(value).ok();
                 if let Some(usage) = groq.as_ref().and_then(|groq| groq.get("usage")) {
                     tell(Fact::Usage(usage));
                 }

@@ -164,7 +164,7 @@ pub(super) fn error_body(status: u16, body: &[u8]) -> Failure {
 
 /// `status` 0: taken from the error object, where some servers write it as `code` or `status_code`.
 fn failure(status: u16, error: Raw<'_>) -> Failure {
-    let Ok(fields) = Object::parse(error.get()) else {
+    let Ok(fields) = Object::of(error) else {
         let message =
             json::string(error).map_or_else(|| error.get().to_owned(), |text| text.into_owned());
         return Failure {

@@ -65,7 +65,7 @@ pub(super) fn read(body: &[u8]) -> Result<RequestView, Undecodable> {
             .filter(|&limit| limit < u32::MAX)
             .min(),
         structured_output: FORMS.iter().filter_map(|key| root.get(key)).any(|form| {
-            Object::parse(form.get())
+            Object::of(form)
                 .map_or(true, |form| form.string("type").as_deref() != Some("text"))
         }),
         audio_output: root
@@ -125,7 +125,7 @@ pub(super) fn messages<'a>(root: &Object<'a>) -> Result<Vec<Raw<'a>>, Undecodabl
 
 fn message(source: &str, index: usize, value: Raw<'_>) -> Result<MessageView, Undecodable> {
     let at = |error| inside(&format!("messages[{index}]"), error);
-    let fields = Object::parse(value.get())
+    let fields = Object::of(value)
         .map_err(|error| undecodable(format!("messages[{index}]"), error))?;
     let role = match optional_string(&fields, "role").map_err(at)?.as_deref() {
         Some("system") => Role::System,
@@ -309,7 +309,7 @@ fn tools(root: &Object<'_>) -> Vec<String> {
     };
     let mut names = Vec::new();
     for tool in list("tools") {
-        let Ok(tool) = Object::parse(tool.get()) else {
+        let Ok(tool) = Object::of(tool) else {
             continue;
         };
         let name = named(tool.object("function").or_else(|| tool.object("custom")));
@@ -318,7 +318,7 @@ fn tools(root: &Object<'_>) -> Vec<String> {
     names.extend(
         list("functions")
             .into_iter()
-            .filter_map(|value| named(Object::parse(value.get()).ok())),
+            .filter_map(|value| named(Object::of(value).ok())),
     );
     names
 }

@@ -130,7 +130,7 @@ pub(super) fn object<'a>(
     value: Raw<'a>,
     path: &dyn Fn() -> String,
 ) -> Result<Object<'a>, Undecodable> {
-    Object::parse(value.get()).map_err(|error| undecodable(path(), error))
+    Object::of(value).map_err(|error| undecodable(path(), error))
 }
 
 pub(super) fn items<'a>(
