@@ -8,7 +8,7 @@ TESTS := $(shell cargo nextest --version >/dev/null 2>&1 && echo "cargo nextest 
 
 say = @printf '\n\033[1m== %s\033[0m\n' "$(1)" >&2
 
-.PHONY: help demo test test-clients bench build size policies toolchain unit e2e check fmt bindings by-hand clean
+.PHONY: help demo test test-clients bench bench-instructions dist build size policies toolchain unit e2e check fmt bindings by-hand clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -25,6 +25,21 @@ bench: build ## what Airlock adds to a call, beside nginx: a table and target/be
 	cargo build --release --locked --package airlock-bench
 	target/release/airlock-build target/bench/policies target/guest tests/bench/asked
 	target/release/airlock-bench
+
+bench-instructions: build ## instructions of a call and of a chunk, by part, against their budgets (valgrind; two minutes)
+	@command -v callgrind_control >/dev/null || sdk/apt.sh install valgrind
+	$(call say,instructions)
+	cargo build --release --locked --package airlock-bench
+	target/release/airlock-build target/bench/policies target/guest tests/bench/asked
+	@# The names of functions say which part they are of; the binary that is shipped has none.
+	cargo build --release --locked --package airlock --config 'profile.release.package.airlock.strip="none"'
+	@mkdir -p target/bench/symbols && cp target/release/airlock target/bench/symbols/airlock
+	target/release/airlock-bench instructions
+	cargo build --release --locked --package airlock
+
+dist: policies ## the binary as it is published, optimised as a whole: target/dist/airlock (a quarter of an hour)
+	$(call say,whole-program optimisation)
+	cargo build --profile dist --locked --package airlock
 
 build: policies ## the release binary, with the first-party policies inside
 	$(call say,host: minutes when cold (mostly wasmtime) and seconds when warm)

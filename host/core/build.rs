@@ -73,5 +73,8 @@ fn write(out: &Path, name: &str, bpe: &CoreBPE, expression: &str) -> Result<(), 
 }
 
 fn words(numbers: &[u32]) -> Vec<u8> {
-    numbers.iter().flat_map(|number| number.to_le_bytes()).collect()
+    numbers
+        .iter()
+        .flat_map(|number| number.to_le_bytes())
+        .collect()
 }

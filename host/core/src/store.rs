@@ -22,6 +22,7 @@ pub mod reader;
 pub mod redact;
 mod retention;
 mod rows;
+mod runs;
 mod schema;
 pub mod sqlite;
 mod writer;

@@ -57,7 +57,9 @@ pub fn available() {
             path: format!("/proc/self/fd/{}", open.as_raw_fd()).into(),
             _open: Some(open),
         }),
-        Err(_) => std::env::current_exe().ok().map(|path| Program { path, _open: None }),
+        Err(_) => std::env::current_exe()
+            .ok()
+            .map(|path| Program { path, _open: None }),
     };
     if let Some(program) = program {
         // A second call says the same.

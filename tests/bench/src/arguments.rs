@@ -32,14 +32,18 @@ impl Arguments {
         let (mut parts, mut upstream, mut peers) = (Vec::new(), None, Vec::new());
         let mut words = words;
         while let Some(word) = words.next() {
-            let mut value = || words.next().with_context(|| format!("{word} needs a value"));
+            let mut value = || {
+                words
+                    .next()
+                    .with_context(|| format!("{word} needs a value"))
+            };
             match word.as_str() {
                 "--upstream" => upstream = Some(address(&value()?)?),
                 "--with" => {
                     for peer in value()?.split(',') {
-                        let (name, at) = peer.split_once('=').with_context(|| {
-                            format!("--with takes NAME=ADDRESS, not {peer:?}")
-                        })?;
+                        let (name, at) = peer
+                            .split_once('=')
+                            .with_context(|| format!("--with takes NAME=ADDRESS, not {peer:?}"))?;
                         peers.push((name.to_owned(), address(at)?));
                     }
                 }
@@ -52,11 +56,16 @@ impl Arguments {
             }
         }
         if !peers.is_empty() && upstream.is_none() {
-            bail!("peers of --with must forward to the upstream: say where it is to listen, with --upstream");
+            bail!(
+                "peers of --with must forward to the upstream: say where it is to listen, with --upstream"
+            );
         }
         let has = |name: &str| parts.is_empty() || parts.iter().any(|part| part == name);
         Ok(Self {
-            loads: Load::ALL.into_iter().filter(|load| has(load.name())).collect(),
+            loads: Load::ALL
+                .into_iter()
+                .filter(|load| has(load.name()))
+                .collect(),
             idle: has("idle"),
             policy: has("policy"),
             upstream,

@@ -12,15 +12,72 @@ use anyhow::Context as _;
 /// Parts of the program, in the order in which a function's name is looked at, with what names of their functions hold.
 /// What no line fits belongs to `other`; a thread that runs SQLite is the store's.
 const PARTS: [(&str, &[&str]); 9] = [
-    ("memory", &["malloc", "free", "calloc", "realloc", "memcpy", "memmove", "memset", "memcmp", "memalign", "mi_", "__rdl_", "__rust_"]),
+    (
+        "memory",
+        &[
+            "malloc", "free", "calloc", "realloc", "memcpy", "memmove", "memset", "memcmp",
+            "memalign", "mi_", "__rdl_", "__rust_",
+        ],
+    ),
     ("hash", &["sha2::", "sha256", "digest::", "block_buffer"]),
     ("tokens", &["tiktoken", "observe::tokens", "fancy_regex"]),
-    ("policies", &["wasmtime", "airlock_policy", "cranelift", "???", "0x0000"]),
-    ("reason", &["airlock_core::reason", "airlock_core::act", "aho_corasick", "regex_automata"]),
-    ("parse", &["airlock_core::dialect", "serde_json", "memchr", "serde_core", "from_utf8", "core::num"]),
-    ("session", &["airlock_core::session", "airlock_core::store", "airlock_core::event", "airlock_core::observe"]),
+    (
+        "policies",
+        &["wasmtime", "airlock_policy", "cranelift", "???", "0x0000"],
+    ),
+    (
+        "reason",
+        &[
+            "airlock_core::reason",
+            "airlock_core::act",
+            "aho_corasick",
+            "regex_automata",
+        ],
+    ),
+    (
+        "parse",
+        &[
+            "airlock_core::dialect",
+            "serde_json",
+            "memchr",
+            "serde_core",
+            "from_utf8",
+            "core::num",
+        ],
+    ),
+    (
+        "session",
+        &[
+            "airlock_core::session",
+            "airlock_core::store",
+            "airlock_core::event",
+            "airlock_core::observe",
+        ],
+    ),
     ("exchange", &["airlock_core"]),
-    ("http", &["hyper", "http", "axum", "tower", "tokio", "mio::", "airlock::", "futures", "bytes::", "epoll", "write", "recv", "send", "pthread", "syscall", "parking_lot", "sharded_slab", "tracing"]),
+    (
+        "http",
+        &[
+            "hyper",
+            "http",
+            "axum",
+            "tower",
+            "tokio",
+            "mio::",
+            "airlock::",
+            "futures",
+            "bytes::",
+            "epoll",
+            "write",
+            "recv",
+            "send",
+            "pthread",
+            "syscall",
+            "parking_lot",
+            "sharded_slab",
+            "tracing",
+        ],
+    ),
 ];
 
 /// Instructions by part, and by function within all.
@@ -43,7 +100,8 @@ impl Counted {
     /// # Errors
     /// There is none, or it cannot be read.
     pub fn read(out: &Path) -> anyhow::Result<Self> {
-        let (mut parts, mut functions) = (HashMap::<String, u64>::new(), HashMap::<String, u64>::new());
+        let (mut parts, mut functions) =
+            (HashMap::<String, u64>::new(), HashMap::<String, u64>::new());
         for file in files(out)? {
             let text = fs::read_to_string(&file)
                 .with_context(|| format!("cannot read {}", file.display()))?;
@@ -52,7 +110,11 @@ impl Counted {
             for (name, count) in counts {
                 let part = if is_stores { "store" } else { part_of(&name) };
                 *parts.entry(part.to_owned()).or_default() += count;
-                let named = if is_stores { format!("[store] {name}") } else { name };
+                let named = if is_stores {
+                    format!("[store] {name}")
+                } else {
+                    name
+                };
                 *functions.entry(named).or_default() += count;
             }
         }
@@ -65,13 +127,21 @@ impl Counted {
 
 fn files(out: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let folder = out.parent().context("no folder")?;
-    let prefix = out.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let prefix = out
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
     let entries = fs::read_dir(folder)?.flatten();
     let files: Vec<PathBuf> = entries
         .filter(|entry| entry.file_name().to_string_lossy().starts_with(&prefix))
         .map(|entry| entry.path())
         .collect();
-    anyhow::ensure!(!files.is_empty(), "callgrind wrote nothing at {}", out.display());
+    anyhow::ensure!(
+        !files.is_empty(),
+        "callgrind wrote nothing at {}",
+        out.display()
+    );
     Ok(files)
 }
 
@@ -83,7 +153,10 @@ fn sorted(counts: HashMap<String, u64>) -> Vec<(String, u64)> {
 
 fn part_of(function: &str) -> &'static str {
     let fits = |words: &&[&str]| words.iter().any(|word| function.contains(word));
-    PARTS.iter().find(|(_, words)| fits(words)).map_or("other", |(part, _)| part)
+    PARTS
+        .iter()
+        .find(|(_, words)| fits(words))
+        .map_or("other", |(part, _)| part)
 }
 
 /// Instructions of each function itself. In callgrind's format a function begins with `fn=(ID) NAME`, of which later
@@ -106,7 +179,10 @@ fn by_function(text: &str) -> HashMap<String, u64> {
         } else if line.starts_with("calls=") {
             callees = true;
         } else if line.starts_with(|first: char| first.is_ascii_digit() || "+-*".contains(first)) {
-            let cost = line.split_whitespace().nth(1).and_then(|cost| cost.parse::<u64>().ok());
+            let cost = line
+                .split_whitespace()
+                .nth(1)
+                .and_then(|cost| cost.parse::<u64>().ok());
             if !std::mem::take(&mut callees) {
                 *counts.entry(current).or_default() += cost.unwrap_or_default();
             }

@@ -79,7 +79,10 @@ pub async fn run(folder: &Path, words: &[String]) -> anyhow::Result<()> {
                 let more = each as f64 / *budget as f64 - 1.0;
                 println!("  budget {budget}: {:+.1} %", more * 100.0);
                 if more > TOLERANCE {
-                    above.push(format!("{name}: {each} a {unit}, budget {budget}, {:+.1} %", more * 100.0));
+                    above.push(format!(
+                        "{name}: {each} a {unit}, budget {budget}, {:+.1} %",
+                        more * 100.0
+                    ));
                 }
             }
             counted.insert(name, each);
@@ -110,7 +113,13 @@ async fn count(
 ) -> anyhow::Result<Counted> {
     let out = fresh(&folder.join("callgrind"))?.join("out");
     let sections = format!("{sections}{SLOW}");
-    let server = Server::counted(folder, Path::new(BINARY), upstream, (&sections, components), &out)?;
+    let server = Server::counted(
+        folder,
+        Path::new(BINARY),
+        upstream,
+        (&sections, components),
+        &out,
+    )?;
     let calls = match load {
         Load::Whole => CALLS,
         _ => STREAMS,
@@ -131,13 +140,19 @@ fn control(pid: u32, arguments: &[&str]) -> anyhow::Result<()> {
         .output()
         .context("cannot run callgrind_control: install valgrind")?;
     if !output.status.success() {
-        bail!("callgrind_control: {}", String::from_utf8_lossy(&output.stderr));
+        bail!(
+            "callgrind_control: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
     }
     Ok(())
 }
 
 fn print(name: &str, counted: &Counted, unit: &str, units: u64) {
-    println!("\n{name}: {} instructions a {unit}", counted.total() / units);
+    println!(
+        "\n{name}: {} instructions a {unit}",
+        counted.total() / units
+    );
     for (part, count) in &counted.parts {
         let share = *count as f64 / counted.total() as f64 * 100.0;
         println!("  {part:<10}{:>10}{share:>7.1} %", count / units);

@@ -92,7 +92,8 @@ fn conversation(load: Load) -> Vec<String> {
         for n in 0..LONG_MESSAGES {
             let role = if n % 2 == 0 { "user" } else { "assistant" };
             let said = format!("{n}.{}", upstream::answer().repeat(3));
-            messages.push(json!({"role": role, "content": said.get(..LONG_BYTES).unwrap_or(&said)}));
+            messages
+                .push(json!({"role": role, "content": said.get(..LONG_BYTES).unwrap_or(&said)}));
         }
     }
     (0..TURNS)
@@ -200,8 +201,17 @@ impl Agent {
         self.stream.get_mut().write_all(request.as_bytes()).await?;
         let head = http::head(&mut self.stream).await?.context("no answer")?;
         if !head.first.contains(" 200 ") {
-            http::append(&mut self.stream, &mut self.rest, head.length.unwrap_or_default()).await?;
-            bail!("the server answered {}: {}", head.first.trim(), String::from_utf8_lossy(&self.rest));
+            http::append(
+                &mut self.stream,
+                &mut self.rest,
+                head.length.unwrap_or_default(),
+            )
+            .await?;
+            bail!(
+                "the server answered {}: {}",
+                head.first.trim(),
+                String::from_utf8_lossy(&self.rest)
+            );
         }
         self.rest.clear();
         let chunks = seen.chunk.len();

@@ -55,14 +55,7 @@ pub struct Row {
 
 impl Row {
     /// Condenses what was seen and used.
-    pub fn new(
-        server: &str,
-        load: Load,
-        clients: u32,
-        seen: Seen,
-        cpu: f64,
-        rss_kib: u64,
-    ) -> Row {
+    pub fn new(server: &str, load: Load, clients: u32, seen: Seen, cpu: f64, rss_kib: u64) -> Row {
         let calls = seen.calls as f64;
         let units = if !load.streams() {
             calls

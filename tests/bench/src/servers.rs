@@ -50,7 +50,9 @@ impl Server {
             .with_context(|| format!("{name} does not listen on {address}"))?;
         let others = listeners(address.port());
         if others.is_empty() {
-            eprintln!("{name}: no process of this user listens on {address}; its CPU and memory are not measured");
+            eprintln!(
+                "{name}: no process of this user listens on {address}; its CPU and memory are not measured"
+            );
         }
         Ok(Server {
             name: name.to_owned(),
@@ -123,10 +125,25 @@ impl Server {
         let (config, address) = configure(&folder, upstream, sections, policies)?;
         let mut command = Command::new("valgrind");
         command
-            .args(["--tool=callgrind", "--instr-atstart=no", "--separate-threads=yes", "-q"])
+            .args([
+                "--tool=callgrind",
+                "--instr-atstart=no",
+                "--separate-threads=yes",
+                "-q",
+            ])
             .arg(format!("--callgrind-out-file={}", out.display()))
-            .arg(binary.canonicalize().with_context(|| format!("{} is missing: run `make bench-instructions`", binary.display()))?);
-        start("airlock under callgrind", serve(command, &config), address, None)
+            .arg(binary.canonicalize().with_context(|| {
+                format!(
+                    "{} is missing: run `make bench-instructions`",
+                    binary.display()
+                )
+            })?);
+        start(
+            "airlock under callgrind",
+            serve(command, &config),
+            address,
+            None,
+        )
     }
 
     /// Its process, if there is one.
@@ -282,7 +299,9 @@ fn listeners(port: u16) -> Vec<u32> {
         let table = fs::read_to_string(file).unwrap_or_default();
         for line in table.lines().skip(1) {
             let fields: Vec<&str> = line.split_whitespace().collect();
-            let (Some(local), Some(state), Some(inode)) = (fields.get(1), fields.get(3), fields.get(9)) else {
+            let (Some(local), Some(state), Some(inode)) =
+                (fields.get(1), fields.get(3), fields.get(9))
+            else {
                 continue;
             };
             if *state == LISTEN && local.ends_with(&format!(":{port:04X}")) {
@@ -293,8 +312,11 @@ fn listeners(port: u16) -> Vec<u32> {
     let holds = |pid: &u32| {
         let files = fs::read_dir(format!("/proc/{pid}/fd"));
         files.into_iter().flatten().flatten().any(|file| {
-            fs::read_link(file.path())
-                .is_ok_and(|target| sockets.iter().any(|socket| target.as_os_str() == socket.as_str()))
+            fs::read_link(file.path()).is_ok_and(|target| {
+                sockets
+                    .iter()
+                    .any(|socket| target.as_os_str() == socket.as_str())
+            })
         })
     };
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();

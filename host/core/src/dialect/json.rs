@@ -81,8 +81,7 @@ impl<'a> Object<'a> {
 
     /// The object at `key`; `None` too if something else stands there.
     pub fn object(&self, key: &str) -> Option<Object<'a>> {
-        self.get(key)
-            .and_then(|value| Object::of(value).ok())
+        self.get(key).and_then(|value| Object::of(value).ok())
     }
 
     /// The values of the array at `key`; none too if something else stands there.

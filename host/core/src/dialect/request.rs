@@ -212,7 +212,9 @@ impl MessageView {
         while !rest.is_empty() {
             let end = memchr::memchr(b'\n', rest);
             let (line, after) = rest.split_at(end.map_or(rest.len(), |end| end + 1));
-            let line = line.strip_suffix(b"\n").map_or(line, |line| line.strip_suffix(b"\r").unwrap_or(line));
+            let line = line
+                .strip_suffix(b"\n")
+                .map_or(line, |line| line.strip_suffix(b"\r").unwrap_or(line));
             hash.part(line);
             rest = after;
         }

@@ -6,7 +6,9 @@ use bytes::Bytes;
 
 use super::Prompt;
 use super::changes::edits;
-use crate::dialect::{EditError, MessageEdit, MessageView, Outbound, RequestEdits, ToolCallView, Turn};
+use crate::dialect::{
+    EditError, MessageEdit, MessageView, Outbound, RequestEdits, ToolCallView, Turn,
+};
 use crate::observe::tokens::{MESSAGE_TOKENS, REPLY_TOKENS, TokenCounter};
 use crate::observe::vitals::Vitals;
 use crate::session::facts::Facts;

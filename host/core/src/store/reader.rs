@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use super::runs;
 use super::schema::{self, int};
 use super::{
     ApprovalFilter, ApprovalRow, Counters, LedgerRow, SavedSession, Seat, SessionFilter,
@@ -15,7 +16,7 @@ use super::{
 };
 use crate::event::key::{InvalidSessionId, SessionId, SessionKey};
 use crate::event::marks::{Kept, Meaning};
-use crate::event::{Body, Event, Micros};
+use crate::event::{Event, Micros};
 
 /// A read-only view of a database.
 #[derive(Debug)]
@@ -66,8 +67,7 @@ impl Reader {
             .optional()?)
     }
 
-    /// Events after `after` (0: from the first), in order. An event that this version cannot read stands as an annotation
-    /// `unreadable` by `airlock`.
+    /// Events after `after` (0: from the first), in order. An event that this version cannot read stands as an annotation.
     pub fn timeline(
         &self,
         session: SessionId,
@@ -75,26 +75,29 @@ impl Reader {
         limit: usize,
     ) -> Result<Vec<Event>, StoreError> {
         let mut statement = self.0.prepare_cached(
-            "SELECT seq, at, exchange, body FROM events
-             WHERE session = (SELECT n FROM sessions WHERE id = ?1) AND seq > ?2 ORDER BY seq LIMIT ?3",
+            "WITH s (n) AS (SELECT n FROM sessions WHERE id = ?1)
+             SELECT run FROM events WHERE session = (SELECT n FROM s) AND last > ?2 AND seq >= ifnull(
+                 (SELECT seq FROM events WHERE session = (SELECT n FROM s) AND seq <= ?2 ORDER BY seq DESC LIMIT 1), 0)
+             ORDER BY seq",
         )?;
-        let rows = statement.query_map(
-            params![session.to_string(), int(after), int(limit as u64)],
-            |row| {
-                let body: String = row.get(3)?;
-                Ok(Event {
-                    seq: uint(row, 0)?,
-                    at: uint(row, 1)?,
-                    exchange: row.get(2)?,
-                    body: serde_json::from_str(&body).unwrap_or_else(|_| Body::Annotation {
-                        policy: "airlock".into(),
-                        name: "unreadable".into(),
-                        value: body,
-                    }),
-                })
-            },
-        )?;
-        Ok(rows.collect::<Result<_, _>>()?)
+        let mut rows = statement.query(params![session.to_string(), int(after)])?;
+        let mut events = Vec::new();
+        while events.len() < limit
+            && let Some(row) = rows.next()?
+        {
+            let text: String = row.get(0)?;
+            let run = runs::read(&text).map_err(|error| {
+                let kind = rusqlite::types::Type::Text;
+                rusqlite::Error::FromSqlConversionFailure(0, kind, error.into())
+            })?;
+            let missing = limit - events.len();
+            events.extend(
+                run.into_iter()
+                    .filter(|event| event.seq > after)
+                    .take(missing),
+            );
+        }
+        Ok(events)
     }
 
     /// Approvals, newest first.
@@ -298,4 +301,3 @@ fn kept(row: &Row<'_>) -> rusqlite::Result<Kept> {
         },
     })
 }
-

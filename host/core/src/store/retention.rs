@@ -1,7 +1,7 @@
 //! Forgetting: events older than `retention_days` are removed, and sessions that have not been seen for as long; marks by
 //! which conversations are recognised, when nothing is held against them any more.
 //!
-//! Done by the writer between batches, in steps of at most [`STEP`] events, at most one step in [`PAUSE`], so that no stream
+//! Done by the writer between batches, in steps of at most [`STEP`] rows, at most one step in [`PAUSE`], so that no stream
 //! notices. Freed pages go back to the file system. A session of which only the end is left is not replayable.
 
 use std::time::{Duration, Instant};
@@ -12,8 +12,8 @@ use super::schema::int;
 use crate::event::Micros;
 use crate::event::marks::{KEPT_US, MAX_MARKS};
 
-/// Events removed at a time: a few milliseconds of work.
-const STEP: usize = 2000;
+/// Runs of events removed at a time: a few milliseconds of work.
+const STEP: usize = 200;
 /// Between two steps.
 const PAUSE: Duration = Duration::from_millis(500);
 /// Between two looks when nothing was left to remove.
@@ -152,7 +152,11 @@ mod tests {
         let session = "INSERT INTO sessions (id, tenant, principal, source, value, seed, opened, last_seen, oldest, replayable) VALUES";
         connection.execute_batch(&format!("{session} ('a','','','','',0,1,5000,1,1), ('b','','','','',0,1,20000,1,1), ('c','','','','',0,15000,15000,15000,1)")).unwrap();
         connection.execute_batch("BEGIN").unwrap();
-        let mut insert = connection.prepare("INSERT INTO events (session, seq, exchange, at, body) VALUES (?1, ?2, 0, ?3, '{}')").unwrap();
+        let mut insert = connection
+            .prepare(
+                "INSERT INTO events (session, seq, last, at, run) VALUES (?1, ?2, ?2, ?3, '[]')",
+            )
+            .unwrap();
         for at in 1..=5000 {
             insert.execute([1, at, at]).unwrap();
         }

@@ -129,6 +129,20 @@ const MIGRATIONS: &[&str] = &[
         SELECT id, old_marks.at, mark, meaning FROM old_marks JOIN sessions ON sessions.n = old_marks.session ORDER BY old_marks.at;
     DROP TABLE old_marks;
 ",
+    // Events that came together are one row: see `runs`.
+    "
+    ALTER TABLE events RENAME TO old_events;
+    CREATE TABLE events (
+        session INTEGER NOT NULL REFERENCES sessions (n) ON DELETE CASCADE,
+        seq     INTEGER NOT NULL, -- of the first
+        last    INTEGER NOT NULL, -- of the last
+        at      INTEGER NOT NULL, -- of the last
+        run     TEXT    NOT NULL,
+        PRIMARY KEY (session, seq)
+    ) STRICT, WITHOUT ROWID;
+    INSERT INTO events SELECT session, seq, seq, at, '[[' || seq || ',' || at || ',' || exchange || ',' || body || ']]' FROM old_events;
+    DROP TABLE old_events;
+",
 ];
 
 /// Opens the database for the one writer, creates it if there is none, and brings it to the present schema. The file that is
@@ -300,7 +314,10 @@ mod tests {
     fn what_was_recorded_before_the_present_contract_can_be_read() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("airlock.db");
-        let (connection, lock) = open(&path).unwrap();
+        let connection = Connection::open(&path).unwrap();
+        for script in &MIGRATIONS[..3] {
+            connection.execute_batch(script).unwrap();
+        }
         let insert = |seq: i64, body: &str| {
             connection
                 .execute("INSERT INTO events VALUES (1, ?1, 1, 1, ?2)", (seq, body))
@@ -326,18 +343,22 @@ mod tests {
             3,
             r#"{"kind":"finding","policy":"p","generation":1,"finding":"f","severity":"low","confidence":1.0,"summary":"s","evidence":[[1,0,1]]}"#,
         );
-        drop((connection, lock));
+        connection
+            .pragma_update(None, "application_id", APPLICATION_ID)
+            .unwrap();
+        drop(connection);
         let (connection, _lock) = open(&path).unwrap();
-        let bodies: Vec<String> = connection
-            .prepare("SELECT body FROM events ORDER BY seq")
+        let runs: Vec<String> = connection
+            .prepare("SELECT run FROM events ORDER BY seq")
             .unwrap()
             .query_map([], |row| row.get(0))
             .unwrap()
             .map(Result::unwrap)
             .collect();
-        let events: Vec<Body> = bodies
+        let events: Vec<Body> = runs
             .iter()
-            .map(|body| serde_json::from_str(body).unwrap_or_else(|e| panic!("{e}: {body}")))
+            .flat_map(|run| crate::store::runs::read(run).unwrap())
+            .map(|event| event.body)
             .collect();
         assert!(matches!(&events[0], Body::Text { place, .. } if place.item == 2));
         assert!(matches!(&events[1], Body::ToolCall { item: 1, .. }));
@@ -352,6 +373,40 @@ mod tests {
             .query_row("SELECT count(*) FROM seats", [], |row| row.get(0))
             .unwrap();
         assert_eq!(seats, 0);
+    }
+
+    #[test]
+    fn marks_of_an_older_version_are_known_after_the_update() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("airlock.db");
+        let old = Connection::open(&path).unwrap();
+        for script in &MIGRATIONS[..4] {
+            old.execute_batch(script).unwrap();
+        }
+        old.execute_batch(&format!(
+            "INSERT INTO sessions (n, id, tenant, principal, source, value, seed, opened, last_seen, oldest, replayable)
+                 VALUES (7, 's', 't', 'p', 'x', 'v', 1, 1, 1, 1, 1);
+             INSERT INTO marks VALUES (x'{one}', 7, 20, '[{{\"words\":{{\"whole\":null,\"opening\":null}},\"whole\":true,\"calls\":[]}},null,false]');
+             INSERT INTO marks VALUES (x'{two}', 7, 10, '[{{\"words\":{{\"whole\":null,\"opening\":null}},\"whole\":false,\"calls\":[\"c\"]}},null,true]');
+             PRAGMA application_id = {APPLICATION_ID};
+             PRAGMA user_version = 4;",
+            one = "01".repeat(16),
+            two = "02".repeat(16),
+        ))
+        .unwrap();
+        drop(old);
+        drop(open(&path).unwrap());
+        let marks = super::super::reader::Reader::open(&path)
+            .unwrap()
+            .marks(0, 9)
+            .unwrap();
+        let told: Vec<_> = marks
+            .iter()
+            .map(|kept| (kept.mark[0], kept.meaning.at, kept.meaning.given.whole))
+            .collect();
+        assert_eq!(told, [(2, 10, false), (1, 20, true)]);
+        assert!(marks.iter().all(|kept| kept.meaning.key.value == "v"));
+        assert!(marks[0].meaning.continued && marks[0].meaning.given.calls == ["c"]);
     }
 
     #[test]

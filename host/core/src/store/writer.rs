@@ -12,6 +12,7 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, params};
 
 use super::queue::{Batch, Missed, Next, Queue, SessionBatch};
 use super::retention::Retention;
+use super::runs;
 use super::schema::int;
 use super::{Counters, LedgerRow, StoreError};
 use crate::event::clock::now;
@@ -146,7 +147,7 @@ pub(super) fn restore(
     connection.pragma_update(None, "synchronous", "FULL")?;
     let transaction = connection.transaction()?;
     for (id, row) in noted {
-        let n = session_row(&transaction, *id, &SessionBatch::default())?;
+        let (n, _) = session_row(&transaction, *id, &SessionBatch::default())?;
         transaction
             .prepare_cached(
                 "INSERT INTO ledgers VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
@@ -216,10 +217,11 @@ fn write_session(
     id: SessionId,
     session: &SessionBatch,
 ) -> Result<u64, rusqlite::Error> {
-    let n = session_row(transaction, id, session)?;
+    let (n, next) = session_row(transaction, id, session)?;
     let mut totals = Totals::default();
-    let mut insert = transaction
-        .prepare_cached("INSERT INTO events (session, seq, exchange, at, body) VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING")?;
+    let mut insert = transaction.prepare_cached(
+        "INSERT INTO events (session, seq, last, at, run) VALUES (?1, ?2, ?3, ?4, ?5)",
+    )?;
     let gap = session.missed.map(|missed| Event {
         seq: missed.first,
         at: missed.at,
@@ -228,21 +230,26 @@ fn write_session(
             count: missed.count,
         },
     });
-    for event in session.events.iter().map(Arc::as_ref).chain(&gap) {
-        let body = serde_json::to_string(&event.body)
-            .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
-        let new = insert.execute(params![
-            n,
-            int(event.seq),
-            event.exchange,
-            int(event.at),
-            body
-        ])?;
-        if new == 0 {
-            tracing::error!(session = %id, seq = event.seq, "two events have the same number; the second is not recorded");
+    let known = session.events.partition_point(|event| event.seq < next);
+    if known > 0 {
+        tracing::error!(session = %id, events = known, "events have numbers that others have; they are not recorded");
+    }
+    let events = session.events.get(known..).unwrap_or_default();
+    let gap = gap.map(Arc::new);
+    for run in runs::cut(events).chain(gap.as_slice().chunks(1)) {
+        let (Some(first), Some(last)) = (run.first(), run.last()) else {
             continue;
-        }
-        totals.add(event);
+        };
+        let text = runs::write(run)
+            .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
+        insert.execute(params![
+            n,
+            int(first.seq),
+            int(last.seq),
+            int(last.at),
+            text
+        ])?;
+        run.iter().for_each(|event| totals.add(event));
     }
     totals.write(transaction, n)?;
     if let Some(state) = &session.state {
@@ -268,7 +275,9 @@ fn write_session(
         let stored = serde_json::to_string(&(&meaning.given, meaning.weak, meaning.continued))
             .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
         transaction
-            .prepare_cached("INSERT INTO marks (session, at, mark, meaning) VALUES (?1, ?2, ?3, ?4)")?
+            .prepare_cached(
+                "INSERT INTO marks (session, at, mark, meaning) VALUES (?1, ?2, ?3, ?4)",
+            )?
             .execute(params![id.to_string(), int(meaning.at), mark, stored])?;
     }
     for row in session.approvals.values() {
@@ -286,12 +295,12 @@ fn write_session(
     Ok(session.events.len() as u64)
 }
 
-/// Number of the session's row, which is created if need be.
+/// Number of the session's row, which is created if need be, and of the event that is to follow.
 fn session_row(
     transaction: &Transaction<'_>,
     id: SessionId,
     session: &SessionBatch,
-) -> Result<i64, rusqlite::Error> {
+) -> Result<(i64, u64), rusqlite::Error> {
     let name = id.to_string();
     if let Some(head) = &session.head {
         transaction
@@ -313,9 +322,10 @@ fn session_row(
                 head.whole
             ])?;
     }
-    let mut find = transaction.prepare_cached("SELECT n FROM sessions WHERE id = ?1")?;
-    if let Some(n) = find.query_row([&name], |row| row.get(0)).optional()? {
-        return Ok(n);
+    let mut find = transaction.prepare_cached("SELECT n, next_seq FROM sessions WHERE id = ?1")?;
+    let found = find.query_row([&name], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?)));
+    if let Some((n, next)) = found.optional()? {
+        return Ok((n, next.max(0) as u64));
     }
     // Retention removed the session while it slept, or a crash left a note of it and nothing else. What comes now is kept.
     let at = session.events.first().map_or_else(now, |event| event.at);
@@ -324,7 +334,7 @@ fn session_row(
          VALUES (?1, '', '', '', '', 0, ?2, ?2, ?2, 0)",
         params![name, int(at)],
     )?;
-    Ok(transaction.last_insert_rowid())
+    Ok((transaction.last_insert_rowid(), 0))
 }
 
 /// What a batch adds to a session's row.

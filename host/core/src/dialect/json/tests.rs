@@ -9,7 +9,9 @@ fn holds(text: &str) {
     if let Some(found) = entries::<false>(text) {
         let known = known.unwrap_or_else(|error| panic!("{error}: {text}")).0;
         let plain = |entries: &[(Key<'_>, Raw<'_>)]| -> Vec<(String, String)> {
-            let plain = |(key, value): &(Key<'_>, Raw<'_>)| (key.as_str().to_owned(), value.get().to_owned());
+            let plain = |(key, value): &(Key<'_>, Raw<'_>)| {
+                (key.as_str().to_owned(), value.get().to_owned())
+            };
             entries.iter().map(plain).collect()
         };
         assert_eq!(plain(&found), plain(&known), "{text}");
@@ -26,7 +28,10 @@ fn holds(text: &str) {
     if let Some(found) = entries::<false>(text) {
         let again = entries::<true>(text.trim_matches([' ', '\n', '\t', '\r'])).unwrap();
         let values = |entries: Vec<(Key<'_>, Raw<'_>)>| -> Vec<String> {
-            entries.into_iter().map(|(_, value)| value.get().to_owned()).collect()
+            entries
+                .into_iter()
+                .map(|(_, value)| value.get().to_owned())
+                .collect()
         };
         assert_eq!(values(found), values(again), "{text}");
     }
@@ -87,15 +92,55 @@ proptest! {
 #[test]
 fn numbers_strings_and_words_are_those_of_the_standard() {
     for text in [
-        "01", "1.", ".5", "-", "+1", "1e", "1e+", "0x1", "1_0", "NaN", "Infinity", "True", "nul", "\"\\x\"", "\"\\u12\"",
-        "\"\u{1f}\"", "\"\n\"", "\"a", "'a'", "[1,]", "[,1]", "{\"a\":1,}", "{\"a\"}", "{a:1}", "{\"a\":1 \"b\":2}", "[1 2]", "",
-        "\u{feff}{}", "{}x", "[]]", "// c\n{}",
+        "01",
+        "1.",
+        ".5",
+        "-",
+        "+1",
+        "1e",
+        "1e+",
+        "0x1",
+        "1_0",
+        "NaN",
+        "Infinity",
+        "True",
+        "nul",
+        "\"\\x\"",
+        "\"\\u12\"",
+        "\"\u{1f}\"",
+        "\"\n\"",
+        "\"a",
+        "'a'",
+        "[1,]",
+        "[,1]",
+        "{\"a\":1,}",
+        "{\"a\"}",
+        "{a:1}",
+        "{\"a\":1 \"b\":2}",
+        "[1 2]",
+        "",
+        "\u{feff}{}",
+        "{}x",
+        "[]]",
+        "// c\n{}",
     ] {
         holds(text);
         let alone = scan::value::<false>(text.as_bytes(), 0).filter(|end| *end == text.len());
-        assert_eq!(alone.is_some(), serde_json::from_str::<&RawValue>(text).is_ok(), "{text}");
+        assert_eq!(
+            alone.is_some(),
+            serde_json::from_str::<&RawValue>(text).is_ok(),
+            "{text}"
+        );
     }
-    for text in ["0", "-0.0e-0", "1E5", "\"\\ud800\"", "\"\\u00e9\\/\"", " [ ] ", "\t{\r\n}\n"] {
+    for text in [
+        "0",
+        "-0.0e-0",
+        "1E5",
+        "\"\\ud800\"",
+        "\"\\u00e9\\/\"",
+        " [ ] ",
+        "\t{\r\n}\n",
+    ] {
         holds(text);
     }
 }
@@ -109,7 +154,14 @@ fn what_is_nested_beyond_the_scanner_is_read_all_the_same() {
 
 #[test]
 fn a_key_twice_is_refused_on_either_way() {
-    for text in [r#"{"a":1,"A":2}"#.to_owned(), format!(r#"{{"a":1,"\u0061":{}1{}}}"#, "[".repeat(500), "]".repeat(500))] {
+    for text in [
+        r#"{"a":1,"A":2}"#.to_owned(),
+        format!(
+            r#"{{"a":1,"\u0061":{}1{}}}"#,
+            "[".repeat(500),
+            "]".repeat(500)
+        ),
+    ] {
         let error = Object::parse(&text).map(|_| ()).unwrap_err();
         assert!(error.to_string().contains("stands twice"), "{error}");
     }

@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 
-
 use crate::dialect::json::{self, Object, Raw};
 use crate::dialect::openai_chat::fact::{Fact, Form, Part, Tell};
 use crate::dialect::openai_chat::inert;

@@ -44,8 +44,7 @@ pub(super) fn end_body(body: &[u8], ending: &Ending) -> Result<Vec<u8>, EditErro
     let mut splices = Splices::default();
     if let Some(choices) = root.get("choices") {
         for choice in json::array(choices).map_err(|error| undecodable("choices", error))? {
-            let fields =
-                Object::of(choice).map_err(|error| undecodable("choices", error))?;
+            let fields = Object::of(choice).map_err(|error| undecodable("choices", error))?;
             let ended = json::set(choice.get(), &fields, &[("finish_reason", reason.clone())]);
             splices.replace(json::span(source, choice), ended);
         }

@@ -3,7 +3,6 @@
 use crate::dialect::json::Raw;
 use std::borrow::Cow;
 
-
 use crate::dialect::{CallKind, Slot};
 use crate::event::{Channel, Place};
 

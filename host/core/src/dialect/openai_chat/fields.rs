@@ -19,7 +19,6 @@
 
 use std::borrow::Cow;
 
-
 use crate::dialect::Undecodable;
 use crate::dialect::json::{self, Object, Raw};
 use crate::dialect::openai_chat::fact::{Fact, Form, Tell};

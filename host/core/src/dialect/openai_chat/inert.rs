@@ -3,7 +3,6 @@
 
 use std::borrow::Cow;
 
-
 use crate::dialect::json::{self, Raw};
 
 /// Ids, names of models, words of the API. The longest ids that servers write are some 100 bytes.

@@ -1,6 +1,5 @@
 //! Facts of a chunk, body or error as pieces.
 
-
 use crate::dialect::json::{self, Object, Raw};
 use crate::dialect::openai_chat::fact::{Fact, Form};
 use crate::dialect::openai_chat::fields;

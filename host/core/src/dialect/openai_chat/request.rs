@@ -7,11 +7,11 @@ use serde_json::Value;
 use crate::dialect::json::{self, Object, Raw};
 use crate::dialect::openai_chat::parts;
 use crate::dialect::openai_chat::undecodable::undecodable;
-use crate::event::digest::{Digest, Hasher};
 use crate::dialect::{
     MediaView, MessageView, RequestView, ToolCallView, ToolResultView, Undecodable,
 };
 use crate::event::Role;
+use crate::event::digest::{Digest, Hasher};
 
 /// Fields that constrain the form of the answer, in OpenAI's API and in those of vLLM and llama.cpp.
 const FORMS: &[&str] = &[
@@ -65,8 +65,7 @@ pub(super) fn read(body: &[u8]) -> Result<RequestView, Undecodable> {
             .filter(|&limit| limit < u32::MAX)
             .min(),
         structured_output: FORMS.iter().filter_map(|key| root.get(key)).any(|form| {
-            Object::of(form)
-                .map_or(true, |form| form.string("type").as_deref() != Some("text"))
+            Object::of(form).map_or(true, |form| form.string("type").as_deref() != Some("text"))
         }),
         audio_output: root
             .value::<Vec<String>>("modalities")
@@ -125,8 +124,8 @@ pub(super) fn messages<'a>(root: &Object<'a>) -> Result<Vec<Raw<'a>>, Undecodabl
 
 fn message(source: &str, index: usize, value: Raw<'_>) -> Result<MessageView, Undecodable> {
     let at = |error| inside(&format!("messages[{index}]"), error);
-    let fields = Object::of(value)
-        .map_err(|error| undecodable(format!("messages[{index}]"), error))?;
+    let fields =
+        Object::of(value).map_err(|error| undecodable(format!("messages[{index}]"), error))?;
     let role = match optional_string(&fields, "role").map_err(at)?.as_deref() {
         Some("system") => Role::System,
         Some("developer") => Role::Developer,
@@ -328,9 +327,8 @@ pub(super) fn optional<T: for<'d> serde::Deserialize<'d>>(
     fields: &Object<'_>,
     key: &str,
 ) -> Result<Option<T>, Undecodable> {
-    let read = |value: Raw<'_>| {
-        serde_json::from_str(value.get()).map_err(|error| undecodable(key, error))
-    };
+    let read =
+        |value: Raw<'_>| serde_json::from_str(value.get()).map_err(|error| undecodable(key, error));
     fields.get(key).map(read).transpose()
 }
 

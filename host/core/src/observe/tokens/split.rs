@@ -36,9 +36,14 @@ impl Splitter {
         let broken = |error: &dyn std::fmt::Display| {
             tracing::error!("tokens are counted as bytes / 4: {error}");
         };
-        let (dfa, _) = dense::DFA::from_bytes(dfa).inspect_err(|error| broken(error)).ok()?;
+        let (dfa, _) = dense::DFA::from_bytes(dfa)
+            .inspect_err(|error| broken(error))
+            .ok()?;
         let anchored = start::Config::new().anchored(Anchored::Yes);
-        let start = dfa.start_state(&anchored).inspect_err(|error| broken(error)).ok()?;
+        let start = dfa
+            .start_state(&anchored)
+            .inspect_err(|error| broken(error))
+            .ok()?;
         Some(Self {
             dfa,
             start,

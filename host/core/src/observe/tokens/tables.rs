@@ -19,7 +19,8 @@ struct Aligned<T: ?Sized>(T);
 
 macro_rules! table {
     ($name:literal) => {{
-        static TABLE: &Aligned<[u8]> = &Aligned(*include_bytes!(concat!(env!("OUT_DIR"), "/", $name)));
+        static TABLE: &Aligned<[u8]> =
+            &Aligned(*include_bytes!(concat!(env!("OUT_DIR"), "/", $name)));
         &TABLE.0
     }};
 }

@@ -69,7 +69,9 @@ impl Vocabulary {
 
     fn token(&self, number: Rank) -> &[u8] {
         let number = number as usize;
-        let start = number.checked_sub(1).map_or(0, |before| word(self.ends, before));
+        let start = number
+            .checked_sub(1)
+            .map_or(0, |before| word(self.ends, before));
         self.bytes
             .get(start as usize..word(self.ends, number) as usize)
             .unwrap_or_default()

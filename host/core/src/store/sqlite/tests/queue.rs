@@ -127,7 +127,7 @@ fn a_batch_that_can_never_be_written_leaves_a_gap_and_not_a_stand_still() {
     rusqlite::Connection::open(store.path())
         .unwrap()
         .execute_batch(
-            "CREATE TRIGGER poison BEFORE INSERT ON events WHEN new.body LIKE '%poison%' BEGIN SELECT raise(ABORT, 'no'); END",
+            "CREATE TRIGGER poison BEFORE INSERT ON events WHEN new.run LIKE '%poison%' BEGIN SELECT raise(ABORT, 'no'); END",
         )
         .unwrap();
     let timeline = Timeline::new(session, 1, recorder(&store, Capture::Full));
