@@ -6,6 +6,7 @@ pub mod arrival;
 mod cors;
 pub mod declared;
 mod drive;
+mod front;
 pub mod guard;
 mod handoff;
 pub mod identity;

@@ -12,8 +12,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{Request, State};
-use axum::middleware::Next;
+use axum::extract::Request;
 use http::{HeaderMap, Response, StatusCode, header};
 
 use super::{cors, reply};
@@ -89,20 +88,24 @@ fn host_name(host: &str) -> &str {
 /// Paths that are answered whatever the names: what a scheduler asks.
 const PROBES: [&str; 2] = ["/healthz", "/readyz"];
 
-/// The check as middleware.
-pub async fn check(State(guard): State<Guard>, request: Request, next: Next) -> Response<Body> {
+/// Has a request answered, if it may be.
+pub async fn check<F: Future<Output = Response<Body>>>(
+    guard: &Guard,
+    request: Request,
+    answer: impl FnOnce(Request) -> F,
+) -> Response<Body> {
     if PROBES.contains(&request.uri().path()) {
-        return next.run(request).await;
+        return answer(request).await;
     }
     match guard.judge(request.uri().host(), request.headers()) {
         Ok(()) => {
             let origin = request.headers().get(header::ORIGIN).cloned();
             let Some(origin) = origin else {
-                return next.run(request).await;
+                return answer(request).await;
             };
             let mut response = match cors::preflight(&request) {
                 Some(response) => response,
-                None => next.run(request).await,
+                None => answer(request).await,
             };
             cors::allow(response.headers_mut(), origin);
             response

@@ -4,21 +4,21 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use airlock_core::dialect::registry;
 use anyhow::Context as _;
+use axum::Router;
 use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::routing::{any, get, post};
+use axum::routing::{any, get};
 use axum::serve::ListenerExt as _;
-use axum::{Router, middleware};
 use http::{Response, StatusCode};
 use serde_json::json;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
 use super::app::App;
-use super::guard::{self, Guard, Names};
-use super::{arrival, passthrough, reply};
+use super::front::Front;
+use super::guard::{Guard, Names};
+use super::{passthrough, reply};
 use crate::config::Config;
 
 /// Both listeners, bound. Nothing is answered yet.
@@ -72,12 +72,9 @@ impl Listeners {
             Guard::new(self.gateway_address()?, Arc::new(GatewayNames(app.clone())));
         let admin_guard = Guard::new(self.admin_address()?, Arc::new(AdminNames(app.clone())));
         let closing = app.stopping.clone();
-        let gateway = run(
-            self.gateway,
-            guarded(routes(app.clone()), gateway_guard),
-            closing.clone(),
-        );
-        let admin = run(self.admin, guarded(admin, admin_guard), closing);
+        let gateway = Front::of_gateway(app.clone(), routes(app.clone()), gateway_guard);
+        let gateway = run(self.gateway, gateway, closing.clone());
+        let admin = run(self.admin, Front::of_admin(admin, admin_guard), closing);
         let both = async { tokio::try_join!(gateway, admin) };
         tokio::pin!(both);
         tokio::select! {
@@ -104,24 +101,16 @@ async fn bind(address: SocketAddr, section: &str) -> anyhow::Result<TcpListener>
     })
 }
 
-async fn run(
-    listener: TcpListener,
-    router: Router,
-    stop: CancellationToken,
-) -> std::io::Result<()> {
+async fn run(listener: TcpListener, front: Front, stop: CancellationToken) -> std::io::Result<()> {
     // A token must not wait for the one after it: small writes go out at once.
-    let listener = listener.tap_io(|stream| {
+    let undelayed: fn(&mut TcpStream) = |stream| {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "cannot set TCP_NODELAY");
         }
-    });
-    axum::serve(listener, router)
+    };
+    axum::serve(listener.tap_io(undelayed), front)
         .with_graceful_shutdown(stop.cancelled_owned())
         .await
-}
-
-fn guarded(router: Router, guard: Guard) -> Router {
-    router.layer(middleware::from_fn_with_state(guard, guard::check))
 }
 
 /// What schedulers and load balancers ask, on both listeners, under any name (see [`guard`]) and without a token.
@@ -132,16 +121,9 @@ pub fn probes(app: Arc<App>) -> Router {
         .with_state(app)
 }
 
-/// What the gateway answers. Bodies are bounded by each handler, with an error in the dialect.
+/// What the gateway answers besides model calls. Bodies are bounded by each handler, with an error in the dialect.
 fn routes(app: Arc<App>) -> Router {
-    let mut router = Router::new();
-    for route in &registry::ROUTES {
-        let answer = |State(app): State<Arc<App>>, request: Request| {
-            arrival::handle(app, route.dialect, request)
-        };
-        router = router.route(route.path, post(answer));
-    }
-    router
+    Router::new()
         .route("/v1/{*path}", any(passthrough::handle))
         .fallback(unknown)
         .layer(DefaultBodyLimit::disable())

@@ -17,10 +17,15 @@ pub static ROUTES: [Route; 1] = [Route {
     dialect: &OpenAiChat,
 }];
 
+/// The wire API that is spoken at a path.
+pub fn at(path: &str) -> Option<&'static dyn Dialect> {
+    let route = ROUTES.iter().find(|route| serves(route.path, path));
+    route.map(|route| route.dialect)
+}
+
 /// Who tells the client of a path what is wrong. Other paths under `/v1` are OpenAI's, whose clients read its errors.
 pub fn speaker(path: &str) -> &'static dyn Inbound {
-    let route = ROUTES.iter().find(|route| serves(route.path, path));
-    route.map_or(OpenAiChat.inbound(), |route| route.dialect.inbound())
+    at(path).map_or(OpenAiChat.inbound(), Dialect::inbound)
 }
 
 /// Whether a path has a pattern's shape: `{name}` stands for one part, or for a part of one.
