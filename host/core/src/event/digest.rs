@@ -41,8 +41,22 @@ pub struct Hasher(Sha256);
 impl Hasher {
     /// Takes a part in.
     pub fn part(&mut self, bytes: &[u8]) {
-        self.0.update((bytes.len() as u64).to_le_bytes());
-        self.0.update(bytes);
+        const LENGTH: usize = size_of::<u64>();
+        let length = (bytes.len() as u64).to_le_bytes();
+        // Most parts are short: put together they are taken in at once.
+        let mut both = [0; 64];
+        match both.get_mut(..LENGTH + bytes.len()) {
+            Some(both) => {
+                let (head, rest) = both.split_at_mut(LENGTH);
+                head.copy_from_slice(&length);
+                rest.copy_from_slice(bytes);
+                self.0.update(both);
+            }
+            None => {
+                self.0.update(length);
+                self.0.update(bytes);
+            }
+        }
     }
 
     /// The first 16 bytes.

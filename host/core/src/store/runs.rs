@@ -50,7 +50,7 @@ pub(super) fn write(run: &[Arc<Event>]) -> serde_json::Result<String> {
         text.push(b']');
     }
     text.push(b']');
-    Ok(String::from_utf8_lossy(&text).into_owned())
+    String::from_utf8(text).map_err(serde::ser::Error::custom)
 }
 
 /// The events of a run. A fact that this version cannot read stands as an annotation `unreadable` by `airlock`.
