@@ -113,8 +113,10 @@ fn conversation(load: Load) -> Vec<String> {
 pub struct Seen {
     /// From sending a request to the first chunk of its answer; of a whole answer, to its end.
     pub first: Vec<u64>,
-    /// From a chunk's write at the upstream to its arrival.
+    /// From a chunk's write at the upstream to its arrival; none behind a proxy that writes times of its own over it.
     pub chunk: Vec<u64>,
+    /// Chunks that came.
+    pub chunks: usize,
     /// Answers that came to their end.
     pub calls: u64,
     /// How long it took, seconds.
@@ -126,6 +128,7 @@ impl Seen {
     pub fn add(&mut self, other: Seen) {
         self.first.extend(other.first);
         self.chunk.extend(other.chunk);
+        self.chunks += other.chunks;
         self.calls += other.calls;
         self.seconds += other.seconds;
     }
@@ -214,7 +217,7 @@ impl Agent {
             );
         }
         self.rest.clear();
-        let chunks = seen.chunk.len();
+        let chunks = seen.chunks;
         if head.chunked {
             while http::chunk(&mut self.stream, &mut self.rest).await? {
                 self.read(sent, seen, chunks);
@@ -230,10 +233,10 @@ impl Agent {
         match self.load {
             Load::Whole | Load::Long => seen.first.push(clock::now() - sent),
             // A proxy may add one of its own.
-            _ if seen.chunk.len() - chunks < upstream::CHUNKS => {
+            _ if seen.chunks - chunks < upstream::CHUNKS => {
                 bail!(
                     "{} of {} chunks came",
-                    seen.chunk.len() - chunks,
+                    seen.chunks - chunks,
                     upstream::CHUNKS
                 )
             }
@@ -259,10 +262,13 @@ impl Agent {
         {
             let stamp = stamp_of(line);
             if let Some(stamp) = stamp {
-                if seen.chunk.len() == before {
+                if seen.chunks == before {
                     seen.first.push(now - sent);
                 }
-                seen.chunk.push(now.saturating_sub(stamp));
+                seen.chunks += 1;
+                if (sent..=now).contains(&stamp) {
+                    seen.chunk.push(now - stamp);
+                }
             }
         }
         if self.load.streams() {

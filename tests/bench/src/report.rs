@@ -132,7 +132,7 @@ pub fn print(rows: &[Row], costs: Option<&Costs>, idle: Option<&Idle>) {
                 continue;
             };
             let chunk = |a: u64, b: u64| {
-                if !load.streams() {
+                if !load.streams() || a == 0 && b > 0 {
                     String::new()
                 } else {
                     format!("{:.0}", added(a, b))
