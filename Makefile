@@ -27,7 +27,7 @@ bench: build ## what Airlock adds to a call, beside nginx: a table and target/be
 	target/release/airlock-bench
 
 bench-instructions: build ## instructions of a call and of a chunk, by part, against their budgets (valgrind; two minutes)
-	@command -v callgrind_control >/dev/null || sdk/apt.sh install valgrind
+	@command -v vgdb >/dev/null || sdk/apt.sh install valgrind
 	$(call say,instructions)
 	cargo build --release --locked --package airlock-bench
 	target/release/airlock-build target/bench/policies target/guest tests/bench/asked

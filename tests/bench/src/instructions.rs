@@ -37,6 +37,9 @@ const LISTED: usize = 25;
 
 type Budgets = BTreeMap<String, u64>;
 
+/// What a case is called, the sections of its configuration, the components in its policy directory, its loads.
+type Case<'a> = (&'a str, &'a str, &'a [(String, PathBuf)], &'a [Load]);
+
 /// Counts every case, or those named, prints it beside its budget, and with `--write` makes what was counted the budget.
 ///
 /// # Errors
@@ -53,7 +56,7 @@ pub async fn run(folder: &Path, words: &[String]) -> anyhow::Result<()> {
     let copies: Vec<(String, PathBuf)> = (1..=ASKED)
         .map(|n| (format!("asked-{n}"), asked.clone()))
         .collect();
-    let cases: [(&str, &str, &[(String, PathBuf)], &[Load]); 3] = [
+    let cases: [Case<'_>; 3] = [
         ("none", "", &[], &[Load::Whole, Load::Full, Load::Long]),
         ("first four", FIRST, &[], &[Load::Whole, Load::Full]),
         ("every token", "", &copies, &[Load::Whole, Load::Full]),
@@ -132,24 +135,22 @@ async fn count(
     };
     load::run(server.address, load, 1, Amount::Calls(WARM.min(calls))).await?;
     let pid = server.pid().context("no process")?;
-    control(pid, &["-i", "on"])?;
+    control(pid, &["instrumentation", "on"])?;
     load::run(server.address, load, 1, Amount::Calls(calls)).await?;
-    control(pid, &["-d"])?;
+    control(pid, &["dump"])?;
     drop(server);
     Counted::read(&out.with_file_name("out.1"))
 }
 
-fn control(pid: u32, arguments: &[&str]) -> anyhow::Result<()> {
-    let output = Command::new("callgrind_control")
-        .args(arguments)
-        .arg(pid.to_string())
+/// Has the running program start to count, or write what it counted.
+fn control(pid: u32, order: &[&str]) -> anyhow::Result<()> {
+    let output = Command::new("vgdb")
+        .arg(format!("--pid={pid}"))
+        .args(order)
         .output()
-        .context("cannot run callgrind_control: install valgrind")?;
+        .context("cannot run vgdb: install valgrind")?;
     if !output.status.success() {
-        bail!(
-            "callgrind_control: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
+        bail!("vgdb: {}", String::from_utf8_lossy(&output.stderr));
     }
     Ok(())
 }

@@ -15,7 +15,7 @@ const EVENTS: usize = 128;
 const BYTES: usize = 64 * 1024;
 
 /// Cuts events, in order, into runs.
-pub(super) fn cut<'e>(events: &'e [Arc<Event>]) -> impl Iterator<Item = &'e [Arc<Event>]> {
+pub(super) fn cut(events: &[Arc<Event>]) -> impl Iterator<Item = &[Arc<Event>]> {
     let mut rest = events;
     std::iter::from_fn(move || {
         let mut bytes = 0;
