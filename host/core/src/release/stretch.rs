@@ -90,8 +90,9 @@ impl Stretch {
 
     /// Tokens of what was counted of it, by another counter.
     pub(super) fn recounted(&self, by: &TokenCounter) -> u32 {
-        let text = self.text.get(..self.counter.bytes().min(self.text.len()));
-        text.map_or(0, |text| by.count_text(text))
+        // Of pictures in it and of what the model did not write nothing was counted: then it is as many bytes of it.
+        let end = self.text.floor_char_boundary(self.counter.bytes());
+        self.text.get(..end).map_or(0, |text| by.count_text(text))
     }
 
     /// No more text comes: what was open becomes certain.
