@@ -89,14 +89,12 @@ async fn take(
             error.to_string(),
         )
     })?;
-    if view.audio_output && app.enforcing(&settings).is_some() {
-        let message =
-            "Airlock cannot judge speech, and an enforcing policy applies: ask for text only";
+    if let (Some(what), Some(_)) = (view.unjudgeable, app.enforcing(&settings)) {
         return Err(refuse(
             StatusCode::FORBIDDEN,
             FailureKind::Policy,
             "airlock_undecodable",
-            message.to_owned(),
+            format!("Airlock cannot judge {what}, and an enforcing policy applies: ask without it"),
         ));
     }
     let tokens = admission::estimate(&view);

@@ -46,7 +46,9 @@ impl Front {
     }
 
     async fn answer(&self, request: Request) -> Response<Body> {
-        let called = self.0.app.as_ref().zip(registry::at(request.uri().path()));
+        let uri = request.uri();
+        let called = registry::at(uri.path(), uri.query());
+        let called = self.0.app.as_ref().zip(called);
         let Some((app, dialect)) = called else {
             let answered = self.0.router.clone().call(request).await;
             return answered.unwrap_or_else(|never| match never {});

@@ -138,7 +138,9 @@ pub async fn response(
         Some(Given::Cut) | Some(Given::Bytes(_)) => respond::labelled(respond::cut(), &label),
         None => {
             driven.begin();
-            driven.hand.slot().given = Some(Given::Bytes(driven.comment.clone()));
+            if !driven.comment.is_empty() {
+                driven.hand.slot().given = Some(Given::Bytes(driven.comment.clone()));
+            }
             respond::stream_head(speaker, &label).map(|()| Body::from_stream(driven))
         }
     }
@@ -221,7 +223,10 @@ impl Stream for Driven {
             }
             driven.quiet_since = now;
             driven.timer.as_mut().reset(now + driven.every);
-            return Poll::Ready(Some(Ok(driven.comment.clone())));
+            // An empty chunk would end the response.
+            if !driven.comment.is_empty() {
+                return Poll::Ready(Some(Ok(driven.comment.clone())));
+            }
         }
     }
 }

@@ -119,12 +119,43 @@ impl Identity {
 
 /// Bytes that are not what the dialect says they should be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{dialect}: cannot read {place}: {what}")]
+#[error("{dialect}{}cannot read {place}: {what}", if dialect.is_empty() { "" } else { ": " })]
 pub struct Undecodable {
-    /// Name of the dialect.
+    /// Name of the dialect; empty where what is shared by all of them fails.
     pub dialect: &'static str,
     /// Field or part of the message, as a path (`choices[0].delta.content`).
     pub place: String,
     /// What is wrong with it.
     pub what: String,
+}
+
+impl Undecodable {
+    /// Something at a place, in whatever dialect.
+    pub fn at(place: impl Into<String>, what: impl ToString) -> Self {
+        Self {
+            dialect: "",
+            place: place.into(),
+            what: what.to_string(),
+        }
+    }
+
+    /// The same, in this dialect.
+    pub fn of(self, dialect: &'static str) -> Self {
+        Self { dialect, ..self }
+    }
+}
+
+/// What a finish reason means, in whatever word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finish {
+    /// The model had said what it wanted to say, or met a stop sequence.
+    Stop,
+    /// A limit of tokens.
+    Length,
+    /// It calls tools.
+    ToolCalls,
+    /// A filter or a refusal.
+    Filtered,
+    /// Something that no other API has a word for (`pause_turn`, `RECITATION`, ...).
+    Other,
 }

@@ -7,25 +7,25 @@ use super::roles::{Dialect, Inbound};
 pub struct Route {
     /// Pattern of the path, in the words of axum's router.
     pub path: &'static str,
-    /// What is spoken.
-    pub dialect: &'static dyn Dialect,
+    /// What is spoken: the query decides where one path has several forms.
+    pub dialect: fn(query: Option<&str>) -> &'static dyn Dialect,
 }
 
 /// Every path at which a model is asked by `POST`.
 pub static ROUTES: [Route; 1] = [Route {
     path: "/v1/chat/completions",
-    dialect: &OpenAiChat,
+    dialect: |_| &OpenAiChat,
 }];
 
 /// The wire API that is spoken at a path.
-pub fn at(path: &str) -> Option<&'static dyn Dialect> {
+pub fn at(path: &str, query: Option<&str>) -> Option<&'static dyn Dialect> {
     let route = ROUTES.iter().find(|route| serves(route.path, path));
-    route.map(|route| route.dialect)
+    route.map(|route| (route.dialect)(query))
 }
 
 /// Who tells the client of a path what is wrong. Other paths under `/v1` are OpenAI's, whose clients read its errors.
 pub fn speaker(path: &str) -> &'static dyn Inbound {
-    at(path).map_or(OpenAiChat.inbound(), Dialect::inbound)
+    at(path, None).map_or(OpenAiChat.inbound(), Dialect::inbound)
 }
 
 /// Whether a path has a pattern's shape: `{name}` stands for one part, or for a part of one.

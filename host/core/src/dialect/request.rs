@@ -24,14 +24,26 @@ pub struct RequestView {
     pub max_output_tokens: Option<u32>,
     /// The answer must have a form (JSON mode, a schema, a grammar).
     pub structured_output: bool,
-    /// The answer may be speech, whose bytes no policy can judge.
-    pub audio_output: bool,
+    /// What no policy can judge of the answer, in words that complete "Airlock cannot judge": `speech`, `an answer that is
+    /// fetched later`, ...; the call is refused while an enforcing policy applies.
+    pub unjudgeable: Option<&'static str>,
+    /// The server has the conversation up to this request: `messages` begins with what the request itself bears.
+    pub continues: Option<Continued>,
     /// The client asked for usage in the stream.
     pub include_usage: bool,
     /// Identifies the end user, not the session.
     pub end_user: Option<String>,
     /// Values in the body that may name the session, best first: name of the field, value. Chosen by the client.
     pub session_hints: Vec<(&'static str, String)>,
+}
+
+/// A conversation that the server keeps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Continued {
+    /// Field that names it: `previous_response_id`, `conversation`.
+    pub field: &'static str,
+    /// Its id.
+    pub id: String,
 }
 
 /// One message of the conversation.
@@ -188,11 +200,15 @@ impl RequestView {
     /// sends the same, and no byte is hashed twice.
     pub fn digest(&self, body: &[u8], digests: &[Digest]) -> Digest {
         let mut hash = Hasher::default();
+        let mut spans: Vec<(&Range<usize>, &Digest)> = Vec::with_capacity(digests.len());
+        spans.extend(self.messages.iter().map(|m| &m.span).zip(digests));
+        // System text is the first message, and may stand behind all others in the body.
+        spans.sort_by_key(|(span, _)| span.start);
         let mut from = 0;
-        for (message, digest) in self.messages.iter().zip(digests) {
-            hash.part(body.get(from..message.span.start).unwrap_or_default());
+        for (span, digest) in spans {
+            hash.part(body.get(from..span.start).unwrap_or_default());
             hash.part(digest);
-            from = message.span.end;
+            from = from.max(span.end);
         }
         hash.part(body.get(from..).unwrap_or_default());
         hash.digest()

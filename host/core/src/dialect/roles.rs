@@ -8,7 +8,8 @@ use bytes::Bytes;
 use crate::dialect::client_error::ClientError;
 use crate::dialect::edits::{Closing, EditError, Edits, Ending};
 use crate::dialect::framing::Wire;
-use crate::dialect::piece::{Failure, Identity, Piece, Undecodable};
+use crate::dialect::piece::{Failure, Finish, Identity, Piece, Undecodable};
+use crate::dialect::portable::{NotPortable, Portable};
 use crate::dialect::request::{RequestEdits, RequestView};
 use crate::dialect::sse::Frame;
 use crate::dialect::turn::Turn;
@@ -57,8 +58,15 @@ pub trait Inbound: Send + Sync {
     /// Media type of a stream.
     fn stream_type(&self) -> &'static str;
 
-    /// What keeps the connection of a client that reads a stream, and says nothing to it.
+    /// What keeps the connection of a client that reads a stream, and says nothing to it; empty where its SDKs stumble over
+    /// whatever says nothing.
     fn keep_alive(&self) -> Bytes;
+
+    /// The request as other APIs can be asked the same. Everything that the request says is in what comes back.
+    ///
+    /// # Errors
+    /// [`NotPortable`] names the first field that no other API has.
+    fn to_portable(&self, received: Received<'_>) -> Result<Portable, NotPortable>;
 }
 
 /// What upstreams of a wire API are sent, and how they answer.
@@ -79,6 +87,20 @@ pub trait Outbound: Send + Sync {
     /// # Errors
     /// As [`Outbound::edit_request`].
     fn continue_request(&self, body: &[u8], turn: &Turn) -> Result<Vec<u8>, EditError>;
+
+    /// The body that asks the same in this API.
+    ///
+    /// # Errors
+    /// [`NotPortable`] names the first thing that this API cannot be asked.
+    fn of_portable(&self, portable: &Portable) -> Result<Vec<u8>, NotPortable>;
+
+    /// What a finish reason of this API means.
+    fn meaning(&self, reason: &str) -> Finish;
+
+    /// Header in which this API takes a key: `authorization` (as `Bearer`) or another.
+    fn key_header(&self) -> &'static str {
+        "authorization"
+    }
 
     /// A request of Airlock's own: an instruction and a text, answered whole in at most so many tokens.
     fn ask(&self, model: &str, system: &str, user: &str, max_tokens: u64) -> Vec<u8>;
@@ -182,4 +204,16 @@ pub trait Writer: Send {
 
     /// A terminal frame at which every client's SDK raises, whatever went out before.
     fn error(&mut self, error: &ClientError) -> Bytes;
+
+    /// Frames that say what the upstream of another API said: a stream of this API, in its order, when every piece of a
+    /// leg was said. `finish` is the meaning of the reason where the piece is [`Piece::Finish`]. May be empty.
+    ///
+    /// # Errors
+    /// This API has no place for it.
+    fn say(&mut self, piece: &Piece, finish: Finish) -> Result<Bytes, EditError>;
+
+    /// What follows the last byte of a stream that ends well.
+    fn trailer(&mut self) -> Bytes {
+        Bytes::new()
+    }
 }

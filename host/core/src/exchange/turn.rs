@@ -9,6 +9,7 @@ use super::model_call::ModelCall;
 use super::unread::unreadable;
 use super::{bounds, calls, usage};
 use crate::act::fate::Fate;
+use crate::dialect::Finish;
 use crate::event::Micros;
 use crate::people::waiting::Item;
 use airlock_policy::contract::types::{self as wit, Checkpoint};
@@ -109,7 +110,9 @@ fn ran_out_unsaid(hearing: &Hearing, call: &ModelCall) -> bool {
     let less = |room: u64| own.is_none_or(|own| room / choices < own);
     let mut stretches = call.release.hold.stretches.iter();
     let unsaid = stretches.all(|s| s.text.is_empty() && s.call.is_none());
-    let at_limit = call.release.finish.as_deref() == Some("length");
+    let dialect = call.legs.dialect.outbound();
+    let finish = call.release.finish.as_deref();
+    let at_limit = finish.is_some_and(|reason| dialect.meaning(reason) == Finish::Length);
     call.account.room.is_some_and(less) && unsaid && at_limit
 }
 

@@ -13,8 +13,9 @@ use airlock_core::dialect::framing::Wire;
 use airlock_core::dialect::sse::Frame;
 use airlock_core::dialect::{
     CallEdit, CallKind, CallPart, ClientError, Closing, Dialect, EditError, Edits, Ending, Failure,
-    Identity, Inbound, MessageEdit, MessageView, Outbound, Piece, Reader, Received, RequestEdits,
-    RequestView, Slot, ToolCallView, ToolResultView, Turn, Undecodable, Writer,
+    Finish, Identity, Inbound, MessageEdit, MessageView, NotPortable, Outbound, Piece, Portable,
+    Reader, Received, RequestEdits, RequestView, Slot, ToolCallView, ToolResultView, Turn,
+    Undecodable, Writer,
 };
 use airlock_core::event::digest::Digest;
 use airlock_core::event::{Channel, FailureKind, Place, Role, Usage};
@@ -146,6 +147,10 @@ impl Inbound for Parley {
     fn keep_alive(&self) -> Bytes {
         Bytes::from_static(b"\n")
     }
+
+    fn to_portable(&self, _: Received<'_>) -> Result<Portable, NotPortable> {
+        Err(NotPortable::field("charter", "no other API has it"))
+    }
 }
 
 impl Outbound for Parley {
@@ -194,6 +199,21 @@ impl Outbound for Parley {
             entries.extend(results);
         }
         Ok(body.to_string().into())
+    }
+
+    fn of_portable(&self, _: &Portable) -> Result<Vec<u8>, NotPortable> {
+        Err(NotPortable::to(
+            "parley",
+            "messages",
+            "it takes none of others",
+        ))
+    }
+
+    fn meaning(&self, reason: &str) -> Finish {
+        match reason {
+            "done" => Finish::Stop,
+            _ => Finish::Other,
+        }
     }
 
     fn ask(&self, _: &str, system: &str, user: &str, _: u64) -> Vec<u8> {
@@ -401,5 +421,12 @@ impl Writer for ParleyWriter {
 
     fn error(&mut self, error: &ClientError) -> Bytes {
         self.numbered(json!({"fault": error.code, "why": error.message}))
+    }
+
+    fn say(&mut self, piece: &Piece, _: Finish) -> Result<Bytes, EditError> {
+        Err(EditError::Impossible {
+            place: "a line".to_owned(),
+            what: format!("{piece:?}"),
+        })
     }
 }

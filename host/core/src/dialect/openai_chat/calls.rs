@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 
+use crate::dialect::inert;
 use crate::dialect::json::{self, Object, Raw};
 use crate::dialect::openai_chat::fact::{Fact, Form, Part, Tell};
-use crate::dialect::openai_chat::inert;
 use crate::dialect::openai_chat::undecodable::undecodable;
 use crate::dialect::openai_chat::values::{leaves, object, text};
 use crate::dialect::{CallKind, Slot, Undecodable};

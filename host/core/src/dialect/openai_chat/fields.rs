@@ -14,15 +14,15 @@
 //!
 //! `logprobs` and `token_ids` repeat the text of their choice and are set to null when any of it is replaced; tokens that do
 //! not repeat it are text. Inert, since they are names, numbers or opaque: numbers, booleans, and what is of the type that
-//! makes it inert ([`inert`](crate::dialect::openai_chat::inert)): a name of a model with a sentence in it is text.
-//! The bytes of speech (`audio.data`) are inert too: no policy judges them, and `RequestView::audio_output` says so before.
+//! makes it inert ([`inert`](crate::dialect::inert)): a name of a model with a sentence in it is text.
+//! The bytes of speech (`audio.data`) are inert too: no policy judges them, and `RequestView::unjudgeable` says so before.
 
 use std::borrow::Cow;
 
 use crate::dialect::Undecodable;
+use crate::dialect::inert::{self, is_token};
 use crate::dialect::json::{self, Object, Raw};
 use crate::dialect::openai_chat::fact::{Fact, Form, Tell};
-use crate::dialect::openai_chat::inert::{self, is_token};
 use crate::dialect::openai_chat::undecodable::undecodable;
 use crate::dialect::openai_chat::values::{items, leaves, object, rest, string, text};
 use crate::dialect::openai_chat::{calls, logprobs};

@@ -5,7 +5,7 @@ use crate::dialect::openai_chat::fact::{Fact, Form};
 use crate::dialect::openai_chat::fields;
 use crate::dialect::openai_chat::undecodable::undecodable;
 use crate::dialect::sse::Frame;
-use crate::dialect::{CallPart, Failure, Identity, Piece, Undecodable, usage};
+use crate::dialect::{CallPart, Failure, Finish, Identity, Piece, Undecodable, usage};
 use crate::event::{FailureKind, Usage};
 
 /// What ends a stream.
@@ -138,6 +138,17 @@ pub(super) fn is_usage_only(frame: &Frame) -> bool {
         has_usage |= matches!(fact, Fact::Usage(_));
     });
     walked.is_ok() && has_usage && !root.0.iter().any(says)
+}
+
+/// What a finish reason means.
+pub(super) fn meaning(reason: &str) -> Finish {
+    match reason {
+        "stop" => Finish::Stop,
+        "length" => Finish::Length,
+        "tool_calls" | "function_call" => Finish::ToolCalls,
+        "content_filter" => Finish::Filtered,
+        _ => Finish::Other,
+    }
 }
 
 fn usage(value: Raw<'_>) -> Option<Usage> {

@@ -1,6 +1,6 @@
 //! Reads one leg's answer of Chat Completions.
 
-use super::{own, read};
+use super::{NAME, own, read};
 use crate::dialect::sse::Frame;
 use crate::dialect::{Identity, OwnTurn, Piece, Reader, Undecodable};
 
@@ -13,11 +13,11 @@ pub struct ChatReader {
 
 impl Reader for ChatReader {
     fn frame(&mut self, frame: &Frame, out: &mut Vec<Piece>) -> Result<(), Undecodable> {
-        read::frame(frame, &mut self.identity, out)
+        read::frame(frame, &mut self.identity, out).map_err(|error| error.of(NAME))
     }
 
     fn body(&mut self, body: &[u8], out: &mut Vec<Piece>) -> Result<(), Undecodable> {
-        read::body(body, &mut self.identity, out)
+        read::body(body, &mut self.identity, out).map_err(|error| error.of(NAME))
     }
 
     fn is_usage_only(&self, frame: &Frame) -> bool {

@@ -67,9 +67,11 @@ pub(super) fn read(body: &[u8]) -> Result<RequestView, Undecodable> {
         structured_output: FORMS.iter().filter_map(|key| root.get(key)).any(|form| {
             Object::of(form).map_or(true, |form| form.string("type").as_deref() != Some("text"))
         }),
-        audio_output: root
+        unjudgeable: root
             .value::<Vec<String>>("modalities")
-            .is_some_and(|kinds| kinds.iter().any(|k| k == "audio")),
+            .filter(|kinds| kinds.iter().any(|k| k == "audio"))
+            .map(|_| "speech"),
+        continues: None,
         include_usage: options
             .and_then(|options| options.value("include_usage"))
             .unwrap_or(false),

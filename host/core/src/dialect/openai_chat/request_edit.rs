@@ -2,11 +2,11 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::ops::Range;
 
 use serde_json::json;
 
 use crate::dialect::json::{self, Object, Raw};
+use crate::dialect::list::{self, Old, Slot};
 use crate::dialect::openai_chat::own;
 use crate::dialect::openai_chat::request::{
     OUTPUT_LIMITS, messages, object, optional, output_limits, part_text, utf8,
@@ -98,7 +98,6 @@ fn edit_messages(
     edits: &[MessageEdit],
 ) -> Result<String, EditError> {
     let old = messages(root)?;
-    let spans: Vec<_> = old.iter().map(|value| json::span(source, *value)).collect();
     let mut at: BTreeMap<usize, Vec<&MessageEdit>> = BTreeMap::new();
     for edit in edits {
         if edit.index() >= old.len() + usize::from(edit.inserts()) {
@@ -109,87 +108,44 @@ fn edit_messages(
         }
         at.entry(edit.index()).or_default().push(edit);
     }
-    // The brackets, with the white space inside them.
-    let edges = root
-        .get("messages")
-        .map(|list| json::span(source, list))
-        .zip(spans.first().zip(spans.last()));
-    let (open, close) = edges.map_or(("[", "]"), |(list, (first, last))| {
-        (
-            &source[list.start..first.start],
-            &source[last.end..list.end],
-        )
-    });
-    let mut list = List {
-        out: open.to_owned(),
-        empty: true,
-        last: None,
-    };
+    let mut slots = Vec::with_capacity(old.len() + 1);
     for index in 0..=old.len() {
         let edits = at.get(&index).map_or(&[][..], Vec::as_slice);
+        let mut slot = Slot::default();
         for edit in edits {
             match edit {
-                MessageEdit::Insert { role, text, .. } => list.add(&new_message(*role, text)?),
+                MessageEdit::Insert { role, text, .. } => {
+                    slot.before.push(new_message(*role, text)?);
+                }
                 MessageEdit::InsertStep { turn, .. } => {
                     let calls = turn.calls();
-                    list.add(&own::turn(&turn.said(), turn.own(), &calls));
-                    list.results(&calls);
+                    slot.before
+                        .push(own::turn(&turn.said(), turn.own(), &calls));
+                    slot.before.extend(results(&calls));
                 }
-                _ => {}
+                MessageEdit::AddCalls { calls, .. } => slot.after.extend(results(calls)),
+                MessageEdit::Evict { .. } => slot.old = Old::Gone,
+                MessageEdit::Rewrite { .. } | MessageEdit::Result { .. } => {}
             }
         }
-        let Some(value) = old.get(index) else { break };
-        if edits
-            .iter()
-            .any(|edit| matches!(edit, MessageEdit::Evict { .. }))
+        if let (Some(value), Old::Keep, false) = (old.get(index), &slot.old, edits.is_empty())
+            && let Cow::Owned(message) = changed(*value, index, edits)?
         {
-            continue;
+            slot.old = Old::Becomes(message);
         }
-        match list.last {
-            Some(before) if before + 1 == index => {
-                list.out.push_str(between(source, &spans, before, index));
-            }
-            _ => list.comma(),
-        }
-        list.out.push_str(&changed(*value, index, edits)?);
-        (list.empty, list.last) = (false, Some(index));
-        for edit in edits {
-            if let MessageEdit::AddCalls { calls, .. } = edit {
-                list.results(calls);
-            }
-        }
+        slots.push(slot);
     }
-    list.out.push_str(close);
-    Ok(list.out)
+    let list = root
+        .get("messages")
+        .ok_or_else(|| undecodable("messages", "the request has no such field"))?;
+    let list = list::rewritten(source, list, slots);
+    list.map_err(|error| undecodable("messages", error).into())
 }
 
-/// The new list of messages, as far as it is written.
-struct List {
-    out: String,
-    empty: bool,
-    /// The old message that was written last, unless a new one was since.
-    last: Option<usize>,
-}
-
-impl List {
-    fn comma(&mut self) {
-        if !self.empty {
-            self.out.push(',');
-        }
-    }
-
-    fn add(&mut self, message: &str) {
-        self.comma();
-        self.out.push_str(message);
-        (self.empty, self.last) = (false, None);
-    }
-
-    fn results(&mut self, calls: &[(ToolCallView, String)]) {
-        for (call, text) in calls {
-            let result = json!({ "role": "tool", "tool_call_id": call.id, "content": text });
-            self.add(&result.to_string());
-        }
-    }
+fn results(calls: &[(ToolCallView, String)]) -> impl Iterator<Item = String> {
+    calls.iter().map(|(call, text)| {
+        json!({ "role": "tool", "tool_call_id": call.id, "content": text }).to_string()
+    })
 }
 
 /// A message with the edits that concern it. Of several texts the last one holds.
@@ -241,14 +197,6 @@ fn add_calls(
     }
     let list = format!("[{}]", list.join(","));
     Ok(json::set(source, &fields, &[("tool_calls", list)]))
-}
-
-fn between<'s>(source: &'s str, spans: &[Range<usize>], before: usize, after: usize) -> &'s str {
-    let gap = spans
-        .get(before)
-        .zip(spans.get(after))
-        .and_then(|(before, after)| source.get(before.end..after.start));
-    gap.unwrap_or(",")
 }
 
 fn new_message(role: Role, text: &str) -> Result<String, EditError> {

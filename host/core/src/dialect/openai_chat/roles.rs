@@ -4,11 +4,11 @@ use bytes::Bytes;
 
 use super::reader::ChatReader;
 use super::writer::ChatWriter;
-use super::{NAME, OpenAiChat, read, request, request_edit, say};
+use super::{NAME, OpenAiChat, portable, read, request, request_edit, say};
 use crate::dialect::framing::Wire;
 use crate::dialect::{
-    ClientError, Dialect, EditError, Failure, Identity, Inbound, Outbound, Reader, Received,
-    RequestEdits, RequestView, Turn, Undecodable, Writer,
+    ClientError, Dialect, EditError, Failure, Finish, Identity, Inbound, NotPortable, Outbound,
+    Portable, Reader, Received, RequestEdits, RequestView, Turn, Undecodable, Writer,
 };
 
 impl Dialect for OpenAiChat {
@@ -49,6 +49,10 @@ impl Inbound for OpenAiChat {
     fn keep_alive(&self) -> Bytes {
         Bytes::from_static(b": airlock keeps the connection\n\n")
     }
+
+    fn to_portable(&self, received: Received<'_>) -> Result<Portable, NotPortable> {
+        portable::read(received.body)
+    }
 }
 
 impl Outbound for OpenAiChat {
@@ -62,6 +66,14 @@ impl Outbound for OpenAiChat {
 
     fn continue_request(&self, body: &[u8], turn: &Turn) -> Result<Vec<u8>, EditError> {
         request_edit::go_on(body, turn)
+    }
+
+    fn of_portable(&self, portable: &Portable) -> Result<Vec<u8>, NotPortable> {
+        portable::write(portable)
+    }
+
+    fn meaning(&self, reason: &str) -> Finish {
+        read::meaning(reason)
     }
 
     fn ask(&self, model: &str, system: &str, user: &str, max_tokens: u64) -> Vec<u8> {

@@ -8,7 +8,9 @@
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use crate::dialect::{ClientError, Closing, EditError, Ending, Identity, Origin};
+use crate::dialect::{
+    ClientError, Closing, EditError, Ending, Finish, Identity, Origin, Piece, Slot,
+};
 use crate::event::{Channel, FailureKind, Place, Usage};
 
 /// Top-level field that marks a partial result.
@@ -38,6 +40,67 @@ pub(super) fn text_frame(
         }
     };
     Ok(frame(&chunk(identity, json!([choice(place.choice, delta, None)]))).into())
+}
+
+/// A piece of another API's answer, as a chunk.
+pub(super) fn piece(
+    identity: &Identity,
+    piece: &Piece,
+    finish: Finish,
+) -> Result<Bytes, EditError> {
+    let said = match piece {
+        Piece::Text { place, text, .. } => return text_frame(identity, *place, text),
+        Piece::Call(part) => {
+            let index = match part.slot {
+                Slot::Index(index) => index,
+                _ => {
+                    let place = Place::new(Channel::ToolArguments, part.choice, 0);
+                    return Err(EditError::at(place, "the call has no number"));
+                }
+            };
+            let mut call = json!({ "index": index, "function": { "arguments": part.arguments } });
+            if let Some(id) = &part.id {
+                call["id"] = json!(id);
+                call["type"] = json!("function");
+            }
+            if let Some(name) = &part.name {
+                call["function"]["name"] = json!(name);
+            }
+            let delta = json!({ "tool_calls": [call] });
+            chunk(identity, json!([choice(part.choice, delta, None)]))
+        }
+        Piece::Finish {
+            choice: index,
+            reason,
+        } => {
+            let reason = match finish {
+                Finish::Stop => "stop",
+                Finish::Length => "length",
+                Finish::ToolCalls => "tool_calls",
+                Finish::Filtered => "content_filter",
+                Finish::Other => reason,
+            };
+            chunk(identity, json!([choice(*index, json!({}), Some(reason))]))
+        }
+        Piece::Usage(counted) => {
+            let mut last = chunk(identity, json!([]));
+            last["usage"] = usage(*counted);
+            last
+        }
+        Piece::Error(failure) => {
+            let error = ClientError {
+                status: failure.status,
+                kind: failure.kind,
+                message: failure.message.clone(),
+                code: "airlock_upstream".to_owned(),
+                origin: None,
+            };
+            return Ok(error_frame(&error));
+        }
+        Piece::Beside => return Ok(Bytes::new()),
+        Piece::End => return Ok(TERMINATOR.into()),
+    };
+    Ok(frame(&said).into())
 }
 
 pub(super) fn close_stream(identity: &Identity, closing: &Closing<'_>) -> Bytes {

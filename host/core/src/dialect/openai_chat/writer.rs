@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::{edit, reshape, say};
 use crate::dialect::sse::Frame;
 use crate::dialect::{
-    ClientError, Closing, EditError, Edits, Ending, Identity, Undecodable, Writer,
+    ClientError, Closing, EditError, Edits, Ending, Finish, Identity, Piece, Undecodable, Writer,
 };
 use crate::event::{Place, Usage};
 
@@ -80,5 +80,9 @@ impl Writer for ChatWriter {
 
     fn error(&mut self, error: &ClientError) -> Bytes {
         say::error_frame(error)
+    }
+
+    fn say(&mut self, piece: &Piece, finish: Finish) -> Result<Bytes, EditError> {
+        say::piece(&self.identity, piece, finish)
     }
 }

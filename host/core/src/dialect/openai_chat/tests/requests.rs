@@ -71,7 +71,7 @@ fn a_request_is_read() {
     assert_eq!(
         (
             view.structured_output,
-            view.audio_output,
+            view.unjudgeable.is_some(),
             view.include_usage
         ),
         (false, false, false)
@@ -124,7 +124,7 @@ fn what_a_request_demands_of_the_answer_is_read() {
     assert!(asks(r#""response_format":{"type":"json_object"}"#).structured_output);
     assert!(asks(r#""guided_choice":["a"]"#).structured_output);
     assert!(!asks(r#""response_format":{"type":"text"}"#).structured_output);
-    assert!(asks(r#""modalities":["text","audio"]"#).audio_output);
+    assert!(asks(r#""modalities":["text","audio"]"#).unjudgeable == Some("speech"));
     assert!(asks(r#""stream_options":{"include_usage":true}"#).include_usage);
     assert_eq!(asks(r#""max_tokens":-1"#).max_output_tokens, None);
     assert_eq!(asks(r#""max_tokens":100.0"#).max_output_tokens, Some(100));
