@@ -23,6 +23,7 @@ pub mod request;
 mod roles;
 pub mod sse;
 mod tool_call;
+pub mod translation;
 pub mod turn;
 pub mod usage;
 mod values;

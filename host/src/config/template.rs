@@ -70,6 +70,8 @@ mod tests {
         let mut upstream = UpstreamConfig::new("https://api.openai.com/v1".parse().unwrap());
         upstream.credential = Some(crate::upstream::settings::Credential::Own);
         upstream.key = Some(KeyRef::Env("OPENAI_API_KEY".into()));
+        // Stated in the template; unstated it is the same for this API.
+        upstream.header = Some(http::header::AUTHORIZATION);
         assert_eq!(config.upstreams, [("openai".to_owned(), upstream)]);
         assert_eq!(
             config.policy["blocklist"].ask_quota,

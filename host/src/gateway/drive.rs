@@ -163,6 +163,7 @@ impl Driver {
                         path: Some(body.path.clone()),
                         body: body.bytes.clone(),
                         plain: body.plain.clone(),
+                        foreign: body.foreign,
                     },
                 )
             };

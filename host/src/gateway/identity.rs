@@ -20,7 +20,7 @@ use airlock_core::event::FailureKind;
 const OWN_HEADER: &str = "x-airlock-key";
 
 /// Where SDKs put an API key, best first.
-const HEADERS: [&str; 3] = ["authorization", "x-api-key", "api-key"];
+const HEADERS: [&str; 4] = ["authorization", "x-api-key", "api-key", "x-goog-api-key"];
 
 /// Who calls.
 #[derive(Clone, Debug, PartialEq, Eq)]

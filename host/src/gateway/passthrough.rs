@@ -314,6 +314,7 @@ async fn pass(
                 path: Some(named.path(&head.uri, target)),
                 body: named.body(&body, target),
                 plain: None,
+                foreign: None,
             },
             &mut |attempt| passage.failures.push(attempt),
         )

@@ -6,6 +6,7 @@ use super::app::App;
 use super::settings::Settings;
 use crate::ask;
 use airlock_core::act::alert::{Alerts, Notice};
+use airlock_core::dialect::Dialect;
 use airlock_core::event::target::{StreamUsage, Target};
 use airlock_core::exchange::Surroundings;
 use airlock_core::exchange::around::{Asks, Destinations};
@@ -75,5 +76,9 @@ impl Destinations for Settings {
 
     fn stream_usage(&self, upstream: &str) -> StreamUsage {
         self.upstreams.stream_usage(upstream)
+    }
+
+    fn speaks(&self, upstream: &str) -> &[&'static dyn Dialect] {
+        self.upstreams.speaks(upstream)
     }
 }

@@ -13,6 +13,7 @@ use super::message::{Draft, Outgoing, Response};
 use super::server::Upstream;
 use super::settings::UpstreamConfig;
 use crate::upstream::{Attempt, Next, UpstreamError, tls};
+use airlock_core::dialect::Dialect;
 use airlock_core::event::target::{StreamUsage, Target};
 
 /// All configured upstreams, ready to be called. Cheap to share; replaced as a whole when the configuration changes, and
@@ -79,6 +80,12 @@ impl Upstreams {
             .map_or(0, |upstream| upstream.config.retries)
     }
 
+    /// The wire APIs that an upstream speaks; none: whichever it is asked in.
+    pub fn speaks(&self, name: &str) -> &[&'static dyn Dialect] {
+        let upstream = self.by_name.get(name);
+        upstream.map_or(&[], |upstream| &upstream.speaks)
+    }
+
     /// Whether a stream of this upstream is to be asked for its usage.
     pub fn stream_usage(&self, name: &str) -> StreamUsage {
         match self.by_name.get(name) {
@@ -126,6 +133,7 @@ impl Upstreams {
                 path,
                 body: mut bytes,
                 mut plain,
+                foreign,
             } = body(target);
             let path = path.as_deref().unwrap_or(&request.path);
             let mut repetition = 0;
@@ -150,7 +158,9 @@ impl Upstreams {
                     }
                 };
                 let mut charge = pass.charge();
-                let mut result = upstream.attempt(request, path, bytes.clone()).await;
+                let mut result = upstream
+                    .attempt(request, path, bytes.clone(), foreign)
+                    .await;
                 if let (Ok(answer), Some(without)) = (&mut result, &plain)
                     && upstream.refuses_usage(answer).await
                 {

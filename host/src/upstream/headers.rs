@@ -76,6 +76,30 @@ pub(super) fn to_upstream(
     out
 }
 
+/// Beginnings of names of headers that mean something to the client's own vendor alone.
+const VENDORS: [&str; 5] = [
+    "anthropic-",
+    "openai-",
+    "x-goog-",
+    "x-stainless-",
+    "x-claude-",
+];
+
+/// Headers of a request that goes to an upstream of another wire API: without those of the client's vendor, and with what that
+/// API demands.
+pub(super) fn to_foreign(headers: &mut HeaderMap, demanded: &[(&'static str, &'static str)]) {
+    let is_vendors = |name: &HeaderName| VENDORS.iter().any(|v| name.as_str().starts_with(v));
+    let vendors: Vec<HeaderName> = headers.keys().filter(|n| is_vendors(n)).cloned().collect();
+    let own = headers.iter().find(|(_, value)| value.is_sensitive());
+    let own = own.map(|(name, _)| name.clone());
+    for name in vendors.iter().filter(|name| Some(*name) != own.as_ref()) {
+        headers.remove(name);
+    }
+    for (name, value) in demanded {
+        headers.insert(*name, HeaderValue::from_static(value));
+    }
+}
+
 /// Headers for the client of an exchange, whose body is Airlock's own: what describes the upstream's bytes does not
 /// outlive them. `exchange` is Airlock's own id of it.
 pub fn to_client(upstream: &HeaderMap, exchange: &str) -> HeaderMap {

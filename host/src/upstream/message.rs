@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::body::Body;
 use super::gate::Charge;
-use airlock_core::event::target::Target;
+use airlock_core::event::target::{Foreign, Target};
 
 /// The body of a call to one target.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub struct Draft {
     pub body: Bytes,
     /// What is sent if the upstream refuses the call because it was asked for the usage of its stream.
     pub plain: Option<Bytes>,
+    /// It is of another wire API than the client's request.
+    pub foreign: Option<Foreign>,
 }
 
 impl From<Bytes> for Draft {
@@ -25,6 +27,7 @@ impl From<Bytes> for Draft {
             path: None,
             body,
             plain: None,
+            foreign: None,
         }
     }
 }

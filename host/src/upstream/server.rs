@@ -18,17 +18,20 @@ use super::coding::{CodingError, Decoder, forget_body};
 use super::connect::{ConnectTimedOut, Connector, Proxies};
 use super::error::reason;
 use super::gate::{Charge, Pass, Whose};
-use super::headers::{credential, to_upstream};
+use super::headers::{credential, to_foreign, to_upstream};
 use super::message::{Outgoing, Response};
 use super::tls::Wrong;
 use crate::upstream::settings::{Credential, KEYS_IN_QUERIES, UpstreamConfig};
 use crate::upstream::{Body, UpstreamError};
-use airlock_core::event::target::Target;
+use airlock_core::dialect::Dialect;
+use airlock_core::event::target::{Foreign, Target};
 
 /// One upstream, ready to be called.
 pub(super) struct Upstream {
     name: Arc<str>,
     pub(super) config: UpstreamConfig,
+    /// The wire APIs that it speaks.
+    pub(super) speaks: Vec<&'static dyn Dialect>,
     /// Airlock's own credential, if it is to be used.
     own: Option<(HeaderName, HeaderValue)>,
     pub(super) whose: Whose,
@@ -73,7 +76,7 @@ impl Upstream {
             (Credential::Own, Some(key)) => {
                 let secret = key.resolve().map_err(|error| ("key", error.to_string()))?;
                 let unusable = |_| ("key", format!("{key} holds no usable key"));
-                Some(credential(&config.header, &secret).map_err(unusable)?)
+                Some(credential(&config.key_header(), &secret).map_err(unusable)?)
             }
             _ => None,
         };
@@ -87,6 +90,7 @@ impl Upstream {
             name: name.into(),
             whose: Whose::Upstream(name.to_owned()),
             config: config.clone(),
+            speaks: config.speaks(),
             own,
             connector,
             client,
@@ -104,17 +108,23 @@ impl Upstream {
         request: &Outgoing,
         path: &str,
         body: Bytes,
+        foreign: Option<Foreign>,
     ) -> Result<Answer, UpstreamError> {
         let upstream = || self.name.to_string();
         let started = Instant::now();
         let mut out = Request::new(Full::new(body));
         *out.method_mut() = request.method.clone();
-        *out.uri_mut() = self.uri(path, request.query.as_deref())?;
-        *out.headers_mut() = to_upstream(
-            &request.headers,
-            self.config.credential(),
-            self.own.as_ref(),
-        );
+        // What the client writes for its own vendor is not for another one: no parameters, no key.
+        let query = request.query.as_deref().filter(|_| foreign.is_none());
+        *out.uri_mut() = self.uri(path, query)?;
+        let credential = match (self.config.credential(), foreign) {
+            (Credential::Forward, Some(_)) => Credential::None,
+            (credential, _) => credential,
+        };
+        *out.headers_mut() = to_upstream(&request.headers, credential, self.own.as_ref());
+        if let Some(foreign) = foreign {
+            to_foreign(out.headers_mut(), foreign.headers);
+        }
         if let Some(credential) = self.connector.proxy_credential(out.uri()) {
             out.headers_mut().insert(PROXY_AUTHORIZATION, credential);
         }
@@ -228,8 +238,20 @@ impl Upstream {
     /// names counts. A key in the client's query is its credential, and travels only as that.
     fn uri(&self, path: &str, asked: Option<&str>) -> Result<Uri, UpstreamError> {
         let base = &self.config.base_url;
+        let (path, stated) = path.split_once('?').unwrap_or((path, ""));
+        // A path with a version of its own takes the place of the one at the end of the base URL: SDKs of some vendors take it
+        // with, of others without.
+        let mut prefix = base.path().trim_end_matches('/');
+        let first = path.split('/').nth(1).unwrap_or_default();
+        if let Some((before, last)) = prefix.rsplit_once('/')
+            && is_version(last)
+            && (is_version(first) || first == "api")
+        {
+            prefix = before;
+        }
         let name = |pair: &str| pair.split('=').next().unwrap_or_default().to_owned();
-        let own: Vec<&str> = parameters(base.query().unwrap_or_default()).collect();
+        let own = parameters(base.query().unwrap_or_default()).chain(parameters(stated));
+        let own: Vec<&str> = own.collect();
         let forwards = self.config.credential() == Credential::Forward;
         let clients = parameters(asked.unwrap_or_default()).filter(|pair| {
             let name_of = name(pair);
@@ -238,10 +260,9 @@ impl Upstream {
         });
         let query: Vec<&str> = own.iter().copied().chain(clients).collect();
         let mut text = format!(
-            "{}://{}{}{path}",
+            "{}://{}{prefix}{path}",
             base.scheme_str().unwrap_or_default(),
             base.authority().map_or("", |authority| authority.as_str()),
-            base.path().trim_end_matches('/'),
         );
         if !query.is_empty() {
             text.push('?');
@@ -300,4 +321,10 @@ fn timed_out(error: &(dyn std::error::Error + 'static)) -> bool {
         next = cause.source();
     }
     false
+}
+
+/// Whether a part of a path is the version of an API: `v1`, `v1beta`.
+fn is_version(part: &str) -> bool {
+    let rest = part.strip_prefix('v');
+    rest.is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
 }

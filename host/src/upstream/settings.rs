@@ -7,6 +7,8 @@ use std::time::Duration;
 use http::{HeaderName, Uri, header};
 use serde::{Deserialize, Deserializer};
 
+use airlock_core::dialect::{Dialect, registry};
+
 use crate::upstream::key::KeyRef;
 use crate::upstream::limits::{CallLimits, queue_ms};
 
@@ -17,13 +19,17 @@ pub struct UpstreamConfig {
     /// Address, up to and with `/v1`. A query in it goes along with every call.
     #[serde(deserialize_with = "base_url")]
     pub base_url: Uri,
+    /// The wire APIs that it speaks, the best first. Without it: what its host is known for, else whichever it is asked in.
+    #[serde(default, deserialize_with = "dialects")]
+    pub dialect: Vec<String>,
     /// Whose credential goes along. Without it: `own` if there is a key, else `forward`.
     pub credential: Option<Credential>,
     /// Airlock's own key.
     pub key: Option<KeyRef>,
-    /// Header that carries the key: `authorization` as a bearer token, any other one the key alone.
-    #[serde(default = "defaults::key_header", deserialize_with = "header_name")]
-    pub header: HeaderName,
+    /// Header that carries the key: `authorization` as a bearer token, any other one the key alone. Without it: the one of
+    /// the first of its wire APIs.
+    #[serde(default, deserialize_with = "header_name")]
+    pub header: Option<HeaderName>,
     /// Whether streams are asked for their usage, by which they are accounted exactly.
     #[serde(default = "defaults::stream_options")]
     pub stream_options: bool,
@@ -133,11 +139,6 @@ pub enum Credential {
 }
 
 pub(crate) mod defaults {
-    use http::{HeaderName, header};
-
-    pub(crate) fn key_header() -> HeaderName {
-        header::AUTHORIZATION
-    }
     pub(crate) fn stream_options() -> bool {
         true
     }
@@ -167,7 +168,8 @@ impl UpstreamConfig {
             base_url,
             credential: None,
             key: None,
-            header: header::AUTHORIZATION,
+            header: None,
+            dialect: Vec::new(),
             stream_options: true,
             proxy: ProxyConfig::default(),
             ca_file: None,
@@ -193,6 +195,30 @@ impl UpstreamConfig {
         } else {
             Credential::Forward
         })
+    }
+
+    /// The wire APIs that it speaks, the best first; none: whichever it is asked in.
+    pub fn speaks(&self) -> Vec<&'static dyn Dialect> {
+        let stated: Vec<&str> = match self.dialect.is_empty() {
+            false => self.dialect.iter().map(String::as_str).collect(),
+            // Under this path of Google's, chat completions are spoken.
+            true if self.base_url.path().contains("/openai") => vec!["openai-chat"],
+            true => registry::of_host(self.base_url.host().unwrap_or_default()).to_vec(),
+        };
+        let named = stated.into_iter().filter_map(registry::named);
+        named.flatten().copied().collect()
+    }
+
+    /// Header that carries the key.
+    pub fn key_header(&self) -> HeaderName {
+        let of_dialect = || {
+            let first = self.speaks().first().map(|d| d.outbound().key_header());
+            first.and_then(|name| name.parse().ok())
+        };
+        self.header
+            .clone()
+            .or_else(of_dialect)
+            .unwrap_or(header::AUTHORIZATION)
     }
 
     /// Limits of all calls to it together.
@@ -251,7 +277,7 @@ pub struct WebhookConfig {
 }
 
 /// A header that may carry a key.
-fn header_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<HeaderName, D::Error> {
+fn header_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<HeaderName>, D::Error> {
     let text = String::deserialize(deserializer)?;
     let name: HeaderName = text
         .parse()
@@ -269,7 +295,31 @@ fn header_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<HeaderName,
             "{name} has another use: name the header that the server reads its key from, such as \"api-key\""
         )));
     }
-    Ok(name)
+    Ok(Some(name))
+}
+
+/// One name of a wire API, or several.
+fn dialects<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Stated {
+        One(String),
+        Several(Vec<String>),
+    }
+    let stated = match Stated::deserialize(deserializer)? {
+        Stated::One(name) => vec![name],
+        Stated::Several(names) => names,
+    };
+    match stated.iter().find(|name| registry::named(name).is_none()) {
+        None => Ok(stated),
+        Some(unknown) => {
+            let names: Vec<&str> = registry::NAMES.iter().map(|named| named.name).collect();
+            let names = names.join(", ");
+            Err(serde::de::Error::custom(format!(
+                "there is no wire API \"{unknown}\": write one or several of {names}"
+            )))
+        }
+    }
 }
 
 /// A file, or none for "".

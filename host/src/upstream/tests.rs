@@ -218,7 +218,7 @@ async fn an_own_key_goes_in_the_header_that_the_server_reads() {
     std::fs::write(&path, "sk-own\n").unwrap();
     let (stage, mut config) = server(vec![Play::Answer(200, &[], "")]).await;
     config.key = Some(KeyRef::File(path));
-    config.header = "api-key".parse().unwrap();
+    config.header = Some("api-key".parse().unwrap());
     send(vec![config]).await.result.unwrap();
     let headers = stage.seen.lock().unwrap()[0].headers.clone();
     assert_eq!(headers["api-key"], "sk-own");

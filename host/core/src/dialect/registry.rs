@@ -17,6 +17,36 @@ pub static ROUTES: [Route; 1] = [Route {
     dialect: |_| &OpenAiChat,
 }];
 
+/// A name by which the configuration says what an upstream speaks, and what that is, the best first.
+pub struct Named {
+    /// The name.
+    pub name: &'static str,
+    /// What is spoken.
+    pub dialects: &'static [&'static dyn Dialect],
+}
+
+/// Every name of a wire API that an upstream may be said to speak.
+pub static NAMES: [Named; 1] = [Named {
+    name: "openai-chat",
+    dialects: &[&OpenAiChat],
+}];
+
+/// What a name of the configuration stands for.
+pub fn named(name: &str) -> Option<&'static [&'static dyn Dialect]> {
+    let named = NAMES.iter().find(|named| named.name == name);
+    named.map(|named| named.dialects)
+}
+
+/// What well-known servers speak, by the name of their host; none where that is not known.
+pub fn of_host(host: &str) -> &'static [&'static str] {
+    match host {
+        "api.openai.com" => &["openai-responses", "openai-chat", "openai-completions"],
+        "api.anthropic.com" => &["anthropic-messages"],
+        "generativelanguage.googleapis.com" => &["gemini"],
+        _ => &[],
+    }
+}
+
 /// The wire API that is spoken at a path.
 pub fn at(path: &str, query: Option<&str>) -> Option<&'static dyn Dialect> {
     let route = ROUTES.iter().find(|route| serves(route.path, path));

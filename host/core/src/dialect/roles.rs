@@ -97,6 +97,11 @@ pub trait Outbound: Send + Sync {
     /// What a finish reason of this API means.
     fn meaning(&self, reason: &str) -> Finish;
 
+    /// Headers without which no request of this API is taken: of a request that came in another.
+    fn headers(&self) -> &'static [(&'static str, &'static str)] {
+        &[]
+    }
+
     /// Header in which this API takes a key: `authorization` (as `Bearer`) or another.
     fn key_header(&self) -> &'static str {
         "authorization"

@@ -11,6 +11,13 @@ pub struct Target {
     pub model: Arc<str>,
 }
 
+/// What goes to an upstream of another wire API than the client's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Foreign {
+    /// Headers that every request of that API has.
+    pub headers: &'static [(&'static str, &'static str)],
+}
+
 /// Whether an upstream's streams are asked for their usage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StreamUsage {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::act::alert::Alerts;
+use crate::dialect::Dialect;
 use crate::event::target::{StreamUsage, Target};
 use crate::observe::health::Health;
 use crate::observe::machine::Machine;
@@ -62,4 +63,9 @@ pub trait Destinations: Send + Sync {
 
     /// Whether a stream of this upstream is to be asked for its usage.
     fn stream_usage(&self, upstream: &str) -> StreamUsage;
+
+    /// The wire APIs that an upstream speaks, the best first; none: whichever it is asked in.
+    fn speaks(&self, _upstream: &str) -> &[&'static dyn Dialect] {
+        &[]
+    }
 }

@@ -83,7 +83,8 @@ pub fn judged(hearing: &Hearing, call: &ModelCall, refusal: &Refusal) -> Bytes {
     }
 }
 
-fn state(client: &dyn Dialect, failure: &Failure, message: String) -> Bytes {
+/// An upstream's failure in the client's own words for one.
+pub fn state(client: &dyn Dialect, failure: &Failure, message: String) -> Bytes {
     let error = plain(failure.status, failure.kind, "airlock_upstream", message);
     client.inbound().error_body(&error).into()
 }

@@ -2,14 +2,22 @@
 
 use bytes::{Bytes, BytesMut};
 
-use crate::dialect::framing::{Decoded, Framing, Wire};
+use crate::dialect::framing::{self, Decoded, Framing, Wire};
+use crate::dialect::translation::Translation;
 
 /// The longest whole (not streamed) answer, bytes.
 const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
 
 /// The place in one leg's answer.
 #[derive(Debug)]
-pub enum Incoming {
+pub struct Incoming {
+    form: Form,
+    /// Where its upstream speaks another API than the client, and the place in what comes of that.
+    translated: Option<Box<(Translation, Framing)>>,
+}
+
+#[derive(Debug)]
+enum Form {
     /// The client asked for a stream.
     Stream(Framing),
     /// It asked for a whole body.
@@ -17,27 +25,56 @@ pub enum Incoming {
 }
 
 impl Incoming {
-    /// Nothing has come.
+    /// Nothing has come, in this API.
     pub fn new(streamed: bool, wire: Wire) -> Self {
-        match streamed {
-            true => Self::Stream(Framing::new(wire)),
-            false => Self::Whole(BytesMut::new()),
+        let form = match streamed {
+            true => Form::Stream(Framing::new(wire)),
+            false => Form::Whole(BytesMut::new()),
+        };
+        Self {
+            form,
+            translated: None,
         }
+    }
+
+    /// Nothing has come, in an API that the client does not speak.
+    pub fn foreign(streamed: bool, translation: Translation) -> Self {
+        let framing = Framing::new(translation.client_wire());
+        let mut incoming = Self::new(streamed, translation.wire());
+        incoming.translated = Some(Box::new((translation, framing)));
+        incoming
+    }
+
+    /// Whether a whole body is collected.
+    pub fn is_whole(&self) -> bool {
+        matches!(self.form, Form::Whole(_))
+    }
+
+    /// Whether something was left behind on the way from another API.
+    pub fn left(&self) -> bool {
+        self.translated.as_ref().is_some_and(|t| t.0.left())
     }
 
     /// Takes the next bytes: what they complete, and why nothing may follow.
     pub fn push(&mut self, chunk: Bytes) -> (Vec<Decoded>, Result<(), String>) {
-        match self {
-            Self::Stream(framing) => {
+        match &mut self.form {
+            Form::Stream(framing) => {
                 let mut decoded = Vec::new();
                 let framed = framing.push(chunk, &mut decoded);
-                (decoded, framed.map_err(|error| error.to_string()))
+                let framed = framed.map_err(|error| error.to_string());
+                match &mut self.translated {
+                    None => (decoded, framed),
+                    Some(translated) => {
+                        let (decoded, said) = translate(translated, decoded);
+                        (decoded, said.and(framed))
+                    }
+                }
             }
-            Self::Whole(bytes) if bytes.len() + chunk.len() > MAX_ANSWER_BYTES => {
+            Form::Whole(bytes) if bytes.len() + chunk.len() > MAX_ANSWER_BYTES => {
                 let why = format!("the upstream's answer is longer than {MAX_ANSWER_BYTES} bytes");
                 (Vec::new(), Err(why))
             }
-            Self::Whole(bytes) => {
+            Form::Whole(bytes) => {
                 bytes.extend_from_slice(&chunk);
                 (Vec::new(), Ok(()))
             }
@@ -45,16 +82,59 @@ impl Incoming {
     }
 
     /// The answer ended: the rest of a stream, or the whole body.
-    pub fn finish(&mut self) -> Rest {
-        match self {
-            Self::Stream(framing) => {
+    ///
+    /// # Errors
+    /// Why what came last cannot be read in the client's API.
+    pub fn finish(&mut self) -> Result<Rest, String> {
+        match &mut self.form {
+            Form::Stream(framing) => {
                 let mut decoded = Vec::new();
                 framing.finish(&mut decoded);
-                Rest::Stream(decoded)
+                let Some(translated) = &mut self.translated else {
+                    return Ok(Rest::Stream(decoded));
+                };
+                let (mut decoded, said) = translate(translated, decoded);
+                said?;
+                let (translation, framing) = &mut **translated;
+                let last = translation.end().map_err(|error| error.to_string())?;
+                let pushed = framing.push(last, &mut decoded);
+                pushed.map_err(|error| error.to_string())?;
+                framing.finish(&mut decoded);
+                Ok(Rest::Stream(decoded))
             }
-            Self::Whole(bytes) => Rest::Whole(std::mem::take(bytes).freeze()),
+            Form::Whole(bytes) => {
+                let answer = std::mem::take(bytes).freeze();
+                let Some(translated) = &mut self.translated else {
+                    return Ok(Rest::Whole(answer));
+                };
+                let answer = framing::whole(answer, translated.0.wire());
+                let body = translated.0.whole(answer);
+                body.map(Rest::Whole).map_err(|error| error.to_string())
+            }
         }
     }
+}
+
+/// Parts of an upstream's stream as parts of the client's.
+fn translate(
+    translated: &mut (Translation, Framing),
+    parts: Vec<Decoded>,
+) -> (Vec<Decoded>, Result<(), String>) {
+    let (translation, framing) = translated;
+    let mut decoded = Vec::new();
+    for part in parts {
+        let said = translation
+            .part(part)
+            .map_err(|error| error.to_string())
+            .and_then(|bytes| {
+                let pushed = framing.push(bytes, &mut decoded);
+                pushed.map_err(|error| error.to_string())
+            });
+        if said.is_err() {
+            return (decoded, said);
+        }
+    }
+    (decoded, Ok(()))
 }
 
 /// What is there when an answer ended.

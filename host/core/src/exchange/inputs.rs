@@ -6,9 +6,10 @@ use super::incoming::{Incoming, Rest};
 use super::legs::Stage;
 use super::next::{Attempted, Ending};
 use super::words::{self, upstream_failed};
-use super::{Exchange, arrive, error_body, measure, turn};
+use super::{Exchange, arrive, error_body, measure, turn, unread};
 use crate::act::fate::Fate;
-use crate::dialect::Failure;
+use crate::dialect::translation::Translation;
+use crate::dialect::{Dialect, Failure};
 use crate::event::target::Target;
 use crate::event::{FailureKind, Micros, Status};
 use crate::session::record::Asked;
@@ -30,13 +31,31 @@ impl Exchange {
         self.at(now);
         self.went_to(target, attempt, now);
         let streamed = self.facts.view.streamed;
+        let incoming = match self.foreign(target) {
+            None => Incoming::new(streamed, self.call.legs.dialect.outbound().wire()),
+            Some(upstream) => {
+                let (legs, facts) = (&self.call.legs, &self.facts);
+                let identity = self.call.release.writer.identity().clone();
+                let (session, number) = (facts.session.id.short(), facts.number);
+                let seed = format!("call_{session}_{number}_{}_", legs.attempt);
+                let translation = Translation::new(upstream, facts.client, identity, seed);
+                Incoming::foreign(streamed, translation)
+            }
+        };
         let legs = &mut self.call.legs;
         legs.asked = Some(began);
         legs.begun |= streamed;
-        legs.go(Stage::Reading(Incoming::new(
-            streamed,
-            legs.dialect.outbound().wire(),
-        )));
+        legs.go(Stage::Reading(incoming));
+    }
+
+    /// The wire API in which a target is asked, if it is not the client's own.
+    pub(super) fn foreign(&self, target: &Target) -> Option<&'static dyn Dialect> {
+        let speaks = self.hearing.around.destinations.speaks(&target.upstream);
+        let client = self.facts.client.name();
+        match speaks.iter().any(|dialect| dialect.name() == client) {
+            true => None,
+            false => speaks.first().copied(),
+        }
     }
 
     /// The target answered with an error.
@@ -49,7 +68,14 @@ impl Exchange {
     ) {
         self.at(now);
         self.went_to(target, attempt, now);
-        let failure = self.call.legs.dialect.outbound().read_error(status, &body);
+        let foreign = self.foreign(target);
+        let dialect = foreign.unwrap_or(self.call.legs.dialect);
+        let failure = dialect.outbound().read_error(status, &body);
+        // An error of another API is stated in the client's.
+        let body = match foreign {
+            None => body,
+            Some(_) => error_body::state(self.facts.client, &failure, failure.message.clone()),
+        };
         let retryable = status == 429 || status >= 500;
         self.failed(&failure, retryable, now);
         if self.hearing.fate.is_some() {
@@ -123,11 +149,12 @@ impl Exchange {
             return;
         };
         let (decoded, framed) = incoming.push(bytes);
-        let whole = matches!(incoming, Incoming::Whole(_));
+        let (whole, left) = (incoming.is_whole(), incoming.left());
         if !whole {
             arrive::stream(&mut self.hearing, &mut self.call, decoded, now);
             self.call.legs.moved = true;
         }
+        self.tell_left(left);
         if let (None, Err(message)) = (&self.hearing.fate, framed) {
             let kind = match whole {
                 true => FailureKind::Connection,
@@ -143,7 +170,12 @@ impl Exchange {
         let Stage::Reading(incoming) = self.call.legs.stage_mut() else {
             return;
         };
-        let rest = incoming.finish();
+        let (rest, left) = (incoming.finish(), incoming.left());
+        self.tell_left(left);
+        let rest = match rest {
+            Ok(rest) => rest,
+            Err(message) => return self.broke(message, FailureKind::Upstream, now),
+        };
         self.call.legs.go(Stage::Drained);
         let (hearing, call) = (&mut self.hearing, &mut self.call);
         let mut broken = false;
@@ -161,6 +193,8 @@ impl Exchange {
         if broken && call.release.told_error() && !call.release.failed_unheard() {
             // The upstream said itself what went wrong, and the client has it.
             turn::finished(hearing, call, now);
+            let trailer = self.call.release.writer.trailer();
+            self.leaving.give(trailer);
             self.leaving.ending = Some(Ending::Done);
             return self.end(Status::Failed, now);
         }
@@ -170,6 +204,14 @@ impl Exchange {
         }
         self.call.release.said_all();
         self.call.legs.moved = true;
+    }
+
+    /// Something of an answer in another API was left behind.
+    fn tell_left(&mut self, left: bool) {
+        if left {
+            let what = "details that no model wrote were left behind: the client's API has no place for them";
+            unread::unread(&mut self.hearing, &mut self.call, what);
+        }
     }
 
     /// The upstream's answer cannot go on. A client that has read nothing is served from elsewhere where that is possible;

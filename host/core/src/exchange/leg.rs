@@ -5,9 +5,11 @@ use super::legs::Stage;
 use super::next::Body;
 use super::{Exchange, measure, words};
 use crate::act::fate::Fate;
-use crate::dialect::EditError;
+use bytes::Bytes;
+
+use crate::dialect::{Dialect, EditError, NotPortable, Received, RequestEdits};
 use crate::event::Micros;
-use crate::event::target::{StreamUsage, Target};
+use crate::event::target::{Foreign, StreamUsage, Target};
 use crate::prompt::outgoing::Bounds;
 use crate::session::ledger::{LedgerError, Spend};
 use crate::session::record::Asked;
@@ -16,6 +18,17 @@ use airlock_policy::contract::types::Checkpoint;
 /// Tokens that an answer gets, at least, that is neither streamed nor limited by its request, while the session has a
 /// budget. 4,096 was the vendors' own bound for years; more than an eighth of the rest would starve calls beside it.
 const UNSTATED_ANSWER: u64 = 4096;
+
+/// Why a target cannot be asked.
+#[derive(Debug, thiserror::Error)]
+enum Unsendable {
+    /// What was ordered cannot be written.
+    #[error(transparent)]
+    Edit(#[from] EditError),
+    /// Its API has no place for what the client asks.
+    #[error(transparent)]
+    NotPortable(#[from] NotPortable),
+}
 
 impl Exchange {
     /// A leg begins: where it goes is looked up, and its request is told and judged.
@@ -163,26 +176,39 @@ impl Exchange {
     /// It is paid for: its body is made for each target.
     fn make_ready(&mut self, targets: Vec<Target>, now: Micros) {
         let room = self.call.account.room;
-        let bodies = targets.into_iter().map(|target| {
-            let body = self.body_for(&target, room)?;
-            Ok((target, body))
-        });
-        match bodies.collect::<Result<Vec<_>, EditError>>() {
-            Ok(bodies) => self.call.legs.go(Stage::Ready(bodies)),
-            // What policies ordered cannot be written into the request.
-            Err(error) => {
-                let why =
-                    format!("the request could not be changed as the policies ordered: {error}");
-                self.hearing.fate = Some(Fate::refusal(why));
+        let mut bodies = Vec::with_capacity(targets.len());
+        let mut unportable = None;
+        for target in targets {
+            match self.body_for(&target, room) {
+                Ok(body) => bodies.push((target, body)),
+                // Another target may take it.
+                Err(Unsendable::NotPortable(error)) => {
+                    unportable.get_or_insert(error);
+                }
+                // What policies ordered cannot be written into the request.
+                Err(Unsendable::Edit(error)) => {
+                    let why = format!(
+                        "the request could not be changed as the policies ordered: {error}"
+                    );
+                    self.hearing.fate = Some(Fate::refusal(why));
+                    return self.decided(now);
+                }
+            }
+        }
+        match unportable {
+            Some(error) if bodies.is_empty() => {
+                self.hearing.fate = Some(Fate::Refused(words::not_portable(&error)));
                 self.decided(now);
             }
+            _ => self.call.legs.go(Stage::Ready(bodies)),
         }
     }
 
     /// The body for a target; where it is not known whether the upstream takes it, also one without a question for usage.
-    fn body_for(&self, target: &Target, room: Option<u64>) -> Result<Body, EditError> {
+    fn body_for(&self, target: &Target, room: Option<u64>) -> Result<Body, Unsendable> {
         let view = &self.facts.view;
-        let usage = match view.streamed && !view.include_usage {
+        let foreign = self.foreign(target);
+        let usage = match view.streamed && (foreign.is_some() || !view.include_usage) {
             true => {
                 let destinations = &self.hearing.around.destinations;
                 destinations.stream_usage(&target.upstream)
@@ -190,7 +216,7 @@ impl Exchange {
             false => StreamUsage::Leave,
         };
         let legs = &self.call.legs;
-        let with = |asks_usage| {
+        let with = |asks_usage| -> Result<Bytes, Unsendable> {
             let bounds = Bounds {
                 model: &target.model,
                 room,
@@ -198,15 +224,60 @@ impl Exchange {
             };
             let prompt = &self.call.prompt;
             let upstream = legs.dialect.outbound();
-            prompt.outgoing(&self.facts, upstream, &legs.steps, &legs.body, bounds)
+            let body = prompt.outgoing(&self.facts, upstream, &legs.steps, &legs.body, bounds)?;
+            match foreign {
+                None => Ok(body),
+                Some(foreign) => self.carried(&body, target, foreign, asks_usage),
+            }
         };
         let bytes = with(usage != StreamUsage::Leave)?;
         let plain = match usage {
             StreamUsage::Try => Some(with(false)?).filter(|plain| *plain != bytes),
             _ => None,
         };
-        let path = legs.dialect.outbound().path(&target.model, view.streamed);
-        Ok(Body { path, bytes, plain })
+        let outbound = foreign.unwrap_or(legs.dialect).outbound();
+        let path = outbound.path(&target.model, view.streamed);
+        let foreign = foreign.map(|foreign| Foreign {
+            headers: foreign.outbound().headers(),
+        });
+        Ok(Body {
+            path,
+            bytes,
+            plain,
+            foreign,
+        })
+    }
+
+    /// A body of the client's API in that of its upstream.
+    fn carried(
+        &self,
+        body: &Bytes,
+        target: &Target,
+        foreign: &'static dyn Dialect,
+        asks_usage: bool,
+    ) -> Result<Bytes, Unsendable> {
+        let view = &self.facts.view;
+        let client = self.facts.client;
+        let path = client.outbound().path(&target.model, view.streamed);
+        let (path, query) = match path.split_once('?') {
+            Some((path, query)) => (path, Some(query)),
+            None => (&*path, None),
+        };
+        let received = Received { path, query, body };
+        let mut portable = client.inbound().to_portable(received)?;
+        portable.model = target.model.to_string();
+        portable.streamed = view.streamed;
+        portable.name_results();
+        let outbound = foreign.outbound();
+        let carried = outbound.of_portable(&portable)?;
+        if !asks_usage {
+            return Ok(carried.into());
+        }
+        let edits = RequestEdits {
+            include_usage: true,
+            ..RequestEdits::default()
+        };
+        Ok(outbound.edit_request(&carried, &edits)?.into())
     }
 
     /// Where the call goes: what was ordered for it or its session, else by the routes.

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use crate::dialect::{ClientError, Failure};
 use crate::event::Micros;
-use crate::event::target::Target;
+use crate::event::target::{Foreign, Target};
 use crate::observe::prices::Prices;
 
 /// What is to be done next.
@@ -57,6 +57,8 @@ pub struct Body {
     pub bytes: Bytes,
     /// What is sent if the upstream refuses the call because it was asked for the usage of its stream.
     pub plain: Option<Bytes>,
+    /// Its wire API, where it is not the client's: headers of the client's vendor then do not go along.
+    pub foreign: Option<Foreign>,
 }
 
 /// An attempt at a leg that failed.

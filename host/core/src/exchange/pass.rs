@@ -103,6 +103,8 @@ impl Exchange {
         }
         let drained = matches!(self.call.legs.stage(), Stage::Drained);
         if drained && self.call.release.is_judged() && self.hearing.waiting.is_empty() {
+            let trailer = self.call.release.writer.trailer();
+            self.leaving.give(trailer);
             self.leaving.ending = Some(super::Ending::Done);
             self.end(self.own_status(), now);
         }

@@ -1,6 +1,6 @@
 //! What Airlock itself says to a client: who decided what, and nothing of what is held back.
 
-use crate::dialect::{ClientError, Failure, Origin};
+use crate::dialect::{ClientError, Failure, NotPortable, Origin};
 use crate::event::{Channel, FailureKind};
 use crate::reason::panel::Panel;
 use crate::release::Hold;
@@ -159,6 +159,13 @@ pub fn no_route(model: &str) -> ClientError {
         "no route serves the model `{model}`: add a [[route]] for it, or one with model = \"*\""
     );
     plain(404, FailureKind::Other, "airlock_no_route", message)
+}
+
+/// What the client asks cannot be asked of any upstream to which the route leads.
+pub fn not_portable(error: &NotPortable) -> ClientError {
+    let message = format!("the route leads to an upstream of another API: {error}");
+    let code = "airlock_not_portable";
+    plain(400, FailureKind::Other, code, message)
 }
 
 /// An error that nobody's order is behind.

@@ -71,7 +71,7 @@ fn what_an_upstream_needs_to_be_reached_is_read() {
     let config = parse(text, Path::new("/etc/airlock.toml")).unwrap();
     let upstream = config.upstream("a").unwrap();
     assert_eq!(upstream.base_url, "https://a/openai?api-version=1");
-    assert_eq!(upstream.header, "api-key");
+    assert_eq!(upstream.key_header(), "api-key");
     assert_eq!(
         upstream.proxy,
         ProxyConfig::At("http://proxy:3128".parse().unwrap())

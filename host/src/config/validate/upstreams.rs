@@ -34,7 +34,7 @@ pub(super) fn upstreams(check: &mut Check<'_>) {
             }
             _ => {}
         }
-        if upstream.header != http::header::AUTHORIZATION && upstream.key.is_none() {
+        if upstream.header.is_some() && upstream.key.is_none() {
             check.say(
                 &at("header"),
                 "there is no key that it could carry: add key = \"env:NAME\" or key = \"file:/path\"",

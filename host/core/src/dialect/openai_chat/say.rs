@@ -42,6 +42,12 @@ pub(super) fn text_frame(
     Ok(frame(&chunk(identity, json!([choice(place.choice, delta, None)]))).into())
 }
 
+/// The first frame of a stream: who speaks.
+pub(super) fn role_frame(identity: &Identity) -> Bytes {
+    let delta = json!({ "role": "assistant", "content": "" });
+    frame(&chunk(identity, json!([choice(0, delta, None)]))).into()
+}
+
 /// A piece of another API's answer, as a chunk.
 pub(super) fn piece(
     identity: &Identity,

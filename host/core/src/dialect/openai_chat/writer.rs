@@ -15,6 +15,8 @@ pub struct ChatWriter {
     identity: Identity,
     /// What it reads of Airlock alone.
     own: Identity,
+    /// It was told who speaks, where another API's answer is said.
+    told_role: bool,
 }
 
 impl ChatWriter {
@@ -23,6 +25,7 @@ impl ChatWriter {
         Self {
             own: identity.clone(),
             identity,
+            told_role: false,
         }
     }
 }
@@ -83,6 +86,11 @@ impl Writer for ChatWriter {
     }
 
     fn say(&mut self, piece: &Piece, finish: Finish) -> Result<Bytes, EditError> {
-        say::piece(&self.identity, piece, finish)
+        let said = say::piece(&self.identity, piece, finish)?;
+        let speaks = matches!(piece, Piece::Text { .. } | Piece::Call(_));
+        if !speaks || std::mem::replace(&mut self.told_role, true) {
+            return Ok(said);
+        }
+        Ok([say::role_frame(&self.identity), said].concat().into())
     }
 }
