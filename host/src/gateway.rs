@@ -11,6 +11,7 @@ pub mod guard;
 mod handoff;
 pub mod identity;
 mod intake;
+mod known;
 mod metering;
 mod models;
 mod multipart;

@@ -13,9 +13,38 @@ pub(super) enum Named {
     /// In a form.
     Form(Form),
     /// In its path.
-    Path(String),
+    Path(InPath),
     /// Nowhere.
     Nowhere,
+}
+
+/// A path that names a model.
+pub(super) struct InPath {
+    /// What stands before it.
+    before: &'static str,
+    model: String,
+    /// What is done with it: `:countTokens`.
+    verb: String,
+}
+
+impl InPath {
+    fn read(path: &str) -> Option<Self> {
+        const BEFORE: [&str; 2] = ["/v1/models/", "/v1beta/models/"];
+        let (before, rest) = BEFORE
+            .into_iter()
+            .find_map(|before| Some((before, path.strip_prefix(before)?)))?;
+        // Names of local models have colons too (`llama3:8b`): a verb is one of those that are known.
+        let at = rest.rfind(':').filter(|at| {
+            let verb = rest.get(at + 1..).unwrap_or_default();
+            matches!(verb, "countTokens" | "embedContent" | "batchEmbedContents")
+        });
+        let (model, verb) = rest.split_at(at.unwrap_or(rest.len()));
+        Some(Self {
+            before,
+            model: unescaped(model),
+            verb: verb.to_owned(),
+        })
+    }
 }
 
 #[derive(serde::Deserialize)]
@@ -25,8 +54,8 @@ struct InBody {
 
 impl Named {
     pub(super) fn of(head: &http::request::Parts, body: &Bytes) -> Self {
-        if let Some(id) = head.uri.path().strip_prefix("/v1/models/") {
-            return Self::Path(unescaped(id));
+        if let Some(named) = InPath::read(head.uri.path()) {
+            return Self::Path(named);
         }
         if let Some(form) = Form::read(&head.headers, body) {
             return Self::Form(form);
@@ -40,7 +69,8 @@ impl Named {
 
     pub(super) fn model(&self) -> Option<&str> {
         match self {
-            Self::Json(model) | Self::Path(model) => Some(model),
+            Self::Json(model) => Some(model),
+            Self::Path(named) => Some(&named.model),
             Self::Form(form) => Some(&form.model),
             Self::Nowhere => None,
         }
@@ -49,8 +79,10 @@ impl Named {
     /// The path for a target: renamed where the path names the model.
     pub(super) fn path(&self, uri: &Uri, target: &Target) -> String {
         match self {
-            Self::Path(model) if *model != *target.model => {
-                format!("/models/{}", target.model)
+            Self::Path(named) if *named.model != *target.model => {
+                let before = named.before.strip_prefix("/v1/").unwrap_or(named.before);
+                let slash = if before == named.before { "" } else { "/" };
+                format!("{slash}{before}{}{}", target.model, named.verb)
             }
             _ => under_v1(uri),
         }
@@ -98,10 +130,13 @@ fn renamed(body: &Bytes, model: &str) -> Bytes {
     serde_json::to_vec(&value).map_or_else(|_| body.clone(), Bytes::from)
 }
 
-/// The path as the upstream has it: its base URL ends with `/v1`.
+/// The path under a base URL that ends with `/v1`; that of another version as it is.
 pub(super) fn under_v1(uri: &Uri) -> String {
     let path = uri.path();
-    path.strip_prefix("/v1").unwrap_or(path).to_owned()
+    let under = path
+        .strip_prefix("/v1")
+        .filter(|rest| rest.starts_with('/'));
+    under.unwrap_or(path).to_owned()
 }
 
 #[cfg(test)]

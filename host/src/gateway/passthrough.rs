@@ -14,6 +14,7 @@ use http::{HeaderMap, Method, Request, Response, StatusCode};
 
 use super::admission::{self, Permit};
 use super::identity::{identify, unauthorized};
+use super::known::known;
 use super::metering::{self, Estimate, Meter, Spends};
 use super::named::{Named, under_v1};
 use super::passages::{self, Passage};
@@ -50,13 +51,9 @@ pub(super) fn rule(
             "{path} is not a plain path: leave out empty, `.` and `..` parts"
         ));
     }
-    let known = match path.strip_prefix("/v1/") {
-        Some("embeddings") => method == Method::POST,
-        Some("models") => method == Method::GET,
-        Some(rest) => method == Method::GET && rest.starts_with("models/"),
-        None => false,
-    };
-    if known {
+    // A model's name may have slashes here, as those of servers at home do.
+    let of_model = method == Method::GET && path.starts_with("/v1/models/");
+    if of_model || known(method, path).is_some() {
         return Ruling::Pass;
     }
     match enforcing {
@@ -65,8 +62,8 @@ pub(super) fn rule(
         }
         None => Ruling::Unjudged("no enforcing policy applies".to_owned()),
         Some(policy) => Ruling::Refuse(format!(
-            "Airlock cannot decode {method} {path}, and the policy {policy} must see everything: use \
-             /v1/chat/completions, or let the operator add \"{path}\" to `pass_paths` in [gateway]"
+            "Airlock cannot decode {method} {path}, and the policy {policy} must see everything: use a path of a model \
+             call, or let the operator add \"{path}\" to `pass_paths` in [gateway]"
         )),
     }
 }
@@ -91,7 +88,7 @@ fn is_plain(path: &str) -> bool {
     !hidden && parts.all(|part| !matches!(part, "" | "." | ".."))
 }
 
-/// Serves every path under `/v1` that has no exchange.
+/// Serves every path of a model server that has no exchange.
 pub async fn handle(State(app): State<Arc<App>>, request: Request<Body>) -> Response<Body> {
     let settings = app.settings.load_full();
     let enforcing = app.enforcing(&settings);
@@ -124,7 +121,11 @@ pub async fn handle(State(app): State<Arc<App>>, request: Request<Body>) -> Resp
         Err(refused) => return *refused,
     };
     let path = head.uri.path();
-    let spends = metering::spends(&head.method, path, &body);
+    let known = known(&head.method, path);
+    let spends = known.map_or_else(
+        || metering::spends(&head.method, path, &body),
+        |known| known.spends,
+    );
     let estimate = match spends {
         Spends::Nothing => Estimate::default(),
         Spends::Now | Spends::Later => Estimate::of(path, &head.headers, &body),
@@ -284,13 +285,28 @@ async fn pass(
     let model = named.model();
     let targets = match model {
         Some(model) => settings.routes.resolve(model),
-        None => default_target(settings),
+        None => default_target(settings, head),
     };
+    let known = known(&head.method, head.uri.path());
+    let (mut targets, asked) = (targets, model.unwrap_or_default());
+    if let Some(known) = known {
+        let had = !targets.is_empty();
+        targets.retain(|target| known.is_of(settings, &target.upstream));
+        if had && targets.is_empty() {
+            let message = format!(
+                "the route of the model {asked} leads to an upstream of another API, which has no {}",
+                head.uri.path()
+            );
+            return Err(reply::error(
+                StatusCode::NOT_FOUND,
+                "not_found_error",
+                "airlock_not_portable",
+                &message,
+            ));
+        }
+    }
     let Some(first) = targets.first() else {
-        let message = format!(
-            "no route serves the model {}: add a [[route]]",
-            model.unwrap_or_default()
-        );
+        let message = format!("no route serves the model {}: add a [[route]]", asked);
         return Err(reply::error(
             StatusCode::NOT_FOUND,
             "invalid_request_error",
@@ -345,7 +361,10 @@ async fn pass(
 }
 
 /// Where calls go that name no model.
-fn default_target(settings: &Settings) -> Vec<Target> {
+fn default_target(settings: &Settings, head: &http::request::Parts) -> Vec<Target> {
+    if let Some(known) = known(&head.method, head.uri.path()) {
+        return known.target(settings).into_iter().collect();
+    }
     let first = settings.config.upstreams.first();
     first
         .map(|(name, _)| Target {
@@ -392,8 +411,8 @@ mod tests {
     #[test]
     fn an_unknown_path_is_refused_by_name_while_a_policy_enforces() {
         for (method, path) in [
-            (Method::POST, "/v1/completions"),
-            (Method::POST, "/v1/responses"),
+            (Method::POST, "/v1/images/generations"),
+            (Method::GET, "/v1/responses/r"),
             (Method::DELETE, "/v1/models/mine"),
             (Method::POST, "/v1/audio/speech/more"),
         ] {
@@ -439,7 +458,7 @@ mod tests {
         for (enforcing, path) in [
             (Some("blocklist"), "/v1/audio/speech"),
             (Some("blocklist"), "/v1/files/7"),
-            (None, "/v1/completions"),
+            (None, "/v1/images/generations"),
         ] {
             assert!(
                 matches!(ruling(enforcing, Method::POST, path), Ruling::Unjudged(_)),

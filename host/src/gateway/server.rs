@@ -125,6 +125,8 @@ pub fn probes(app: Arc<App>) -> Router {
 fn routes(app: Arc<App>) -> Router {
     Router::new()
         .route("/v1/{*path}", any(passthrough::handle))
+        .route("/v1beta/{*path}", any(passthrough::handle))
+        .route("/api/{*path}", any(passthrough::handle))
         .fallback(unknown)
         .layer(DefaultBodyLimit::disable())
         .with_state(app.clone())
@@ -157,8 +159,8 @@ async fn ready(State(app): State<Arc<App>>) -> Response<Body> {
 
 async fn unknown(request: Request) -> Response<Body> {
     let message = format!(
-        "there is no {}: Airlock serves /v1/chat/completions, /v1/embeddings and /v1/models (set the client's base URL \
-         with /v1)",
+        "there is no {}: Airlock serves model calls under /v1, /v1beta and /api. Set the client's base URL with /v1 for \
+         OpenAI's SDKs, and to the bare address for those of Anthropic, Google and Ollama",
         request.uri().path()
     );
     reply::error(

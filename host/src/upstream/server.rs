@@ -32,6 +32,8 @@ pub(super) struct Upstream {
     pub(super) config: UpstreamConfig,
     /// The wire APIs that it speaks.
     pub(super) speaks: Vec<&'static dyn Dialect>,
+    /// Its base URL is one without a version, as its API's SDKs take it.
+    bare: bool,
     /// Airlock's own credential, if it is to be used.
     own: Option<(HeaderName, HeaderValue)>,
     pub(super) whose: Whose,
@@ -90,6 +92,11 @@ impl Upstream {
             name: name.into(),
             whose: Whose::Upstream(name.to_owned()),
             config: config.clone(),
+            bare: config.speaks().first().is_some_and(|dialect| {
+                let path = dialect.outbound().path("m", false);
+                let first = path.split('/').nth(1).unwrap_or_default();
+                is_version(first) || first == "api"
+            }),
             speaks: config.speaks(),
             own,
             connector,
@@ -243,9 +250,16 @@ impl Upstream {
         // with, of others without.
         let mut prefix = base.path().trim_end_matches('/');
         let first = path.split('/').nth(1).unwrap_or_default();
+        let versioned = is_version(first) || first == "api";
+        let ends_with_version = prefix.rsplit('/').next().is_some_and(is_version);
+        // Where the upstream's API has the version in its paths, one that came under `/v1` has it too.
+        let under = match self.bare && !versioned && !ends_with_version {
+            true => "/v1",
+            false => "",
+        };
         if let Some((before, last)) = prefix.rsplit_once('/')
             && is_version(last)
-            && (is_version(first) || first == "api")
+            && versioned
         {
             prefix = before;
         }
@@ -260,7 +274,7 @@ impl Upstream {
         });
         let query: Vec<&str> = own.iter().copied().chain(clients).collect();
         let mut text = format!(
-            "{}://{}{prefix}{path}",
+            "{}://{}{prefix}{under}{path}",
             base.scheme_str().unwrap_or_default(),
             base.authority().map_or("", |authority| authority.as_str()),
         );

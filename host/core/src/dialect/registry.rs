@@ -49,7 +49,7 @@ pub fn of_host(host: &str) -> &'static [&'static str] {
 
 /// The wire API that is spoken at a path.
 pub fn at(path: &str, query: Option<&str>) -> Option<&'static dyn Dialect> {
-    let route = ROUTES.iter().find(|route| serves(route.path, path));
+    let route = ROUTES.iter().find(|route| fits(route.path, path));
     route.map(|route| (route.dialect)(query))
 }
 
@@ -59,13 +59,13 @@ pub fn speaker(path: &str) -> &'static dyn Inbound {
 }
 
 /// Whether a path has a pattern's shape: `{name}` stands for one part, or for a part of one.
-fn serves(pattern: &str, path: &str) -> bool {
+pub fn fits(pattern: &str, path: &str) -> bool {
     let (mut wanted, mut parts) = (pattern.split('/'), path.split('/'));
     loop {
         match (wanted.next(), parts.next()) {
             (None, None) => return true,
             (Some(wanted), Some(part)) => {
-                let fits = match (wanted.split_once('{'), wanted.split_once('}')) {
+                let same = match (wanted.split_once('{'), wanted.split_once('}')) {
                     (Some((before, _)), Some((_, after))) => {
                         let inner = part.strip_prefix(before);
                         let inner = inner.and_then(|rest| rest.strip_suffix(after));
@@ -73,7 +73,7 @@ fn serves(pattern: &str, path: &str) -> bool {
                     }
                     _ => wanted == part,
                 };
-                if !fits {
+                if !same {
                     return false;
                 }
             }
@@ -88,7 +88,7 @@ mod tests {
 
     #[test]
     fn a_path_that_names_the_model_has_its_pattern() {
-        for (pattern, path, fits) in [
+        for (pattern, path, expected) in [
             ("/v1/chat/completions", "/v1/chat/completions", true),
             ("/v1/chat/completions", "/v1/chat", false),
             ("/v1/models/{model}", "/v1/models/m-1", true),
@@ -96,7 +96,7 @@ mod tests {
             ("/v1/models/{model}:ask", "/v1/models/m-1:ask", true),
             ("/v1/models/{model}:ask", "/v1/models/m-1:stream", false),
         ] {
-            assert_eq!(serves(pattern, path), fits, "{pattern} for {path}");
+            assert_eq!(fits(pattern, path), expected, "{pattern} for {path}");
         }
     }
 }
