@@ -9,6 +9,7 @@ pub mod account;
 mod adopt;
 pub mod around;
 mod arrive;
+mod assemble;
 mod begin;
 mod bounds;
 mod calls;
@@ -66,6 +67,8 @@ struct Leaving {
     out: VecDeque<Bytes>,
     /// How it ends, once that is known.
     ending: Option<Ending>,
+    /// What would have left so far of an answer that leaves whole, though it is streamed here.
+    assembly: Option<Vec<u8>>,
     /// What may leave, for which so many tokens are asked of the ledger.
     taking: Option<(Vec<Ready>, u64)>,
 }
@@ -92,6 +95,11 @@ enum Over {
 }
 
 impl Exchange {
+    /// Whether the generation is judged, and leaves, as it comes.
+    fn streams(&self) -> bool {
+        self.facts.view.streamed || self.call.assembles
+    }
+
     /// Session and exchange, for `x-airlock-exchange`.
     pub fn label(&self) -> String {
         self.facts.label()

@@ -24,6 +24,9 @@ pub struct GatewayConfig {
     /// How often a client reads a comment while its answer is held for a person, in milliseconds: 100 to 60,000. Proxies
     /// close connections that are silent for a minute.
     pub keep_alive_ms: u64,
+    /// Whether upstreams are asked for a stream where a client wants a whole answer and a policy judges while it is generated:
+    /// a runaway answer then ends at the token, not after it.
+    pub stream_upstream: bool,
     /// How long calls are still taken after a signal to stop, in milliseconds; `/readyz` says 503 meanwhile. Load
     /// balancers learn of it only then.
     pub drain_delay_ms: u64,
@@ -43,6 +46,7 @@ impl Default for GatewayConfig {
             // A conversation with a dozen inline images fits; a body that exhausts memory does not.
             max_body_bytes: 64 * 1024 * 1024,
             keep_alive_ms: 15_000,
+            stream_upstream: true,
             drain_delay_ms: 0,
             drain_timeout_ms: 30_000,
         }

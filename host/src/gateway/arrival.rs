@@ -130,6 +130,7 @@ async fn take(
         client_retries: resolve::client_retries(headers),
         deadline: arrival.deadline,
         patience: patience(headers, at),
+        may_assemble: settings.config.gateway.stream_upstream,
     };
     let driver = Driver {
         exchange: Exchange::begin(surroundings(&app, &settings), arrived, at),

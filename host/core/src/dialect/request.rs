@@ -104,6 +104,8 @@ pub struct RequestEdits {
     pub messages: Vec<MessageEdit>,
     /// Ask for usage in the stream, if the response is streamed.
     pub include_usage: bool,
+    /// Ask for a stream, whatever the client asked for.
+    pub streamed: bool,
     /// Lower the limit of output tokens (of each choice) to this, or set it.
     pub max_output_tokens: Option<u32>,
 }

@@ -121,6 +121,7 @@ fn frame(hearing: &mut Hearing, call: &mut ModelCall, frame: Frame, now: Micros)
     meet(release);
     read.usage_only = read.pieces.iter().any(|p| matches!(p, Piece::Usage(_)))
         && !hearing.facts.view.include_usage
+        && !call.assembles
         && call.release.reader.is_usage_only(&frame);
     arrived(hearing, call, Payload::Frame(frame), read, now);
 }

@@ -47,6 +47,8 @@ pub struct Arrived {
     pub deadline: Option<Micros>,
     /// Until when its client waits, if it does not read a stream.
     pub patience: Micros,
+    /// Its upstream may be asked for a stream where its client wants a whole answer.
+    pub may_assemble: bool,
 }
 
 impl Exchange {
@@ -89,7 +91,7 @@ impl Exchange {
         let mut vitals = Vitals::new(now, facts.session.vitals());
         vitals.around.machine = Arc::clone(&around.machine);
         vitals.around.tool = facts.session.state().newest_tool.clone();
-        let call = ModelCall {
+        let mut call = ModelCall {
             prompt: Prompt::new(model, around.prices.context_window(model), draft),
             release: Release::new(client.reader(), client.writer(identity)),
             legs: Legs::new(client, body, model),
@@ -100,12 +102,20 @@ impl Exchange {
                 patience: arrived.patience,
             },
             at_hand: AtHand::default(),
+            assembles: false,
+        };
+        let hearing = Hearing::new(Arc::clone(&facts), around, vitals);
+        let may = arrived.may_assemble && !facts.view.streamed;
+        call.assembles = may && hearing.panel.plan.watches;
+        let leaving = Leaving {
+            assembly: call.assembles.then(Vec::new),
+            ..Leaving::default()
         };
         let mut exchange = Exchange {
-            hearing: Hearing::new(Arc::clone(&facts), around, vitals),
+            hearing,
             facts,
             call,
-            leaving: Leaving::default(),
+            leaving,
             over: Over::No { last: now },
         };
         exchange.open(&told, now);

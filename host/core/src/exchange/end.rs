@@ -79,7 +79,7 @@ impl Exchange {
     /// place in it by.
     fn remember(&mut self, status: Status) {
         let facts = &self.facts;
-        let turn = self.call.release.turn_given(facts.view.streamed, status);
+        let turn = self.call.release.turn_given(self.streams(), status);
         let calls = turn.tool_calls.iter().map(|call| call.id.clone());
         let given = Given {
             words: Words::of(&turn.text),

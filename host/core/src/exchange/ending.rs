@@ -194,7 +194,7 @@ impl Exchange {
             }
             Fate::Explain(why) => {
                 // Of a whole answer, what the model said before was judged with it, and goes before.
-                let before = match self.facts.view.streamed {
+                let before = match self.streams() {
                     true => String::new(),
                     false => self.call.release.said(),
                 };
@@ -221,7 +221,7 @@ impl Exchange {
 
     /// Tells it: in the stream that the client reads, or in a response to one that has nothing.
     fn tell(&mut self, told: Told, status: Status, usage: Usage, now: Micros) {
-        let begun = self.call.legs.begun;
+        let (begun, assembles) = (self.call.legs.begun, self.call.assembles);
         let release = &mut self.call.release;
         if !release.hold.opened {
             release.writer.speak_alone();
@@ -251,7 +251,7 @@ impl Exchange {
                 text,
                 refusal,
                 ending,
-            } if !self.facts.view.streamed => {
+            } if !self.streams() => {
                 let writer = &mut self.call.release.writer;
                 let body = writer.answer(&text, refusal, &ending, usage);
                 self.call.release.given = Some(text);
@@ -273,10 +273,11 @@ impl Exchange {
                     text: &text,
                     refusal,
                     ending: &ending,
-                    usage: self.facts.view.include_usage.then_some(usage),
+                    usage: (self.facts.view.include_usage || assembles).then_some(usage),
                 };
+                let opened = release.hold.opened;
                 let bytes = release.writer.close(&closing);
-                match begun {
+                match begun || (assembles && opened) {
                     true => {
                         release.epilogue = text;
                         self.leaving.give(bytes);

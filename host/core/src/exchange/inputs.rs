@@ -30,7 +30,7 @@ impl Exchange {
     pub fn answered(&mut self, target: &Target, attempt: u32, began: Micros, now: Micros) {
         self.at(now);
         self.went_to(target, attempt, now);
-        let streamed = self.facts.view.streamed;
+        let streamed = self.streams();
         let incoming = match self.foreign(target) {
             None => Incoming::new(streamed, self.call.legs.dialect.outbound().wire()),
             Some(upstream) => {
@@ -44,7 +44,7 @@ impl Exchange {
         };
         let legs = &mut self.call.legs;
         legs.asked = Some(began);
-        legs.begun |= streamed;
+        legs.begun |= self.facts.view.streamed;
         legs.go(Stage::Reading(incoming));
     }
 
@@ -230,7 +230,8 @@ impl Exchange {
         let (hearing, call) = (&mut self.hearing, &mut self.call);
         arrive::broke(hearing, call, &failure, now);
         // A client of a whole answer has read nothing of it before its end.
-        let heard = self.facts.view.streamed && call.release.is_heard();
+        let heard = self.facts.view.streamed || call.assembles;
+        let heard = heard && call.release.is_heard();
         let unheard = hearing.fate.is_none() && !heard;
         if unheard && self.fall_back(now) {
             return;

@@ -96,7 +96,7 @@ impl Exchange {
             Stage::Charged(targets) => {
                 let targets = std::mem::take(targets);
                 self.call.account.room = taken;
-                match taken.filter(|_| !self.facts.view.streamed) {
+                match taken.filter(|_| !self.streams()) {
                     // An answer that is not streamed is taken whole, and beforehand: nobody can end it in the middle, so calls
                     // that run at once would otherwise be told the same remainder and pass the budget together.
                     Some(room) => {
@@ -115,7 +115,7 @@ impl Exchange {
             }
             Stage::Whole(targets, _) => {
                 let targets = std::mem::take(targets);
-                let (streamed, granted) = (self.facts.view.streamed, taken.unwrap_or_default());
+                let (streamed, granted) = (self.streams(), taken.unwrap_or_default());
                 let account = &mut self.call.account;
                 let prior = u64::from(account.prior.output);
                 account.leased = account.leased.saturating_add(granted);
@@ -153,7 +153,7 @@ impl Exchange {
 
     /// Nothing was taken: what is ready does not leave.
     fn after_failed_take(&mut self, now: Micros) {
-        if self.facts.view.streamed && self.leaving.taking.is_some() {
+        if self.streams() && self.leaving.taking.is_some() {
             return self.taken(0, now);
         }
         match self.leaving.taking.take() {
@@ -208,7 +208,7 @@ impl Exchange {
     fn body_for(&self, target: &Target, room: Option<u64>) -> Result<Body, Unsendable> {
         let view = &self.facts.view;
         let foreign = self.foreign(target);
-        let usage = match view.streamed && (foreign.is_some() || !view.include_usage) {
+        let usage = match self.streams() && (foreign.is_some() || !view.include_usage) {
             true => {
                 let destinations = &self.hearing.around.destinations;
                 destinations.stream_usage(&target.upstream)
@@ -218,6 +218,7 @@ impl Exchange {
         let legs = &self.call.legs;
         let with = |asks_usage| -> Result<Bytes, Unsendable> {
             let bounds = Bounds {
+                streams: self.call.assembles,
                 model: &target.model,
                 room,
                 asks_usage,
@@ -236,7 +237,7 @@ impl Exchange {
             _ => None,
         };
         let outbound = foreign.unwrap_or(legs.dialect).outbound();
-        let path = outbound.path(&target.model, view.streamed);
+        let path = outbound.path(&target.model, self.streams());
         let foreign = foreign.map(|foreign| Foreign {
             headers: foreign.outbound().headers(),
         });
@@ -256,9 +257,8 @@ impl Exchange {
         foreign: &'static dyn Dialect,
         asks_usage: bool,
     ) -> Result<Bytes, Unsendable> {
-        let view = &self.facts.view;
         let client = self.facts.client;
-        let path = client.outbound().path(&target.model, view.streamed);
+        let path = client.outbound().path(&target.model, self.streams());
         let (path, query) = match path.split_once('?') {
             Some((path, query)) => (path, Some(query)),
             None => (&*path, None),
@@ -266,7 +266,7 @@ impl Exchange {
         let received = Received { path, query, body };
         let mut portable = client.inbound().to_portable(received)?;
         portable.model = target.model.to_string();
-        portable.streamed = view.streamed;
+        portable.streamed = self.streams();
         portable.name_results();
         let outbound = foreign.outbound();
         let carried = outbound.of_portable(&portable)?;

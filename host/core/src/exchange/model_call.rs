@@ -30,6 +30,9 @@ pub struct ModelCall {
     pub clock: Clock,
     /// What the checkpoint that runs now is about.
     pub at_hand: AtHand,
+    /// Its client wants a whole answer, and its upstream is asked for a stream, so that it can be judged and ended while it
+    /// is generated. What would leave is put together, and leaves at the end.
+    pub assembles: bool,
 }
 
 /// What the checkpoint that runs now is about.

@@ -36,7 +36,7 @@ impl Exchange {
                 After::Again => turn::next_leg(hearing, call),
             }
         }
-        let streamed = self.facts.view.streamed;
+        let streamed = self.streams();
         if !streamed && !self.is_at_its_end() {
             return None;
         }
@@ -80,7 +80,7 @@ impl Exchange {
             return;
         };
         let enough = granted >= wanted;
-        if !self.facts.view.streamed {
+        if !self.streams() {
             if !enough {
                 self.budget_ended(now);
             }

@@ -21,10 +21,14 @@ impl Exchange {
         self.at(now);
         loop {
             if let Some(bytes) = self.leaving.out.pop_front() {
-                return Next::Give(bytes);
+                match &mut self.leaving.assembly {
+                    Some(assembly) => assembly.extend_from_slice(&bytes),
+                    None => return Next::Give(bytes),
+                }
+                continue;
             }
             if let Some(ending) = self.leaving.ending.take() {
-                return Next::End(ending);
+                return Next::End(self.assembled(ending));
             }
             if self.is_over() {
                 return Next::End(Ending::Done);
@@ -156,7 +160,7 @@ impl Exchange {
             Fate::Answer(text) if !self.call.release.hold.told_anything() => {
                 self.answer_locally(&text, now);
             }
-            fate if self.facts.view.streamed => self.conclude(fate, now),
+            fate if self.streams() => self.conclude(fate, now),
             _ => self.conclude_whole(&[], now),
         }
     }
@@ -175,8 +179,8 @@ impl Exchange {
         // It is said as an upstream would, and then written to the client like anything that arrives.
         let identity = self.call.release.writer.identity().clone();
         let mut voice = self.call.legs.dialect.writer(identity);
-        let streamed = self.facts.view.streamed;
-        self.call.legs.begun |= streamed;
+        let streamed = self.streams();
+        self.call.legs.begun |= self.facts.view.streamed;
         let bytes: Bytes = match streamed {
             true => {
                 let choices: Vec<u16> = (0..self.facts.choices()).collect();
@@ -187,7 +191,7 @@ impl Exchange {
                     text,
                     refusal: false,
                     ending: &ending,
-                    usage: self.facts.view.include_usage.then_some(usage),
+                    usage: (self.facts.view.include_usage || self.call.assembles).then_some(usage),
                 };
                 voice.close(&closing)
             }

@@ -74,6 +74,7 @@ pub fn edits(
         parameters,
         messages: changes.compose(view, ids).edits,
         include_usage: view.streamed,
+        streamed: false,
         max_output_tokens: None,
     }
 }

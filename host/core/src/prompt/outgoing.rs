@@ -16,6 +16,8 @@ use crate::session::facts::Facts;
 /// What a body is made for.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds<'a> {
+    /// A stream is asked for, though the client wants a whole answer.
+    pub streams: bool,
     /// Model that the upstream is asked for.
     pub model: &'a str,
     /// Tokens that the session's budget leaves for the answer, if it has one.
@@ -68,6 +70,7 @@ impl Prompt {
     ) -> Result<Bytes, EditError> {
         let Bounds {
             model,
+            streams,
             room,
             asks_usage,
         } = bounds;
@@ -77,7 +80,8 @@ impl Prompt {
             &facts.session.state().overlay,
             &self.changes,
         );
-        edits.include_usage &= asks_usage;
+        edits.include_usage = (edits.include_usage || streams) && asks_usage;
+        edits.streamed = streams;
         edits.model = (model != facts.view.model).then(|| model.to_owned());
         if let Some(room) = room {
             let each = room / u64::from(facts.choices());

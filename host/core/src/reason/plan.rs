@@ -33,6 +33,13 @@ pub struct Wants {
 }
 
 impl Wants {
+    /// Whether it is asked while a generation runs, and not at its end alone.
+    fn judges_meanwhile(&self, subscription: &Subscription) -> bool {
+        let timed = self.every_tokens.is_some() || self.every_us.is_some();
+        let looks = !subscription.patterns.is_empty() || !self.thresholds.is_empty();
+        timed || looks || self.holds.iter().any(Option::is_some)
+    }
+
     /// Whether text at this place waits for the policy's marks.
     pub fn holds_at(&self, place: Place) -> bool {
         let held = self.holds.get(place.channel as usize);
@@ -55,6 +62,8 @@ pub struct Plan {
     pub enforcing: bool,
     /// Whether a tool call waits until it was judged whole.
     pub holds_tool_calls: bool,
+    /// Whether a policy that enforces judges a generation while it runs.
+    pub watches: bool,
 }
 
 impl Plan {
@@ -87,7 +96,10 @@ impl Plan {
             .zip(&wants)
             .any(|(g, w)| g.enforces() && g.reasons && w.wakes_on.has(EventKind::ToolCall))
             || rules.holds_tool_calls();
+        let mut enforced = entries.iter().zip(&wants).filter(|(g, _)| g.enforces());
+        let watches = enforced.any(|(g, w)| w.judges_meanwhile(&g.subscription));
         Ok(Plan {
+            watches,
             entries,
             wants,
             patterns,

@@ -231,6 +231,7 @@ impl World {
             client_retries: 0,
             deadline: asked.deadline,
             patience: asked.patience.unwrap_or(Micros::MAX),
+            may_assemble: true,
         };
         Exchange::begin(Arc::clone(&self.around), arrived, self.start)
     }

@@ -33,7 +33,11 @@ pub(super) fn edit(body: &[u8], edits: &RequestEdits) -> Result<Vec<u8>, EditErr
         set.retain(|(other, _)| other != name);
         set.push((name, value.clone()));
     }
-    if edits.include_usage && optional::<bool>(&root, "stream")?.unwrap_or(false) {
+    if edits.streamed {
+        set.push(("stream", "true".to_owned()));
+    }
+    let streamed = edits.streamed || optional::<bool>(&root, "stream")?.unwrap_or(false);
+    if edits.include_usage && streamed {
         let options = root.get("stream_options").map_or("{}", Raw::get);
         let asked = json::set(
             options,
