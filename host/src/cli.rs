@@ -11,6 +11,7 @@ use airlock_policy::apart;
 use global::Global;
 
 pub mod approvals;
+pub mod client_setup;
 pub mod config;
 pub mod demo;
 pub mod global;
@@ -51,6 +52,8 @@ enum Command {
     /// Make and list keys for clients
     #[command(subcommand)]
     Key(key::KeyCommand),
+    /// Show how to point a client at Airlock
+    ClientSetup(client_setup::ClientSetupArgs),
     /// Show how the policies of the running Airlock stand
     Policies,
     /// Show how the machine, tools, models and upstreams have been doing
@@ -113,6 +116,7 @@ impl Cli {
             Command::Init(args) => init::run(&args),
             Command::Config(command) => config::run(global, &command).await,
             Command::Key(command) => key::run(global, command).await,
+            Command::ClientSetup(args) => client_setup::run(global, &args),
             Command::Policies => policies::run(global).await,
             Command::Health => health::run(global).await,
             Command::Policy(command) => policy::run(global, command).await,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::config::{Config, Problems, validate};
 use crate::upstream::key::KeyRef;
-use crate::upstream::settings::{Credential, UpstreamConfig, parse_url};
+use crate::upstream::settings::{Credential, RouteConfig, UpstreamConfig, parse_url};
 
 /// Model servers that people run at home, with their default ports.
 const LOCAL: [(&str, u16); 2] = [("vllm", 8000), ("ollama", 11434)];
@@ -28,41 +28,117 @@ pub async fn discover(config: &mut Config, variables: Variables<'_>) -> Result<(
     Ok(())
 }
 
+/// A vendor whose SDK reads variables that Airlock reads too.
+struct Vendor {
+    /// Name of the upstream.
+    name: &'static str,
+    /// Variables of the key, the first that is set counts.
+    keys: &'static [&'static str],
+    /// Variable of the address, as the vendor's SDK takes it.
+    base: &'static str,
+    /// The vendor's own address.
+    own: &'static str,
+    /// Its models, where another upstream stands beside it.
+    models: &'static str,
+    /// The API that is spoken at whatever address is set.
+    dialect: Option<&'static str>,
+}
+
+const VENDORS: [Vendor; 3] = [
+    Vendor {
+        name: "openai",
+        keys: &["OPENAI_API_KEY"],
+        base: "OPENAI_BASE_URL",
+        own: "https://api.openai.com/v1",
+        models: "*",
+        dialect: None,
+    },
+    Vendor {
+        name: "anthropic",
+        keys: &["ANTHROPIC_API_KEY"],
+        base: "ANTHROPIC_BASE_URL",
+        own: "https://api.anthropic.com",
+        models: "claude*",
+        dialect: Some("anthropic-messages"),
+    },
+    Vendor {
+        name: "gemini",
+        keys: &["GEMINI_API_KEY", "GOOGLE_API_KEY"],
+        base: "GOOGLE_GEMINI_BASE_URL",
+        own: "https://generativelanguage.googleapis.com",
+        models: "gemini*",
+        dialect: Some("gemini"),
+    },
+];
+
 fn from_variables(config: &mut Config, variables: Variables<'_>) -> Result<bool, Problems> {
+    let mut models = Vec::new();
+    for vendor in &VENDORS {
+        if from_vendor(config, variables, vendor)? {
+            models.push(vendor);
+        }
+    }
+    // The narrower names first; what is left goes to the first upstream, as it would alone.
+    if models.len() > 1 {
+        let all = models.iter().rev().filter(|vendor| vendor.models != "*");
+        let to = |model: &str, upstream: &str| RouteConfig {
+            model: model.to_owned(),
+            upstream: upstream.to_owned(),
+            to_model: None,
+            fallback: Vec::new(),
+        };
+        let routes: Vec<_> = all.map(|vendor| to(vendor.models, vendor.name)).collect();
+        config.routes.extend(routes);
+        if let Some(first) = models.first() {
+            config.routes.push(to("*", first.name));
+        }
+    }
+    Ok(!models.is_empty())
+}
+
+fn from_vendor(
+    config: &mut Config,
+    variables: Variables<'_>,
+    vendor: &Vendor,
+) -> Result<bool, Problems> {
     let set = |name: &str| variables(name).filter(|value| !value.trim().is_empty());
-    let (key, base) = (set("OPENAI_API_KEY"), set("OPENAI_BASE_URL"));
+    let key = vendor.keys.iter().find(|name| set(name).is_some());
+    let base = set(vendor.base);
     if key.is_none() && base.is_none() {
         return Ok(false);
     }
-    let url = parse_url(base.as_deref().unwrap_or("https://api.openai.com/v1"))
-        .map_err(|why| Problems::one(None, "OPENAI_BASE_URL", why))?;
+    let variable = vendor.base;
+    let url = parse_url(base.as_deref().unwrap_or(vendor.own))
+        .map_err(|why| Problems::one(None, variable, why))?;
     if validate::calls_itself(config, &url) {
         return Err(Problems::one(
             None,
-            "OPENAI_BASE_URL",
+            variable,
             format!(
                 "{url} is Airlock itself. This variable is for the application: start Airlock without it \
-                 (env -u OPENAI_BASE_URL airlock serve), or name the model server in airlock.toml"
+                 (env -u {variable} airlock serve), or name the model server in airlock.toml"
             ),
         ));
     }
     let mut upstream = UpstreamConfig::new(url.clone());
-    let from = if base.is_some() {
-        "OPENAI_BASE_URL"
-    } else {
-        "OPENAI_API_KEY is set"
+    upstream.dialect = vendor.dialect.map(str::to_owned).into_iter().collect();
+    let from = match (&base, key) {
+        (None, Some(key)) => format!("{key} is set"),
+        _ => variable.to_owned(),
     };
-    let whose = if key.is_some() {
-        upstream.key = Some(KeyRef::Env("OPENAI_API_KEY".to_owned()));
-        upstream.credential = Some(Credential::Own);
-        "with the key in OPENAI_API_KEY in place of the client's"
-    } else {
-        keyless(config, &mut upstream)
+    let whose = match key {
+        Some(key) => {
+            upstream.key = Some(KeyRef::Env((*key).to_owned()));
+            upstream.credential = Some(Credential::Own);
+            format!("with the key in {key} in place of the client's")
+        }
+        None => keyless(config, &mut upstream).to_owned(),
     };
+    let name = vendor.name;
     config
         .notes
-        .push(format!("upstream openai: {url} ({from}), {whose}"));
-    config.upstreams.push(("openai".to_owned(), upstream));
+        .push(format!("upstream {name}: {url} ({from}), {whose}"));
+    config.upstreams.push((name.to_owned(), upstream));
     Ok(true)
 }
 
@@ -95,8 +171,8 @@ fn from_ports(config: &mut Config, answers: &[(&str, u16)]) -> Result<(), Proble
         return Err(Problems::one(
             None,
             "",
-            "no model server found. Set OPENAI_API_KEY (for OpenAI) or OPENAI_BASE_URL (for another server), start \
-             vLLM (port 8000) or Ollama (port 11434), or write a configuration: airlock init",
+            "no model server found. Set OPENAI_API_KEY, ANTHROPIC_API_KEY or GEMINI_API_KEY, or OPENAI_BASE_URL (for another \
+             server), start vLLM (port 8000) or Ollama (port 11434), or write a configuration: airlock init",
         ));
     };
     let url = parse_url(&format!("http://127.0.0.1:{port}/v1"))
@@ -175,6 +251,35 @@ mod tests {
             );
         }
         assert!(chosen(&[("OPENAI_BASE_URL", "http://127.0.0.1:4102/v1")]).is_ok());
+    }
+
+    #[test]
+    fn several_vendors_get_their_own_models_and_the_first_gets_the_rest() {
+        let mut config = Config::empty(Source::Environment);
+        let look = |name: &str| {
+            let set = ["OPENAI_API_KEY", "GOOGLE_API_KEY", "ANTHROPIC_BASE_URL"];
+            let value = if name.ends_with("URL") {
+                "https://proxy.example"
+            } else {
+                "k"
+            };
+            set.contains(&name).then(|| value.to_owned())
+        };
+        assert!(from_variables(&mut config, &look).unwrap());
+        let routes: Vec<_> = config
+            .routes
+            .iter()
+            .map(|route| (&*route.model, &*route.upstream))
+            .collect();
+        let expected = [
+            ("gemini*", "gemini"),
+            ("claude*", "anthropic"),
+            ("*", "openai"),
+        ];
+        assert_eq!(routes, expected);
+        let anthropic = &config.upstreams[1].1;
+        assert_eq!(anthropic.credential(), Credential::Forward);
+        assert_eq!(anthropic.dialect, ["anthropic-messages"]);
     }
 
     #[test]

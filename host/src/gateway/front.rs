@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use airlock_core::dialect::registry;
+use airlock_core::event::FailureKind;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
@@ -19,6 +20,7 @@ use tower_service::Service;
 use super::app::App;
 use super::arrival;
 use super::guard::{self, Guard};
+use super::respond;
 
 /// What answers on one listener. Cheap to copy.
 #[derive(Clone)]
@@ -55,6 +57,17 @@ impl Front {
         };
         if request.method() == Method::POST {
             return arrival::handle(Arc::clone(app), dialect, request).await;
+        }
+        if request.headers().contains_key(header::UPGRADE) {
+            return respond::refuse(
+                dialect.inbound(),
+                StatusCode::UPGRADE_REQUIRED,
+                FailureKind::Other,
+                "airlock_no_websocket",
+                "Airlock takes model calls over HTTP and not over WebSocket: POST to this path, and set the client's \
+                 transport to HTTP (Codex: supports_websockets = false)"
+                    .to_owned(),
+            );
         }
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;

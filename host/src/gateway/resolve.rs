@@ -67,8 +67,15 @@ pub fn find(
     {
         return found(headers, "traceparent", value, "derived");
     }
+    let continued = view.continues.iter().map(|continued| Line {
+        digest: mark(&[b"continued", continued.id.as_bytes()]),
+        of_model: true,
+        text: "",
+        calls: vec![&*continued.id],
+    });
+    let own = view.messages.iter().zip(digests).map(line);
     let evidence = Evidence {
-        lines: view.messages.iter().zip(digests).map(line).collect(),
+        lines: continued.chain(own).collect(),
         weak: weak(headers, view),
         again: client_retries(headers) > 0,
     };

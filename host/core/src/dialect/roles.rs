@@ -62,6 +62,11 @@ pub trait Inbound: Send + Sync {
     /// whatever says nothing.
     fn keep_alive(&self) -> Bytes;
 
+    /// Whether a later request may name an answer by its id, and leave out what was said before.
+    fn goes_on_by_id(&self) -> bool {
+        false
+    }
+
     /// The request as other APIs can be asked the same. Everything that the request says is in what comes back.
     ///
     /// # Errors

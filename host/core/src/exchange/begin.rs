@@ -13,9 +13,9 @@ use super::model_call::{AtHand, ModelCall};
 use super::{Exchange, Leaving, Over, Surroundings, measure, waiting};
 use crate::act::fate::Fate;
 use crate::dialect::{Dialect, Identity, RequestView};
-use crate::event::Micros;
 use crate::event::declared::Declared;
 use crate::event::digest::Digest;
+use crate::event::{Body, Micros};
 use crate::observe::tokens::TokenCounter;
 use crate::observe::vitals::Vitals;
 use crate::prompt::Prompt;
@@ -66,7 +66,11 @@ impl Exchange {
         let (number, retry, (told, draft)) = {
             let mut state = session.state();
             let (number, retry) = state.begin(digest, arrived.client_retries, now);
-            (number, retry, state.conversation.draft(&digests))
+            let draft = match &view.continues {
+                Some(_) => state.conversation.draft_more(&digests),
+                None => state.conversation.draft(&digests),
+            };
+            (number, retry, draft)
         };
         let facts = Arc::new(Facts {
             number,
@@ -146,6 +150,15 @@ impl Exchange {
             hearing.record.opened(now);
         }
         hearing.record.declared(now);
+        if let (Some(continued), 1) = (&facts.view.continues, facts.number) {
+            hearing.record.note(Body::Unjudged {
+                path: continued.field.to_owned(),
+                reason: format!(
+                    "`{}` names a conversation that was not seen here: what was said in it is not judged",
+                    continued.id
+                ),
+            });
+        }
         let from = hearing.record.log().len();
         let results = told::tell(facts, told, &mut hearing.record, now);
         hearing.vitals.session = facts.session.vitals();

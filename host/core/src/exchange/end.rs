@@ -1,9 +1,12 @@
 //! The end of an exchange: what it used is settled, and what the next one needs is saved. Whatever way it ends, it ends once.
 
+use std::sync::Arc;
+
 use super::legs::Stage;
 use super::{Exchange, Over, usage};
 use crate::dialect::Turn;
-use crate::event::marks::{Given, Words};
+use crate::event::digest::Digest;
+use crate::event::marks::{Given, Words, mark};
 use crate::event::{Body, Micros, Status, Usage};
 use crate::session::ledger::Settlement;
 use crate::session::overlay::{DeniedCall, Place, Restored};
@@ -78,13 +81,19 @@ impl Exchange {
     /// Keeps what the next request of the conversation is recognised by, and what the denied calls of the turn find their
     /// place in it by.
     fn remember(&mut self, status: Status) {
-        let facts = &self.facts;
+        let facts = Arc::clone(&self.facts);
         let turn = self.call.release.turn_given(self.streams(), status);
         let calls = turn.tool_calls.iter().map(|call| call.id.clone());
+        // An answer that may be named by its id is known by it as by a call's.
+        let id = Some(&self.call.release.writer.identity().id);
+        let id = id.filter(|_| facts.client.inbound().goes_on_by_id());
         let given = Given {
             words: Words::of(&turn.text),
             whole: status == Status::Complete,
-            calls: calls.filter(|id| !id.is_empty()).collect(),
+            calls: calls
+                .chain(id.cloned())
+                .filter(|id| !id.is_empty())
+                .collect(),
         };
         if !(turn.text.is_empty() && turn.tool_calls.is_empty()) {
             let digest = turn.digest();
@@ -94,11 +103,14 @@ impl Exchange {
             let message = facts.session.state().conversation.answered(digest);
             self.restore_denied(message);
         }
-        let (key, digests) = (&self.facts.session.key, &self.facts.digests);
-        self.hearing
-            .around
-            .sessions
-            .remember(key, digests, &given, self.facts.weak);
+        // What follows on a conversation that its server keeps is not the beginning of one.
+        let continued = facts.view.continues.iter();
+        let digests: Vec<Digest> = continued
+            .map(|c| mark(&[b"continued", c.id.as_bytes()]))
+            .chain(facts.digests.iter().copied())
+            .collect();
+        let sessions = &self.hearing.around.sessions;
+        sessions.remember(&facts.session.key, &digests, &given, facts.weak);
     }
 
     /// Denied calls of this turn, which the client does not know, are put back into its later requests: the model must

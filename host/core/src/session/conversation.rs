@@ -55,6 +55,19 @@ impl Conversation {
         (told, draft)
     }
 
+    /// The same of a request that bears only what follows on what its server keeps: all of it is new.
+    pub fn draft_more(&mut self, digests: &[Digest]) -> (Told, Conversation) {
+        let mut draft = self.clone();
+        let ids = digests.iter().map(|digest| draft.answered(*digest));
+        let told = Told {
+            ids: ids.collect(),
+            new: (0..digests.len()).collect(),
+            rewritten: None,
+        };
+        self.next_id = draft.next_id;
+        (told, draft)
+    }
+
     /// Goes on from a draft. Of two that run at once the later one counts: what only the other one knew is told again.
     pub fn take_in(&mut self, draft: Conversation) {
         let next_id = self.next_id.max(draft.next_id);
