@@ -13,13 +13,13 @@ use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method};
 
 use super::answer::Told;
-use super::call::Call;
+use super::call::{self, Call};
 use super::means::Means;
 use super::reply;
 use crate::ask::settings::AskConfig;
-use crate::upstream::{Body, Outgoing};
+use crate::upstream::{Body, Draft, Outgoing};
 use airlock_core::event::Usage;
-use airlock_core::event::target::Target;
+use airlock_core::event::target::{Foreign, Target};
 use airlock_core::observe::tokens::{MESSAGE_TOKENS, REPLY_TOKENS, TokenCounter};
 use airlock_core::session::ledger::{self, Ledger};
 use airlock_policy::contract::types::AnswerValue;
@@ -97,19 +97,26 @@ impl Bill<'_> {
             upstream: target.upstream.as_deref().unwrap_or_default().into(),
             model: self.model.as_str().into(),
         };
+        let dialect = call::dialect(means.upstreams.speaks(&upstream.upstream));
         let outgoing = Outgoing {
             method: Method::POST,
-            path: call.path(&self.model),
+            path: call.path(&self.model, dialect),
             query: None,
             headers: headers(),
             tokens: u64::from(self.input) + self.leased,
         };
-        let body = Bytes::from(call.body(&self.model, self.leased));
+        let body = Bytes::from(call.body(&self.model, self.leased, dialect));
+        let draft = Draft {
+            foreign: Some(Foreign {
+                headers: dialect.outbound().headers(),
+            }),
+            ..Draft::from(body)
+        };
         self.sent = true;
         let targets = [upstream];
         let answer = means
             .upstreams
-            .send(&targets, &outgoing, &|_| body.clone().into(), &mut |_| ())
+            .send(&targets, &outgoing, &|_| draft.clone(), &mut |_| ())
             .await;
         let mut answer = match answer {
             Ok(answer) => answer,
@@ -132,7 +139,7 @@ impl Bill<'_> {
             return Err(Failure::Call(how));
         }
         let body = read(answer.body).await.map_err(Failure::Call)?;
-        let reply = reply::read(&body, call);
+        let reply = reply::read(&body, call, dialect);
         let usage = reply.usage.unwrap_or_else(|| Usage {
             input: self.input,
             output: counter.count_text(&reply.text),

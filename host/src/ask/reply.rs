@@ -7,8 +7,8 @@ use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use super::call::{Call, DIALECT};
-use airlock_core::dialect::{Piece, usage};
+use super::call::Call;
+use airlock_core::dialect::{Dialect, Finish, Piece, usage};
 use airlock_core::event::{Channel, Usage};
 use airlock_policy::contract::types::AnswerValue;
 
@@ -31,17 +31,17 @@ pub(super) struct Reply {
 }
 
 /// Takes the body of a successful answer apart.
-pub(super) fn read(body: &[u8], call: &Call) -> Reply {
+pub(super) fn read(body: &[u8], call: &Call, dialect: &dyn Dialect) -> Reply {
     match call {
-        Call::Chat { labels, .. } => answered(body, labels.as_deref()),
+        Call::Chat { labels, .. } => answered(body, labels.as_deref(), dialect),
         Call::Embed(texts) => embedded(body, texts.len()),
     }
 }
 
-fn answered(body: &[u8], labels: Option<&[String]>) -> Reply {
-    let (mut reader, mut pieces) = (DIALECT.reader(), Vec::new());
+fn answered(body: &[u8], labels: Option<&[String]>, dialect: &dyn Dialect) -> Reply {
+    let (mut reader, mut pieces) = (dialect.reader(), Vec::new());
     let read = reader.body(body, &mut pieces);
-    let said = Said::of(pieces);
+    let said = Said::of(pieces, dialect);
     let text = read
         .map_err(|error| format!("its answer cannot be read: {error}"))
         .and_then(|()| said.text());
@@ -75,12 +75,12 @@ fn embedded(body: &[u8], texts: usize) -> Reply {
 struct Said {
     text: String,
     refusal: String,
-    finish: String,
+    finish: Option<Finish>,
     usage: Option<Usage>,
 }
 
 impl Said {
-    fn of(pieces: Vec<Piece>) -> Self {
+    fn of(pieces: Vec<Piece>, dialect: &dyn Dialect) -> Self {
         let mut said = Self::default();
         for piece in pieces {
             match piece {
@@ -89,7 +89,9 @@ impl Said {
                     Channel::Refusal => said.refusal.push_str(&text),
                     _ => {}
                 },
-                Piece::Finish { choice: 0, reason } => said.finish = reason,
+                Piece::Finish { choice: 0, reason } => {
+                    said.finish = Some(dialect.outbound().meaning(&reason));
+                }
                 Piece::Usage(usage) => said.usage = Some(usage),
                 _ => {}
             }
@@ -103,11 +105,11 @@ impl Said {
             let end = self.refusal.floor_char_boundary(200);
             return Err(format!("the model refused: {}", &self.refusal[..end]));
         }
-        if self.finish == "content_filter" {
+        if self.finish == Some(Finish::Filtered) {
             return Err("the upstream's content filter kept the answer back".to_owned());
         }
         match self.text.trim() {
-            "" if self.finish == "length" => {
+            "" if self.finish == Some(Finish::Length) => {
                 Err("no text within the target's `max_tokens`".to_owned())
             }
             "" => Err("its answer has no text".to_owned()),
@@ -230,6 +232,7 @@ fn vectors(body: &Value, texts: usize) -> Result<Vec<Vec<f32>>, String> {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use super::*;
+    use airlock_core::dialect::openai_chat::OpenAiChat;
     use serde_json::json;
 
     fn chat(labels: Option<&[&str]>) -> Call {
@@ -250,12 +253,16 @@ mod tests {
 
     fn judged(text: &str) -> Result<AnswerValue, String> {
         let body = spoken(json!({"content": text}), "stop");
-        read(&body, &chat(Some(&["good", "bad"]))).value
+        read(&body, &chat(Some(&["good", "bad"])), &OpenAiChat).value
     }
 
     #[test]
     fn a_text_comes_with_its_bill() {
-        let reply = read(&spoken(json!({"content": " done "}), "stop"), &chat(None));
+        let reply = read(
+            &spoken(json!({"content": " done "}), "stop"),
+            &chat(None),
+            &OpenAiChat,
+        );
         assert_eq!(reply.value, Ok(AnswerValue::Text("done".into())));
         assert_eq!(reply.model, "m-1");
         let usage = reply.usage.unwrap();
@@ -286,13 +293,13 @@ mod tests {
                 "65537 bytes",
             ),
         ] {
-            let reply = read(&spoken(message, finish), &chat(None));
+            let reply = read(&spoken(message, finish), &chat(None), &OpenAiChat);
             let why = reply.value.unwrap_err();
             assert!(why.contains(words), "{why}");
             assert_eq!(reply.usage.unwrap().input, 7);
         }
         for broken in ["", "<html>", "[]", "{\"choices\":[]}", "null"] {
-            let reply = read(broken.as_bytes(), &chat(None));
+            let reply = read(broken.as_bytes(), &chat(None), &OpenAiChat);
             assert!(reply.value.is_err() && reply.usage.is_none(), "{broken}");
         }
     }
@@ -345,7 +352,14 @@ mod tests {
     #[test]
     fn vectors_keep_the_order_of_their_texts() {
         let call = Call::Embed(vec!["a".into(), "b".into()]);
-        let reply = |data: Value| read(json!({"data": data}).to_string().as_bytes(), &call).value;
+        let reply = |data: Value| {
+            read(
+                json!({"data": data}).to_string().as_bytes(),
+                &call,
+                &OpenAiChat,
+            )
+            .value
+        };
         assert_eq!(
             reply(json!([{"index": 1, "embedding": [2.0]}, {"index": 0, "embedding": [1.0]}])),
             Ok(AnswerValue::Vectors(vec![vec![1.0], vec![2.0]]))
