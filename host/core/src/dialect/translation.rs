@@ -221,3 +221,6 @@ impl std::fmt::Debug for Translation {
         write!(f, "Translation({from} to {to})")
     }
 }
+
+#[cfg(test)]
+mod tests;
