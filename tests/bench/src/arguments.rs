@@ -7,12 +7,14 @@ use anyhow::{Context as _, bail};
 use crate::load::Load;
 
 /// What a run can measure besides loads.
-const OTHERS: [&str; 2] = ["idle", "policy"];
+const OTHERS: [&str; 3] = ["dialects", "idle", "policy"];
 
 /// The parts of a run.
 pub struct Arguments {
     /// Loads that proxies are put under.
     pub loads: Vec<Load>,
+    /// The wire APIs beside each other.
+    pub dialects: bool,
     /// Memory of sessions that nobody uses.
     pub idle: bool,
     /// The price of a policy by itself.
@@ -66,6 +68,7 @@ impl Arguments {
                 .into_iter()
                 .filter(|load| has(load.name()))
                 .collect(),
+            dialects: has("dialects"),
             idle: has("idle"),
             policy: has("policy"),
             upstream,

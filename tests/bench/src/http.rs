@@ -15,6 +15,13 @@ pub struct Head {
     pub chunked: bool,
 }
 
+impl Head {
+    /// Path and query of a request.
+    pub fn path(&self) -> &str {
+        self.first.split(' ').nth(1).unwrap_or_default()
+    }
+}
+
 /// Reads a head; `None` when the peer closed the connection before one.
 pub async fn head(stream: &mut BufReader<TcpStream>) -> anyhow::Result<Option<Head>> {
     let mut head = Head::default();

@@ -8,6 +8,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, bail};
 
+use crate::apis::Api;
 use crate::callgrind::Counted;
 use crate::load::{Amount, Load};
 use crate::servers::{Server, fresh};
@@ -133,10 +134,16 @@ async fn count(
         Load::Whole => CALLS,
         _ => STREAMS,
     };
-    load::run(server.address, load, 1, Amount::Calls(WARM.min(calls))).await?;
+    load::run(
+        server.address,
+        (load, Api::Chat),
+        1,
+        Amount::Calls(WARM.min(calls)),
+    )
+    .await?;
     let pid = server.pid().context("no process")?;
     control(pid, &["instrumentation", "on"])?;
-    load::run(server.address, load, 1, Amount::Calls(calls)).await?;
+    load::run(server.address, (load, Api::Chat), 1, Amount::Calls(calls)).await?;
     control(pid, &["dump"])?;
     drop(server);
     Counted::read(&out.with_file_name("out.1"))

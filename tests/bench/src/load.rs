@@ -1,5 +1,6 @@
 //! Clients: agents that each make one call after another on a connection of their own.
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,6 +12,7 @@ use tokio::io::{AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
+use crate::apis::Api;
 use crate::clock;
 use crate::http;
 use crate::upstream::{self, PACE, PACED_MODEL};
@@ -69,6 +71,13 @@ impl Load {
         }
     }
 
+    fn model(self) -> &'static str {
+        match self {
+            Load::Paced => PACED_MODEL,
+            _ => "bench",
+        }
+    }
+
     /// Whether answers come in chunks.
     pub fn streams(self) -> bool {
         matches!(self, Load::Full | Load::Paced)
@@ -82,11 +91,7 @@ impl Load {
 }
 
 fn conversation(load: Load) -> Vec<String> {
-    let model = if load == Load::Paced {
-        PACED_MODEL
-    } else {
-        "bench"
-    };
+    let model = load.model();
     let mut messages = vec![json!({"role": "system", "content": "You explain locks."})];
     if load == Load::Long {
         for n in 0..LONG_MESSAGES {
@@ -140,7 +145,7 @@ impl Seen {
 /// A call failed: what is measured then is worth nothing.
 pub async fn run(
     server: SocketAddr,
-    load: Load,
+    (load, api): (Load, Api),
     clients: u32,
     amount: Amount,
 ) -> anyhow::Result<Seen> {
@@ -155,7 +160,7 @@ pub async fn run(
             if load == Load::Paced {
                 tokio::time::sleep(PACE * client / clients).await;
             }
-            let mut agent = Agent::connect(server, load).await?;
+            let mut agent = Agent::connect(server, load, api).await?;
             let mut seen = Seen::default();
             loop {
                 agent.call(&mut seen).await?;
@@ -178,6 +183,7 @@ struct Agent {
     stream: BufReader<TcpStream>,
     server: SocketAddr,
     load: Load,
+    api: Api,
     session: u64,
     turn: usize,
     /// What came of the answer and is not read yet.
@@ -185,13 +191,14 @@ struct Agent {
 }
 
 impl Agent {
-    async fn connect(server: SocketAddr, load: Load) -> anyhow::Result<Agent> {
+    async fn connect(server: SocketAddr, load: Load, api: Api) -> anyhow::Result<Agent> {
         let stream = TcpStream::connect(server).await?;
         stream.set_nodelay(true)?;
         Ok(Agent {
             stream: BufReader::with_capacity(64 * 1024, stream),
             server,
             load,
+            api,
             session: 0,
             turn: TURNS,
             rest: Vec::new(),
@@ -282,10 +289,15 @@ impl Agent {
             self.session = SESSIONS.fetch_add(1, Ordering::Relaxed);
             self.turn = 0;
         }
-        let body = self.load.bodies().get(self.turn).map_or("", String::as_str);
+        let model = self.load.model();
+        let body = match self.api {
+            Api::Chat => Cow::Borrowed(self.load.bodies().get(self.turn).map_or("", |b| b)),
+            api => Cow::Owned(api.body(model, &format!("Question {}", self.turn))),
+        };
         self.turn += 1;
+        let path = self.api.path(model);
         format!(
-            "POST /v1/chat/completions HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer bench\r\nx-airlock-session-id: bench-{}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            "POST {path} HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer bench\r\nx-airlock-session-id: bench-{}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
             self.server,
             self.session,
             body.len(),

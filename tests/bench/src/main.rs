@@ -2,16 +2,18 @@
 //! beside no proxy at all, in one run, with one upstream, on loopback.
 //!
 //! `airlock-bench [PART...] [--upstream ADDRESS --with NAME=ADDRESS,...]`, from the top of the source tree, as `make bench`
-//! prepares it. A part is a load (`whole`, `stream`, `paced`, `long`), `idle` or `policy`; `--with` puts other proxies into
+//! prepares it. A part is a load (`whole`, `stream`, `paced`, `long`), `dialects`, `idle` or `policy`; `--with` puts other proxies into
 //! the table, which somebody started and which forward to the upstream. Servers take turns within each round, so that
 //! whatever else the machine does falls on all of them; only figures of one run can be compared.
 //!
 //! Upstream, clients and proxy share the machine's processors, so calls and chunks per second say which is ahead, not
 //! what a machine of its own would reach.
 
+mod apis;
 mod arguments;
 mod callgrind;
 mod clock;
+mod dialects;
 mod http;
 mod idle;
 mod instructions;
@@ -24,6 +26,7 @@ mod upstream;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use crate::apis::Api;
 use anyhow::Context as _;
 use arguments::Arguments;
 use load::{Amount, Load, Seen};
@@ -72,6 +75,9 @@ async fn main() -> anyhow::Result<()> {
         }
         rows = measure(&servers, &arguments.loads).await?;
     }
+    if arguments.dialects {
+        dialects::print(&dialects::measure(folder, &asked).await?);
+    }
     let costs = match arguments.policy {
         true => {
             let (folder, asked) = (folder.to_owned(), asked.clone());
@@ -106,10 +112,10 @@ fn servers(folder: &Path, asked: &Path, upstream: SocketAddr) -> anyhow::Result<
 async fn measure(servers: &[Server], loads: &[Load]) -> anyhow::Result<Vec<Row>> {
     for server in servers {
         // What is loaded at the first call is not what is measured.
-        load::run(server.address, Load::Whole, 16, Amount::Some)
+        load::run(server.address, (Load::Whole, Api::Chat), 16, Amount::Some)
             .await
             .with_context(|| server.name.clone())?;
-        load::run(server.address, Load::Full, 1, Amount::Some)
+        load::run(server.address, (Load::Full, Api::Chat), 1, Amount::Some)
             .await
             .with_context(|| server.name.clone())?;
     }
@@ -121,7 +127,7 @@ async fn measure(servers: &[Server], loads: &[Load]) -> anyhow::Result<Vec<Row>>
                 for (server, (seen, cpu)) in servers.iter().zip(&mut seen) {
                     let before = server.cpu();
                     seen.add(
-                        load::run(server.address, *load, *clients, Amount::Some)
+                        load::run(server.address, (*load, Api::Chat), *clients, Amount::Some)
                             .await
                             .with_context(|| server.name.clone())?,
                     );

@@ -12,6 +12,7 @@ use tokio::io::{AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{MissedTickBehavior, interval};
 
+use crate::apis::Api;
 use crate::clock;
 use crate::http;
 
@@ -69,10 +70,13 @@ async fn serve(stream: TcpStream) -> anyhow::Result<()> {
         } else {
             http::append(&mut stream, &mut body, head.length.unwrap_or_default()).await?;
         }
-        if !contains(&body, b"\"stream\":true") {
+        let api = Api::of(head.path());
+        if api != Api::Gemini && !contains(&body, b"\"stream\":true") {
             whole(stream.get_mut()).await?;
         } else {
-            streamed(stream.get_mut(), contains(&body, PACED_MODEL.as_bytes())).await?;
+            let paced = PACED_MODEL.as_bytes();
+            let paced = contains(&body, paced) || contains(head.first.as_bytes(), paced);
+            streamed(stream.get_mut(), api, paced).await?;
         }
     }
     Ok(())
@@ -91,29 +95,28 @@ async fn whole(stream: &mut TcpStream) -> anyhow::Result<()> {
     Ok(stream.write_all((head + &body).as_bytes()).await?)
 }
 
-async fn streamed(stream: &mut TcpStream, paced: bool) -> anyhow::Result<()> {
-    stream
-        .write_all(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")
-        .await?;
+async fn streamed(stream: &mut TcpStream, api: Api, paced: bool) -> anyhow::Result<()> {
+    let kind = api.media_type();
+    let mut head =
+        format!("HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ntransfer-encoding: chunked\r\n\r\n");
+    let opening = api.head();
+    if !opening.is_empty() {
+        write!(head, "{:x}\r\n{opening}\r\n", opening.len())?;
+    }
+    stream.write_all(head.as_bytes()).await?;
     let mut ticks = interval(PACE);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let (mut frame, mut part) = (String::new(), String::new());
+    let mut part = String::new();
     for index in 0..CHUNKS {
         if paced {
             ticks.tick().await;
         }
-        frame.clear();
-        write!(
-            frame,
-            "data: {{\"id\":\"chatcmpl-bench\",\"object\":\"chat.completion.chunk\",\"created\":{},\"model\":\"bench\",\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"{}\"}},\"finish_reason\":null}}]}}\n\n",
-            clock::now(),
-            word(index),
-        )?;
+        let frame = api.chunk(index, word(index), clock::now());
         part.clear();
         write!(part, "{:x}\r\n{frame}\r\n", frame.len())?;
         stream.write_all(part.as_bytes()).await?;
     }
-    let end = "data: {\"id\":\"chatcmpl-bench\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"bench\",\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
+    let end = api.end(&answer(), CHUNKS);
     Ok(stream
         .write_all(format!("{:x}\r\n{end}\r\n0\r\n\r\n", end.len()).as_bytes())
         .await?)
