@@ -9,6 +9,7 @@
 mod client_error;
 mod edits;
 pub mod framing;
+pub mod gemini;
 mod inert;
 mod json;
 mod lines;
@@ -35,5 +36,5 @@ pub use piece::{CallKind, CallPart, Failure, Finish, Identity, Piece, Slot, Unde
 pub use portable::{NotPortable, Portable};
 pub use request::{MediaView, MessageEdit, MessageView, RequestEdits, RequestView, ToolResultView};
 pub use roles::{Dialect, Inbound, Outbound, Reader, Received, Writer};
-pub use tool_call::ToolCallView;
+pub use tool_call::{ToolCallView, is_made_up};
 pub use turn::Turn;

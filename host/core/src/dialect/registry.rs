@@ -1,5 +1,6 @@
 //! Which wire API is spoken where.
 
+use super::gemini::{Gemini, Version};
 use super::openai_chat::OpenAiChat;
 use super::roles::{Dialect, Inbound};
 
@@ -12,10 +13,28 @@ pub struct Route {
 }
 
 /// Every path at which a model is asked by `POST`.
-pub static ROUTES: [Route; 1] = [Route {
-    path: "/v1/chat/completions",
-    dialect: |_| &OpenAiChat,
-}];
+pub static ROUTES: [Route; 5] = [
+    Route {
+        path: "/v1/chat/completions",
+        dialect: |_| &OpenAiChat,
+    },
+    Route {
+        path: "/v1beta/models/{model}:generateContent",
+        dialect: |query| Gemini::asked(Version::V1Beta, query),
+    },
+    Route {
+        path: "/v1beta/models/{model}:streamGenerateContent",
+        dialect: |query| Gemini::asked(Version::V1Beta, query),
+    },
+    Route {
+        path: "/v1/models/{model}:generateContent",
+        dialect: |query| Gemini::asked(Version::V1, query),
+    },
+    Route {
+        path: "/v1/models/{model}:streamGenerateContent",
+        dialect: |query| Gemini::asked(Version::V1, query),
+    },
+];
 
 /// A name by which the configuration says what an upstream speaks, and what that is, the best first.
 pub struct Named {
@@ -53,9 +72,14 @@ pub fn at(path: &str, query: Option<&str>) -> Option<&'static dyn Dialect> {
     route.map(|route| (route.dialect)(query))
 }
 
-/// Who tells the client of a path what is wrong. Other paths under `/v1` are OpenAI's, whose clients read its errors.
+/// Who tells the client of a path what is wrong. Other paths under `/v1` are OpenAI's, whose clients read its errors; those under
+/// `/v1beta` are Google's.
 pub fn speaker(path: &str) -> &'static dyn Inbound {
-    at(path, None).map_or(OpenAiChat.inbound(), Dialect::inbound)
+    let other = || match path.starts_with("/v1beta/") {
+        true => Gemini::asked(Version::V1Beta, None).inbound(),
+        false => OpenAiChat.inbound(),
+    };
+    at(path, None).map_or_else(other, Dialect::inbound)
 }
 
 /// Whether a path has a pattern's shape: `{name}` stands for one part, or for a part of one.

@@ -15,3 +15,17 @@ pub struct ToolCallView {
     /// Its place among the calls of its turn, for a call that is put back; `None`: after the others.
     pub at: Option<u32>,
 }
+
+/// Begins every id that no vendor gave.
+const MADE_UP: &str = "airlock:";
+
+/// An id for a call whose vendor gives none: of the tool's name, and of how many calls of that name its turn has before it.
+pub fn made_up(name: &str, before: usize) -> String {
+    format!("{MADE_UP}{name}:{before}")
+}
+
+/// Whether no vendor gave the id. It means a call within its turn, and says nothing of which conversation that is of; no
+/// upstream is told of it.
+pub fn is_made_up(id: &str) -> bool {
+    id.starts_with(MADE_UP)
+}

@@ -54,12 +54,17 @@ pub fn read(value: &Value) -> Option<Usage> {
         "inputTokens",
         "promptTokenCount",
     ]);
-    let output = number(&[
-        "completion_tokens",
-        "output_tokens",
-        "outputTokens",
-        "candidatesTokenCount",
-    ]);
+    let output = number(&["completion_tokens", "output_tokens", "outputTokens"]).or_else(|| {
+        // Gemini's thoughts are beside its answer in its own words.
+        let parts = ["candidatesTokenCount", "thoughtsTokenCount"].map(|name| number(&[name]));
+        let stated = parts.iter().any(Option::is_some);
+        stated.then(|| parts.into_iter().flatten().fold(0, u32::saturating_add))
+    });
+    // So is what its tools read, beside its prompt.
+    let input = match number(&["toolUsePromptTokenCount"]) {
+        Some(read) => Some(input.unwrap_or_default().saturating_add(read)),
+        None => input,
+    };
     let total = number(&["total_tokens", "totalTokens", "totalTokenCount"]);
     input.or(output).or(total)?;
     let reasoning = detail(
@@ -239,6 +244,26 @@ mod tests {
                 json!({"input_tokens": 100, "input_tokens_details": {"cached_tokens": 40}, "output_tokens": 50,
                     "output_tokens_details": {"reasoning_tokens": 32}, "total_tokens": 150}),
                 [100, 50, 40, 32],
+            ),
+            // Gemini's own words: what tools read and what was thought stand beside prompt and answer.
+            (
+                json!({"promptTokenCount": 147, "candidatesTokenCount": 108, "totalTokenCount": 783,
+                    "promptTokensDetails": [{"modality": "TEXT", "tokenCount": 147}],
+                    "toolUsePromptTokenCount": 360, "thoughtsTokenCount": 168}),
+                [507, 276, 0, 168],
+            ),
+            (
+                json!({"promptTokenCount": 100, "cachedContentTokenCount": 80, "candidatesTokenCount": 7,
+                    "thoughtsTokenCount": 3}),
+                [100, 10, 80, 3],
+            ),
+            (
+                json!({"promptTokenCount": 87, "totalTokenCount": 165, "thoughtsTokenCount": 78}),
+                [87, 78, 0, 78],
+            ),
+            (
+                json!({"promptTokenCount": 46, "totalTokenCount": 46}),
+                [46, 0, 0, 0],
             ),
             // Embeddings.
             (json!({"prompt_tokens": 8, "total_tokens": 8}), [8, 0, 0, 0]),
