@@ -72,7 +72,8 @@ static V1_ARRAY: Gemini = Gemini {
     version: Version::V1,
     stream: Stream::Array,
 };
-static V1BETA: Gemini = Gemini {
+/// As upstreams are asked: the newest version, by events.
+pub(super) static V1BETA: Gemini = Gemini {
     version: Version::V1Beta,
     stream: Stream::Events,
 };

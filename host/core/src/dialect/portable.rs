@@ -6,6 +6,7 @@
 
 use serde_json::{Number, Value};
 
+use super::tool_call::is_made_up;
 use crate::event::Role;
 
 /// A request without the spelling of its API.
@@ -176,18 +177,53 @@ impl NotPortable {
 }
 
 impl Portable {
-    /// Gives each result the name of the call that it answers.
+    /// Gives each result the name of the call that it answers, and calls without an id of a vendor's one that every API takes.
     pub fn name_results(&mut self) {
-        let mut names: Vec<(String, String)> = Vec::new();
-        for part in self.turns.iter_mut().flat_map(|turn| &mut turn.parts) {
+        let mut calls: Vec<Made> = Vec::new();
+        let nobodys = |id: &str| id.is_empty() || is_made_up(id);
+        let parts = self.turns.iter_mut().flat_map(|turn| &mut turn.parts);
+        for part in parts {
             match part {
-                Part::Call { id, name, .. } => names.push((id.clone(), name.clone())),
-                Part::Result { id, name, .. } if name.is_empty() => {
-                    let known = names.iter().rev().find(|(known, _)| known == id);
-                    *name = known.map(|(_, name)| name.clone()).unwrap_or_default();
+                Part::Call { id, name, .. } => {
+                    let stated = id.clone();
+                    if nobodys(id) {
+                        *id = format!("call_{}", calls.len());
+                    }
+                    calls.push(Made {
+                        stated,
+                        id: id.clone(),
+                        name: name.clone(),
+                        answered: false,
+                    });
+                }
+                Part::Result { id, name, .. } => {
+                    let of_name = |call: &&mut Made| name.is_empty() || call.name == *name;
+                    // The same made-up id stands for a call of each turn: the oldest that waits is meant.
+                    let known = match nobodys(id) {
+                        true => {
+                            let mut waiting = calls.iter_mut().filter(|call| !call.answered);
+                            waiting.find(|call| call.stated == *id && of_name(call))
+                        }
+                        false => calls.iter_mut().rev().find(|call| call.stated == *id),
+                    };
+                    if let Some(call) = known {
+                        call.answered = true;
+                        id.clone_from(&call.id);
+                        name.clone_from(&call.name);
+                    }
                 }
                 _ => {}
             }
         }
     }
+}
+
+/// A call that was made.
+struct Made {
+    /// Id as it was stated.
+    stated: String,
+    /// Id as it is carried.
+    id: String,
+    name: String,
+    answered: bool,
 }

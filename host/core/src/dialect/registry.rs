@@ -1,6 +1,6 @@
 //! Which wire API is spoken where.
 
-use super::gemini::{Gemini, Version};
+use super::gemini::{self, Gemini, Version};
 use super::openai_chat::OpenAiChat;
 use super::roles::{Dialect, Inbound};
 
@@ -12,6 +12,9 @@ pub struct Route {
     pub dialect: fn(query: Option<&str>) -> &'static dyn Dialect,
 }
 
+/// The query of a Gemini stream of events, which is also the form in which a whole answer is judged.
+const EVENTS: Option<&str> = Some("alt=sse");
+
 /// Every path at which a model is asked by `POST`.
 pub static ROUTES: [Route; 5] = [
     Route {
@@ -20,7 +23,7 @@ pub static ROUTES: [Route; 5] = [
     },
     Route {
         path: "/v1beta/models/{model}:generateContent",
-        dialect: |query| Gemini::asked(Version::V1Beta, query),
+        dialect: |_| Gemini::asked(Version::V1Beta, EVENTS),
     },
     Route {
         path: "/v1beta/models/{model}:streamGenerateContent",
@@ -28,7 +31,7 @@ pub static ROUTES: [Route; 5] = [
     },
     Route {
         path: "/v1/models/{model}:generateContent",
-        dialect: |query| Gemini::asked(Version::V1, query),
+        dialect: |_| Gemini::asked(Version::V1, EVENTS),
     },
     Route {
         path: "/v1/models/{model}:streamGenerateContent",
@@ -45,10 +48,16 @@ pub struct Named {
 }
 
 /// Every name of a wire API that an upstream may be said to speak.
-pub static NAMES: [Named; 1] = [Named {
-    name: "openai-chat",
-    dialects: &[&OpenAiChat],
-}];
+pub static NAMES: [Named; 2] = [
+    Named {
+        name: "openai-chat",
+        dialects: &[&OpenAiChat],
+    },
+    Named {
+        name: "gemini",
+        dialects: &[&gemini::V1BETA],
+    },
+];
 
 /// What a name of the configuration stands for.
 pub fn named(name: &str) -> Option<&'static [&'static dyn Dialect]> {

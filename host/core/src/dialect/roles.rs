@@ -31,6 +31,11 @@ pub trait Dialect: Send + Sync {
 
     /// Writes to one client, which reads these ids unless an upstream states its own.
     fn writer(&self, identity: Identity) -> Box<dyn Writer>;
+
+    /// Says what a reader then reads, as an upstream would: where its clients have other forms of a stream, not in those.
+    fn voice(&self, identity: Identity) -> Box<dyn Writer> {
+        self.writer(identity)
+    }
 }
 
 /// A request as it arrived.

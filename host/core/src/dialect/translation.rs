@@ -47,7 +47,7 @@ impl Translation {
             from,
             to,
             reader: from.reader(),
-            voice: to.writer(identity),
+            voice: to.voice(identity),
             seed,
             calls: Vec::new(),
             usage: None,

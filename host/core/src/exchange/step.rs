@@ -178,7 +178,7 @@ impl Exchange {
         let ending = crate::dialect::Ending::Complete;
         // It is said as an upstream would, and then written to the client like anything that arrives.
         let identity = self.call.release.writer.identity().clone();
-        let mut voice = self.call.legs.dialect.writer(identity);
+        let mut voice = self.call.legs.dialect.voice(identity);
         let streamed = self.streams();
         self.call.legs.begun |= self.facts.view.streamed;
         let bytes: Bytes = match streamed {

@@ -31,6 +31,10 @@ impl Dialect for Gemini {
     fn writer(&self, identity: Identity) -> Box<dyn Writer> {
         Box::new(GeminiWriter::new(identity, self.stream))
     }
+
+    fn voice(&self, identity: Identity) -> Box<dyn Writer> {
+        Box::new(GeminiWriter::new(identity, Stream::Events))
+    }
 }
 
 impl Inbound for Gemini {

@@ -137,7 +137,7 @@ fn read(dialect: &dyn Dialect, frames: &[Frame]) -> Vec<Piece> {
 
 /// A stream of this API that says this.
 fn said(dialect: &dyn Dialect, script: &[(Piece, Finish)]) -> Bytes {
-    let mut voice = dialect.writer(identity());
+    let mut voice = dialect.voice(identity());
     let mut out = Vec::new();
     for (piece, finish) in script {
         let bytes = voice.say(piece, *finish);
