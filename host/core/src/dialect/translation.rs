@@ -145,7 +145,7 @@ impl Translation {
                 break;
             }
             let finish = match &piece {
-                Piece::Finish { reason, .. } => self.from.outbound().meaning(reason),
+                Piece::Finish { choice, reason } => self.meaning(*choice, reason),
                 _ => Finish::Other,
             };
             let piece = match piece {
@@ -170,6 +170,15 @@ impl Translation {
             out.extend_from_slice(&self.voice.say(&piece, finish)?);
         }
         Ok(out.into())
+    }
+
+    /// What a finish reason means. Some APIs have no word of their own for an answer that calls tools.
+    fn meaning(&self, choice: u16, reason: &str) -> Finish {
+        let calls = self.calls.iter().any(|call| call.choice == choice);
+        match self.from.outbound().meaning(reason) {
+            Finish::Stop if calls => Finish::ToolCalls,
+            meaning => meaning,
+        }
     }
 
     /// The part with the number that its call has among those of its choice, and an id if it is the call's first.

@@ -100,6 +100,10 @@ impl Heard {
                 Piece::Beside | Piece::End => {}
             }
         }
+        // Some APIs have no word of their own for it.
+        if !calls.is_empty() && heard.finish == Some(Finish::Stop) {
+            heard.finish = Some(Finish::ToolCalls);
+        }
         heard.calls = calls
             .into_iter()
             .map(|(_, name, arguments)| {
