@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::tool_call::ToolCallView;
+use super::tool_call::{ToolCallView, stated_id};
 use super::turn::Turn;
 use crate::event::Role;
 use crate::event::digest::{Digest, Hasher};
@@ -218,7 +218,8 @@ impl RequestView {
 impl MessageView {
     /// The same for two messages that mean the same, however a client spells them: a string or a list with one text part,
     /// arguments with other white space or another order of keys, `null` or a missing field, with or without cache marks
-    /// and reasoning. A turn that was just generated has the digest with which the client will send it back.
+    /// and reasoning, calls without ids or with those that Airlock made for them. A turn that was just generated has the digest
+    /// with which the client will send it back.
     pub fn digest(&self) -> Digest {
         let mut hash = Hasher::default();
         hash.part(word(self.role).as_bytes());
@@ -236,7 +237,7 @@ impl MessageView {
         }
         hash.part(b"calls");
         for call in &self.tool_calls {
-            hash.part(call.id.as_bytes());
+            hash.part(stated_id(&call.id).as_bytes());
             hash.part(call.name.as_bytes());
             // serde_json keeps keys in order, so arguments are compared by value only after sorting.
             match serde_json::from_str::<serde_json::Value>(&call.arguments) {
@@ -249,7 +250,7 @@ impl MessageView {
         }
         hash.part(b"results");
         for result in &self.tool_results {
-            hash.part(result.id.as_bytes());
+            hash.part(stated_id(&result.id).as_bytes());
             hash.part(result.text.as_bytes());
         }
         hash.part(&self.media_digest);

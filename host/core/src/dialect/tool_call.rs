@@ -15,3 +15,16 @@ pub struct ToolCallView {
     /// Its place among the calls of its turn, for a call that is put back; `None`: after the others.
     pub at: Option<u32>,
 }
+
+/// What every id begins with that Airlock made.
+const MADE: &str = "airlock-";
+
+/// The id of a call to which its upstream gave none: by it whoever judges knows the call, and its result in the next request.
+pub(super) fn made_id(choice: u16, number: usize) -> String {
+    format!("{MADE}{choice}-{number}")
+}
+
+/// The id that somebody else gave; empty if Airlock made it. No client and no model has that one.
+pub(super) fn stated_id(id: &str) -> &str {
+    if id.starts_with(MADE) { "" } else { id }
+}

@@ -25,6 +25,8 @@ pub fn find(answer: &Value) -> Option<Usage> {
         .flatten()
         .filter_map(|choice| read(choice.get("usage")?));
     [
+        // Ollama has no object for it.
+        "",
         "/usage",
         "/usageMetadata",
         "/response/usage",
@@ -53,12 +55,14 @@ pub fn read(value: &Value) -> Option<Usage> {
         "input_tokens",
         "inputTokens",
         "promptTokenCount",
+        "prompt_eval_count",
     ]);
     let output = number(&[
         "completion_tokens",
         "output_tokens",
         "outputTokens",
         "candidatesTokenCount",
+        "eval_count",
     ]);
     let total = number(&["total_tokens", "totalTokens", "totalTokenCount"]);
     input.or(output).or(total)?;
@@ -240,6 +244,13 @@ mod tests {
                     "output_tokens_details": {"reasoning_tokens": 32}, "total_tokens": 150}),
                 [100, 50, 40, 32],
             ),
+            // Ollama: beside the answer, with times in between. What its cache had of the prompt is not stated.
+            (
+                json!({"model": "llama3.2", "done": true, "total_duration": 4883583458_u64, "load_duration": 1334875,
+                    "prompt_eval_count": 26, "prompt_eval_duration": 342546000, "eval_count": 282, "eval_duration": 4535599000_u64}),
+                [26, 282, 0, 0],
+            ),
+            (json!({"done": true, "eval_count": 5}), [0, 5, 0, 0]),
             // Embeddings.
             (json!({"prompt_tokens": 8, "total_tokens": 8}), [8, 0, 0, 0]),
             // Floats and strings; what is null is not stated.
