@@ -1,6 +1,8 @@
 //! Which wire API is spoken where.
 
+use super::ollama::{OllamaChat, OllamaGenerate};
 use super::openai_chat::OpenAiChat;
+use super::openai_completions::OpenAiCompletions;
 use super::roles::{Dialect, Inbound};
 
 /// A path of the gateway, and the wire API that clients speak there.
@@ -12,10 +14,24 @@ pub struct Route {
 }
 
 /// Every path at which a model is asked by `POST`.
-pub static ROUTES: [Route; 1] = [Route {
-    path: "/v1/chat/completions",
-    dialect: |_| &OpenAiChat,
-}];
+pub static ROUTES: [Route; 4] = [
+    Route {
+        path: "/v1/chat/completions",
+        dialect: |_| &OpenAiChat,
+    },
+    Route {
+        path: "/v1/completions",
+        dialect: |_| &OpenAiCompletions,
+    },
+    Route {
+        path: "/api/chat",
+        dialect: |_| &OllamaChat,
+    },
+    Route {
+        path: "/api/generate",
+        dialect: |_| &OllamaGenerate,
+    },
+];
 
 /// The wire API that is spoken at a path.
 pub fn at(path: &str, query: Option<&str>) -> Option<&'static dyn Dialect> {
