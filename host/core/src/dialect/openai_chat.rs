@@ -1,12 +1,11 @@
 //! OpenAI Chat Completions, as OpenAI, Azure, vLLM, Ollama, llama.cpp, Groq, Mistral, OpenRouter and others speak it.
 //!
-//! Where text stands: see [`fields`]. `/v1/completions` is another API and is not read here.
+//! Where text stands: see [`fields`]. `/v1/completions` is another API: see `openai_completions`.
 
 mod calls;
 mod edit;
 mod fact;
 mod fields;
-mod logprobs;
 mod own;
 mod parts;
 mod portable;

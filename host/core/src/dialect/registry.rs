@@ -1,7 +1,9 @@
 //! Which wire API is spoken where.
 
 use super::gemini::{self, Gemini, Version};
+use super::ollama::{OllamaChat, OllamaGenerate};
 use super::openai_chat::OpenAiChat;
+use super::openai_completions::OpenAiCompletions;
 use super::roles::{Dialect, Inbound};
 
 /// A path of the gateway, and the wire API that clients speak there.
@@ -15,28 +17,31 @@ pub struct Route {
 /// The query of a Gemini stream of events, which is also the form in which a whole answer is judged.
 const EVENTS: Option<&str> = Some("alt=sse");
 
+const fn route(
+    path: &'static str,
+    dialect: fn(query: Option<&str>) -> &'static dyn Dialect,
+) -> Route {
+    Route { path, dialect }
+}
+
 /// Every path at which a model is asked by `POST`.
-pub static ROUTES: [Route; 5] = [
-    Route {
-        path: "/v1/chat/completions",
-        dialect: |_| &OpenAiChat,
-    },
-    Route {
-        path: "/v1beta/models/{model}:generateContent",
-        dialect: |_| Gemini::asked(Version::V1Beta, EVENTS),
-    },
-    Route {
-        path: "/v1beta/models/{model}:streamGenerateContent",
-        dialect: |query| Gemini::asked(Version::V1Beta, query),
-    },
-    Route {
-        path: "/v1/models/{model}:generateContent",
-        dialect: |_| Gemini::asked(Version::V1, EVENTS),
-    },
-    Route {
-        path: "/v1/models/{model}:streamGenerateContent",
-        dialect: |query| Gemini::asked(Version::V1, query),
-    },
+pub static ROUTES: [Route; 8] = [
+    route("/v1/chat/completions", |_| &OpenAiChat),
+    route("/v1/completions", |_| &OpenAiCompletions),
+    route("/v1beta/models/{model}:generateContent", |_| {
+        Gemini::asked(Version::V1Beta, EVENTS)
+    }),
+    route("/v1beta/models/{model}:streamGenerateContent", |query| {
+        Gemini::asked(Version::V1Beta, query)
+    }),
+    route("/v1/models/{model}:generateContent", |_| {
+        Gemini::asked(Version::V1, EVENTS)
+    }),
+    route("/v1/models/{model}:streamGenerateContent", |query| {
+        Gemini::asked(Version::V1, query)
+    }),
+    route("/api/chat", |_| &OllamaChat),
+    route("/api/generate", |_| &OllamaGenerate),
 ];
 
 /// A name by which the configuration says what an upstream speaks, and what that is, the best first.
@@ -48,14 +53,22 @@ pub struct Named {
 }
 
 /// Every name of a wire API that an upstream may be said to speak.
-pub static NAMES: [Named; 2] = [
+pub static NAMES: [Named; 4] = [
     Named {
         name: "openai-chat",
         dialects: &[&OpenAiChat],
     },
     Named {
+        name: "openai-completions",
+        dialects: &[&OpenAiCompletions],
+    },
+    Named {
         name: "gemini",
         dialects: &[&gemini::V1BETA],
+    },
+    Named {
+        name: "ollama",
+        dialects: &[&OllamaChat, &OllamaGenerate],
     },
 ];
 

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::tool_call::{ToolCallView, is_made_up};
+use super::tool_call::{ToolCallView, stated_id};
 use super::turn::Turn;
 use crate::event::Role;
 use crate::event::digest::{Digest, Hasher};
@@ -220,8 +220,8 @@ impl RequestView {
 impl MessageView {
     /// The same for two messages that mean the same, however a client spells them: a string or a list with one text part,
     /// arguments with other white space or another order of keys, `null` or a missing field, with or without cache marks
-    /// and reasoning. A turn that was just generated has the digest with which the client will send it back: an id that
-    /// Airlock made up counts calls of which the client does not get all, and is not part of it.
+    /// and reasoning, calls without ids or with those that Airlock made for them. A turn that was just generated has the digest
+    /// with which the client will send it back.
     pub fn digest(&self) -> Digest {
         let mut hash = Hasher::default();
         hash.part(word(self.role).as_bytes());
@@ -239,7 +239,7 @@ impl MessageView {
         }
         hash.part(b"calls");
         for call in &self.tool_calls {
-            hash.part(given(&call.id).as_bytes());
+            hash.part(stated_id(&call.id).as_bytes());
             hash.part(call.name.as_bytes());
             // serde_json keeps keys in order, so arguments are compared by value only after sorting.
             match serde_json::from_str::<serde_json::Value>(&call.arguments) {
@@ -252,17 +252,12 @@ impl MessageView {
         }
         hash.part(b"results");
         for result in &self.tool_results {
-            hash.part(given(&result.id).as_bytes());
+            hash.part(stated_id(&result.id).as_bytes());
             hash.part(result.text.as_bytes());
         }
         hash.part(&self.media_digest);
         hash.digest()
     }
-}
-
-/// An id as a client gives it back.
-fn given(id: &str) -> &str {
-    if is_made_up(id) { "" } else { id }
 }
 
 /// Of a role, as digests have it since the first version: saved conversations are held against them.

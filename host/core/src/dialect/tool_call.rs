@@ -16,16 +16,26 @@ pub struct ToolCallView {
     pub at: Option<u32>,
 }
 
-/// Begins every id that no vendor gave.
-const MADE_UP: &str = "airlock:";
+/// What every id begins with that Airlock made.
+const MADE: &str = "airlock-";
 
-/// An id for a call whose vendor gives none: of the tool's name, and of how many calls of that name its turn has before it.
+/// The id of a call to which its upstream gave none: by it whoever judges knows the call, and its result in the next request.
+pub(super) fn made_id(choice: u16, number: usize) -> String {
+    format!("{MADE}{choice}-{number}")
+}
+
+/// The same where results name the tool: of the tool's name, and of how many calls of that name its turn has before it.
 pub fn made_up(name: &str, before: usize) -> String {
-    format!("{MADE_UP}{name}:{before}")
+    format!("{MADE}{name}-{before}")
 }
 
 /// Whether no vendor gave the id. It means a call within its turn, and says nothing of which conversation that is of; no
 /// upstream is told of it.
 pub fn is_made_up(id: &str) -> bool {
-    id.starts_with(MADE_UP)
+    id.starts_with(MADE)
+}
+
+/// The id that somebody else gave; empty if Airlock made it. No client and no model has that one.
+pub(super) fn stated_id(id: &str) -> &str {
+    if is_made_up(id) { "" } else { id }
 }

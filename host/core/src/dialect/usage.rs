@@ -25,6 +25,8 @@ pub fn find(answer: &Value) -> Option<Usage> {
         .flatten()
         .filter_map(|choice| read(choice.get("usage")?));
     [
+        // Ollama has no object for it.
+        "",
         "/usage",
         "/usageMetadata",
         "/response/usage",
@@ -53,8 +55,9 @@ pub fn read(value: &Value) -> Option<Usage> {
         "input_tokens",
         "inputTokens",
         "promptTokenCount",
+        "prompt_eval_count",
     ]);
-    let output = number(&["completion_tokens", "output_tokens", "outputTokens"]).or_else(|| {
+    let output = number(&["completion_tokens", "output_tokens", "outputTokens", "eval_count"]).or_else(|| {
         // Gemini's thoughts are beside its answer in its own words.
         let parts = ["candidatesTokenCount", "thoughtsTokenCount"].map(|name| number(&[name]));
         let stated = parts.iter().any(Option::is_some);
@@ -265,6 +268,13 @@ mod tests {
                 json!({"promptTokenCount": 46, "totalTokenCount": 46}),
                 [46, 0, 0, 0],
             ),
+            // Ollama: beside the answer, with times in between. What its cache had of the prompt is not stated.
+            (
+                json!({"model": "llama3.2", "done": true, "total_duration": 4883583458_u64, "load_duration": 1334875,
+                    "prompt_eval_count": 26, "prompt_eval_duration": 342546000, "eval_count": 282, "eval_duration": 4535599000_u64}),
+                [26, 282, 0, 0],
+            ),
+            (json!({"done": true, "eval_count": 5}), [0, 5, 0, 0]),
             // Embeddings.
             (json!({"prompt_tokens": 8, "total_tokens": 8}), [8, 0, 0, 0]),
             // Floats and strings; what is null is not stated.

@@ -9,6 +9,8 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use crate::dialect::json::{self, Object, Splices};
+use crate::dialect::mark::{MARK, mark};
+use crate::dialect::openai;
 use crate::dialect::openai_chat::fact::{Fact, Form};
 use crate::dialect::openai_chat::undecodable::undecodable;
 use crate::dialect::openai_chat::{fields, read, say};
@@ -29,7 +31,7 @@ pub(super) fn frame(frame: &Frame, edits: &Edits<'_>) -> Result<Option<Bytes>, E
     };
     let written = write(source, Form::Frame, edits)?;
     let remains = *edits == only_texts(edits) || proof::says_anything(&written)?;
-    Ok(remains.then(|| reframe(frame, source, &written)))
+    Ok(remains.then(|| openai::reframe(frame, source, &written)))
 }
 
 pub(super) fn body(body: &[u8], edits: &Edits<'_>) -> Result<Vec<u8>, EditError> {
@@ -40,7 +42,7 @@ pub(super) fn body(body: &[u8], edits: &Edits<'_>) -> Result<Vec<u8>, EditError>
 pub(super) fn end_body(body: &[u8], ending: &Ending) -> Result<Vec<u8>, EditError> {
     let source = read::utf8(body)?;
     let root = Object::parse(source).map_err(|error| undecodable("the response", error))?;
-    let reason = json::quote(say::finish_reason(ending));
+    let reason = json::quote(openai::finish_reason(ending));
     let mut splices = Splices::default();
     if let Some(choices) = root.get("choices") {
         for choice in json::array(choices).map_err(|error| undecodable("choices", error))? {
@@ -50,11 +52,11 @@ pub(super) fn end_body(body: &[u8], ending: &Ending) -> Result<Vec<u8>, EditErro
         }
     }
     let source = splices.apply(source);
-    let Some(mark) = say::mark(ending) else {
+    let Some(mark) = mark(ending) else {
         return Ok(source.into_bytes());
     };
     let root = Object::parse(&source).map_err(|error| undecodable("the response", error))?;
-    Ok(json::set(&source, &root, &[(say::MARK, mark.to_string())]).into_bytes())
+    Ok(json::set(&source, &root, &[(MARK, mark.to_string())]).into_bytes())
 }
 
 const NO_TEXT: &str = "there is no text to replace";
@@ -149,7 +151,7 @@ fn parts(source: &str, form: Form, calls: &Calls, edits: &Edits<'_>) -> Result<S
             Fact::Finish { value, .. } if edits.goes_on => (value, "null".to_owned()),
             Fact::Usage(value) => match edits.usage {
                 Some(usage) if json::first_byte(value) == b'{' => {
-                    (value, say::usage(usage).to_string())
+                    (value, openai::usage(usage).to_string())
                 }
                 _ => return,
             },
@@ -230,34 +232,6 @@ fn only_texts<'a>(edits: &Edits<'a>) -> Edits<'a> {
         texts: edits.texts.clone(),
         ..Edits::default()
     }
-}
-
-/// The frame with `new` in place of `old`, its data.
-fn reframe(frame: &Frame, old: &str, new: &str) -> Bytes {
-    let start = (old.as_ptr() as usize).wrapping_sub(frame.raw.as_ptr() as usize);
-    let end = start.wrapping_add(old.len());
-    let mut out = Vec::with_capacity(frame.raw.len() + new.len());
-    if let (Some(before), Some(after), true) =
-        (frame.raw.get(..start), frame.raw.get(end..), start <= end)
-    {
-        out.extend_from_slice(before);
-        out.extend_from_slice(new.as_bytes());
-        out.extend_from_slice(after);
-    } else {
-        // Data of several lines was joined elsewhere: they are written anew.
-        if let Some(event) = &frame.event {
-            out.extend_from_slice(b"event: ");
-            out.extend_from_slice(event);
-            out.push(b'\n');
-        }
-        for line in new.split('\n') {
-            out.extend_from_slice(b"data: ");
-            out.extend_from_slice(line.as_bytes());
-            out.push(b'\n');
-        }
-        out.push(b'\n');
-    }
-    out.into()
 }
 
 #[cfg(test)]

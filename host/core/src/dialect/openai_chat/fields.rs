@@ -22,10 +22,11 @@ use std::borrow::Cow;
 use crate::dialect::Undecodable;
 use crate::dialect::inert::{self, is_token};
 use crate::dialect::json::{self, Object, Raw};
+use crate::dialect::openai_chat::calls;
 use crate::dialect::openai_chat::fact::{Fact, Form, Tell};
 use crate::dialect::openai_chat::undecodable::undecodable;
 use crate::dialect::openai_chat::values::{items, leaves, object, rest, string, text};
-use crate::dialect::openai_chat::{calls, logprobs};
+use crate::dialect::{logprobs, openai};
 use crate::event::{Channel, Place};
 
 /// Fields of a delta or message that the model did not write: sources, pictures.
@@ -43,7 +44,7 @@ pub(super) fn walk<'a>(source: &'a str, form: Form, tell: Tell<'_, 'a>) -> Resul
     let root = Object::parse(source).map_err(|error| undecodable("the response", error))?;
     let other = Place::new(Channel::Other, 0, 0);
     let mut seen = Vec::new();
-    if let Some(failure) = bare_failure(source, &root) {
+    if let Some(failure) = openai::bare_failure(source, &root) {
         tell(Fact::Error(failure));
     }
     for (key, value) in root.0 {
@@ -100,20 +101,6 @@ pub(super) fn walk<'a>(source: &'a str, form: Form, tell: Tell<'_, 'a>) -> Resul
         }
     }
     Ok(())
-}
-
-/// A failure that is stated without a field `error`: `{"object": "error", "message": ...}` (vLLM), `{"detail": ...}` (FastAPI),
-/// `{"message": ..., "code": ...}` and its like (proxies, Mistral). What has choices is an answer.
-fn bare_failure<'a>(source: &'a str, root: &Object<'a>) -> Option<Raw<'a>> {
-    if root.get("choices").is_some() || root.get("error").is_some() {
-        return None;
-    }
-    let states = |keys: &[&str]| keys.iter().any(|key| root.get(key).is_some());
-    let named = root.string("object").as_deref() == Some("error");
-    if named || (states(&["message"]) && states(&["code", "status", "status_code", "type"])) {
-        return Raw::of(source).ok();
-    }
-    root.get("detail").or_else(|| root.get("error_message"))
 }
 
 fn choice<'a>(

@@ -1,15 +1,13 @@
 //! Facts of a chunk, body or error as pieces.
 
 use crate::dialect::json::{self, Object, Raw};
+use crate::dialect::openai;
 use crate::dialect::openai_chat::fact::{Fact, Form};
 use crate::dialect::openai_chat::fields;
-use crate::dialect::openai_chat::undecodable::undecodable;
+use crate::dialect::openai_chat::undecodable::NAME;
 use crate::dialect::sse::Frame;
-use crate::dialect::{CallPart, Failure, Finish, Identity, Piece, Undecodable, usage};
-use crate::event::{FailureKind, Usage};
+use crate::dialect::{CallPart, Identity, Piece, Undecodable};
 
-/// What ends a stream.
-const TERMINATOR: &str = "[DONE]";
 /// Fields of a chunk that says nothing but usage.
 const BESIDE_USAGE: &[&str] = &[
     "id",
@@ -25,20 +23,14 @@ const BESIDE_USAGE: &[&str] = &[
     "timings",
     "metrics",
 ];
-/// Longer bodies that are no error object (an HTML page of a proxy) are cut to this many bytes.
-const MAX_MESSAGE_BYTES: usize = 2048;
 
 /// The data of a frame as a chunk's JSON; `None` for comments, blank frames and the terminator, which have none.
 pub(super) fn chunk(frame: &Frame) -> Result<Option<&str>, Undecodable> {
-    let Some(data) = &frame.data else {
-        return Ok(None);
-    };
-    let data = utf8(data)?.trim_ascii();
-    Ok((!data.is_empty() && data != TERMINATOR).then_some(data))
+    openai::chunk(frame).map_err(|error| error.of(NAME))
 }
 
 pub(super) fn utf8(bytes: &[u8]) -> Result<&str, Undecodable> {
-    std::str::from_utf8(bytes).map_err(|error| undecodable("the response", error))
+    openai::utf8(bytes).map_err(|error| error.of(NAME))
 }
 
 pub(super) fn frame(
@@ -49,11 +41,7 @@ pub(super) fn frame(
     match chunk(frame)? {
         Some(source) => pieces(source, Form::Frame, identity, out),
         None => {
-            if frame
-                .data
-                .as_ref()
-                .is_some_and(|data| data.trim_ascii() == TERMINATOR.as_bytes())
-            {
+            if openai::is_done(frame) {
                 out.push(Piece::End);
             }
             Ok(())
@@ -105,8 +93,8 @@ fn pieces(
             choice,
             reason: reason.into_owned(),
         }),
-        Fact::Usage(value) => out.extend(usage(value).map(Piece::Usage)),
-        Fact::Error(value) => out.push(Piece::Error(failure(0, value))),
+        Fact::Usage(value) => out.extend(openai::stated_usage(value).map(Piece::Usage)),
+        Fact::Error(value) => out.push(Piece::Error(openai::failure(0, value))),
         Fact::Repeat { .. } | Fact::Role(_) => {}
     })
 }
@@ -138,86 +126,4 @@ pub(super) fn is_usage_only(frame: &Frame) -> bool {
         has_usage |= matches!(fact, Fact::Usage(_));
     });
     walked.is_ok() && has_usage && !root.0.iter().any(says)
-}
-
-/// What a finish reason means.
-pub(super) fn meaning(reason: &str) -> Finish {
-    match reason {
-        "stop" => Finish::Stop,
-        "length" => Finish::Length,
-        "tool_calls" | "function_call" => Finish::ToolCalls,
-        "content_filter" => Finish::Filtered,
-        _ => Finish::Other,
-    }
-}
-
-fn usage(value: Raw<'_>) -> Option<Usage> {
-    usage::read(&serde_json::from_str(value.get()).ok()?)
-}
-
-/// The failure that an error body states, or its text where it is of no known form.
-pub(super) fn error_body(status: u16, body: &[u8]) -> Failure {
-    let text = String::from_utf8_lossy(body);
-    if let Some(error) = Object::parse(&text).ok().and_then(|root| root.get("error")) {
-        return failure(status, error);
-    }
-    let end = (0..=text.len().min(MAX_MESSAGE_BYTES))
-        .rev()
-        .find(|&at| text.is_char_boundary(at))
-        .unwrap_or(0);
-    Failure {
-        status,
-        kind: kind(status, ""),
-        message: text[..end].to_owned(),
-    }
-}
-
-/// `status` 0: taken from the error object, where some servers write it as `code` or `status_code`.
-fn failure(status: u16, error: Raw<'_>) -> Failure {
-    let Ok(fields) = Object::of(error) else {
-        let message =
-            json::string(error).map_or_else(|| error.get().to_owned(), |text| text.into_owned());
-        return Failure {
-            status,
-            kind: kind(status, ""),
-            message,
-        };
-    };
-    let stated = ["status", "status_code", "code"]
-        .iter()
-        .find_map(|key| fields.value::<u16>(key));
-    let status = if status == 0 {
-        stated.unwrap_or(0)
-    } else {
-        status
-    };
-    let words = ["code", "type"]
-        .iter()
-        .filter_map(|key| fields.string(key))
-        .collect::<Vec<_>>()
-        .join(" ");
-    let message = fields
-        .string("message")
-        .map_or_else(|| error.get().to_owned(), |text| text.into_owned());
-    Failure {
-        status,
-        kind: kind(status, &words),
-        message,
-    }
-}
-
-/// The vendors' words decide before the status: a context that is too long and a malformed request are both 400.
-fn kind(status: u16, words: &str) -> FailureKind {
-    let says = |word: &str| words.contains(word);
-    if says("context_length") || says("context_window") {
-        FailureKind::ContextLength
-    } else if says("rate_limit") || status == 429 {
-        FailureKind::RateLimit
-    } else if says("overloaded") || matches!(status, 503 | 529) {
-        FailureKind::Overloaded
-    } else if says("timeout") || matches!(status, 408 | 504) {
-        FailureKind::Timeout
-    } else {
-        FailureKind::Upstream
-    }
 }

@@ -4,8 +4,9 @@ use bytes::Bytes;
 
 use super::reader::ChatReader;
 use super::writer::ChatWriter;
-use super::{NAME, OpenAiChat, portable, read, request, request_edit, say};
+use super::{NAME, OpenAiChat, portable, request, request_edit, say};
 use crate::dialect::framing::Wire;
+use crate::dialect::openai;
 use crate::dialect::{
     ClientError, Dialect, EditError, Failure, Finish, Identity, Inbound, NotPortable, Outbound,
     Portable, Reader, Received, RequestEdits, RequestView, Turn, Undecodable, Writer,
@@ -39,7 +40,7 @@ impl Inbound for OpenAiChat {
     }
 
     fn error_body(&self, error: &ClientError) -> Vec<u8> {
-        say::error_body(error)
+        openai::error_body(error)
     }
 
     fn stream_type(&self) -> &'static str {
@@ -73,7 +74,7 @@ impl Outbound for OpenAiChat {
     }
 
     fn meaning(&self, reason: &str) -> Finish {
-        read::meaning(reason)
+        openai::meaning(reason)
     }
 
     fn ask(&self, model: &str, system: &str, user: &str, max_tokens: u64) -> Vec<u8> {
@@ -85,6 +86,6 @@ impl Outbound for OpenAiChat {
     }
 
     fn read_error(&self, status: u16, body: &[u8]) -> Failure {
-        read::error_body(status, body)
+        openai::read_error(status, body)
     }
 }

@@ -8,15 +8,11 @@
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use crate::dialect::{
-    ClientError, Closing, EditError, Ending, Finish, Identity, Origin, Piece, Slot,
-};
-use crate::event::{Channel, FailureKind, Place, Usage};
+use crate::dialect::mark::{MARK, mark};
+use crate::dialect::openai::{TERMINATOR, error_frame, finish_reason, frame, usage};
+use crate::dialect::{ClientError, Closing, EditError, Ending, Finish, Identity, Piece, Slot};
+use crate::event::{Channel, Place, Usage};
 
-/// Top-level field that marks a partial result.
-pub(super) const MARK: &str = "airlock";
-
-const TERMINATOR: &str = "data: [DONE]\n\n";
 /// Where most servers write reasoning.
 pub(super) const REASONING: &str = "reasoning_content";
 
@@ -165,37 +161,6 @@ pub(super) fn answer_body(
     marked(body, ending).to_string().into_bytes()
 }
 
-pub(super) fn error_body(error: &ClientError) -> Vec<u8> {
-    error_object(error).to_string().into_bytes()
-}
-
-/// No terminator follows: to a client that overlooked the error it would be the mark of success.
-pub(super) fn error_frame(error: &ClientError) -> Bytes {
-    frame(&error_object(error)).into()
-}
-
-/// The dialect's word for an ending.
-pub(super) fn finish_reason(ending: &Ending) -> &'static str {
-    match ending {
-        Ending::Complete => "stop",
-        Ending::Refused => "content_filter",
-        Ending::Partial(_) => "length",
-    }
-}
-
-/// Value of [`MARK`] for a partial result.
-pub(super) fn mark(ending: &Ending) -> Option<Value> {
-    let Ending::Partial(partial) = ending else {
-        return None;
-    };
-    Some(json!({
-        "partial": true,
-        "reason": partial.reason,
-        "confidence": partial.confidence,
-        "policy": partial.policy,
-    }))
-}
-
 fn marked(mut response: Value, ending: &Ending) -> Value {
     if let Some(mark) = mark(ending) {
         response[MARK] = mark;
@@ -217,20 +182,6 @@ fn choice(index: u16, delta: Value, finish_reason: Option<&str>) -> Value {
     json!({ "index": index, "delta": delta, "logprobs": null, "finish_reason": finish_reason })
 }
 
-pub(super) fn frame(data: &Value) -> String {
-    format!("data: {data}\n\n")
-}
-
-pub(super) fn usage(usage: Usage) -> Value {
-    json!({
-        "prompt_tokens": usage.input,
-        "completion_tokens": usage.output,
-        "total_tokens": u64::from(usage.input) + u64::from(usage.output),
-        "prompt_tokens_details": { "cached_tokens": usage.cached },
-        "completion_tokens_details": { "reasoning_tokens": usage.reasoning },
-    })
-}
-
 /// A request of Airlock's own.
 pub(super) fn question(model: &str, system: &str, user: &str, max_tokens: u64) -> Vec<u8> {
     let body = json!({
@@ -239,29 +190,4 @@ pub(super) fn question(model: &str, system: &str, user: &str, max_tokens: u64) -
         "max_completion_tokens": max_tokens,
     });
     body.to_string().into_bytes()
-}
-
-fn error_object(error: &ClientError) -> Value {
-    let kind = match error.kind {
-        FailureKind::RateLimit => "rate_limit_error",
-        _ if error.status == 401 => "authentication_error",
-        _ if error.status >= 500 => "server_error",
-        _ => "invalid_request_error",
-    };
-    let mut object = json!({
-        "message": error.message,
-        "type": kind,
-        "param": null,
-        "code": error.code,
-        "status": error.status,
-    });
-    if let Some(Origin {
-        code,
-        policy,
-        exchange,
-    }) = &error.origin
-    {
-        object[MARK] = json!({ "code": code, "policy": policy, "exchange": exchange });
-    }
-    json!({ "error": object })
 }

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::{edit, reshape, say};
+use crate::dialect::openai;
 use crate::dialect::sse::Frame;
 use crate::dialect::{
     ClientError, Closing, EditError, Edits, Ending, Finish, Identity, Piece, Undecodable, Writer,
@@ -82,7 +83,7 @@ impl Writer for ChatWriter {
     }
 
     fn error(&mut self, error: &ClientError) -> Bytes {
-        say::error_frame(error)
+        openai::error_frame(error)
     }
 
     fn say(&mut self, piece: &Piece, finish: Finish) -> Result<Bytes, EditError> {

@@ -80,8 +80,8 @@ fn a_request_is_read_in_either_spelling() {
     assert_eq!(
         view.messages[2].tool_calls,
         [
-            made("airlock:rm:0", "rm", r#"{"path": "/"}"#),
-            made("airlock:rm:1", "rm", "{}"),
+            made("airlock-rm-0", "rm", r#"{"path": "/"}"#),
+            made("airlock-rm-1", "rm", "{}"),
             made("c9", "ls", "{}")
         ]
     );
@@ -93,9 +93,9 @@ fn a_request_is_read_in_either_spelling() {
     assert_eq!(
         results,
         [
-            ("airlock:rm:0", "first", None),
+            ("airlock-rm-0", "first", None),
             ("c9", r#"{"files": ["a"]}"#, None),
-            ("airlock:rm:1", "second", Some(true))
+            ("airlock-rm-1", "second", Some(true))
         ]
     );
     let span = |at: usize| CONVERSATION.get(view.messages[at].span.clone()).unwrap();
@@ -331,9 +331,9 @@ fn results_are_replaced_in_the_shape_that_they_have() {
     let body = edited(
         CONVERSATION,
         &messages(vec![
-            result("airlock:rm:1", "a \"b\""),
+            result("airlock-rm-1", "a \"b\""),
             result("c9", "{\"x\":1}"),
-            result("airlock:rm:0", "c"),
+            result("airlock-rm-0", "c"),
         ]),
     );
     let responses: Vec<Value> = body["contents"][3]["parts"]
@@ -381,7 +381,7 @@ fn calls_go_back_among_those_of_their_turn_with_their_signature() {
     let first = ToolCallView {
         own: Some(own.clone()),
         at: Some(0),
-        ..made("airlock:mv:0", "mv", r#"{"n": 1.0}"#)
+        ..made("airlock-mv-0", "mv", r#"{"n": 1.0}"#)
     };
     let last = made("c10", "cp", "[1]");
     let add = |index| MessageEdit::AddCalls {
@@ -437,11 +437,11 @@ fn calls_go_back_among_those_of_their_turn_with_their_signature() {
 
 #[test]
 fn a_request_goes_on_with_the_turn_as_its_server_wrote_it() {
-    let own = json!({"role": "model", "parts": [{"text": "secret"}, {"airlockCall": "airlock:rm:0"},
-        {"airlockCall": "airlock:ls:0"}, {"text": "", "thoughtSignature": SIGNATURE}]});
+    let own = json!({"role": "model", "parts": [{"text": "secret"}, {"airlockCall": "airlock-rm-0"},
+        {"airlockCall": "airlock-ls-0"}, {"text": "", "thoughtSignature": SIGNATURE}]});
     let call = ToolCallView {
         own: Some(json!({"functionCall": {"name": "rm", "args": {"a": 1}}, "thoughtSignature": SIGNATURE}).to_string()),
-        ..made("airlock:rm:0", "rm", r#"{"a":1}"#)
+        ..made("airlock-rm-0", "rm", r#"{"a":1}"#)
     };
     let go_on = |said: &str, own: Option<String>| {
         let turn = Turn::of_step(

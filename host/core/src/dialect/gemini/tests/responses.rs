@@ -48,8 +48,8 @@ fn text_thoughts_and_calls_are_told_apart() {
     assert_eq!(
         made,
         [
-            call(0, "airlock:rm:0", "rm", r#"{"path":"/"}"#),
-            call(1, "airlock:rm:1", "rm", r#"{"path":"/tmp"}"#),
+            call(0, "airlock-rm-0", "rm", r#"{"path":"/"}"#),
+            call(1, "airlock-rm-1", "rm", r#"{"path":"/tmp"}"#),
             call(2, "c9", "ls", "{}"),
         ]
     );
@@ -65,7 +65,7 @@ fn a_body_says_the_same_and_that_it_is_all() {
     assert_eq!(said(&pieces, Channel::Output), "It is");
     assert_eq!(
         (calls(&pieces)[0].slot, calls(&pieces)[0].id.as_deref()),
-        (Slot::Whole, Some("airlock:rm:0"))
+        (Slot::Whole, Some("airlock-rm-0"))
     );
     assert_eq!(pieces.last(), Some(&Piece::End));
     let usage = Usage {
@@ -320,15 +320,15 @@ fn a_turn_is_given_back_as_its_server_wrote_it() {
     assert_eq!(
         reader.own_message().unwrap(),
         format!(
-            r#"{{"role":"model","parts":[{{"text":"I try"}},{other},{{"airlockCall":"airlock:rm:0"}},{{"text":"","thoughtSignature":"c2lnbmVk"}}]}}"#
+            r#"{{"role":"model","parts":[{{"text":"I try"}},{other},{{"airlockCall":"airlock-rm-0"}},{{"text":"","thoughtSignature":"c2lnbmVk"}}]}}"#
         )
     );
     assert_eq!(
-        reader.own_call("airlock:rm:0").unwrap(),
+        reader.own_call("airlock-rm-0").unwrap(),
         call,
         "byte for byte"
     );
-    assert_eq!(reader.own_call("airlock:rm:1"), None);
+    assert_eq!(reader.own_call("airlock-rm-1"), None);
     reader.gather(b"{");
     assert_eq!(reader.own_message(), None, "what cannot be read is lost");
     let mut parts = gemini().reader();
@@ -338,7 +338,7 @@ fn a_turn_is_given_back_as_its_server_wrote_it() {
     ] {
         parts.gather(says(call).to_string().as_bytes());
     }
-    let whole: Value = serde_json::from_str(&parts.own_call("airlock:rm:0").unwrap()).unwrap();
+    let whole: Value = serde_json::from_str(&parts.own_call("airlock-rm-0").unwrap()).unwrap();
     assert_eq!(
         whole,
         json!({"functionCall": {"name": "rm", "args": {"a": "b"}}, "thoughtSignature": SIGNATURE})

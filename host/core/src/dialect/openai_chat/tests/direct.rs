@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use crate::dialect::openai;
 use crate::dialect::openai_chat::{OpenAiChat, edit, read, request, request_edit, reshape, say};
 use crate::dialect::sse::Frame;
 use crate::dialect::{
@@ -42,7 +43,7 @@ impl OpenAiChat {
     }
 
     pub(crate) fn read_error(&self, status: u16, body: &[u8]) -> Failure {
-        read::error_body(status, body)
+        openai::read_error(status, body)
     }
 
     pub(crate) fn edit_frame(
@@ -98,10 +99,10 @@ impl OpenAiChat {
     }
 
     pub(crate) fn error_body(&self, error: &ClientError) -> Vec<u8> {
-        say::error_body(error)
+        openai::error_body(error)
     }
 
     pub(crate) fn error_frame(&self, error: &ClientError) -> Bytes {
-        say::error_frame(error)
+        openai::error_frame(error)
     }
 }
