@@ -123,7 +123,7 @@ impl Framing {
             self.begun = true;
             out.extend(self.prelude.drain(..).map(Decoded::Noise));
             out.push(Decoded::Unit(frame));
-        } else if !self.begun && (!self.prelude.is_empty() || opens_document(&frame.raw)) {
+        } else if !self.begun && (!self.prelude.is_empty() || opens_value(&frame.raw)) {
             self.prelude_bytes += frame.raw.len();
             if self.prelude_bytes > MAX_FRAME_BYTES {
                 return Err(FrameTooLarge {
@@ -182,6 +182,11 @@ pub fn document(bytes: &Bytes) -> Bytes {
 
 fn opens_document(bytes: &[u8]) -> bool {
     unmarked(bytes).starts_with(b"{")
+}
+
+/// Whether it begins a document, or a list of them: as one comes a stream of Gemini's to whom does not ask for events.
+fn opens_value(bytes: &[u8]) -> bool {
+    opens_document(bytes) || unmarked(bytes).starts_with(b"[")
 }
 
 /// Without white space and a byte order mark at its beginning, in either order: a chunk may end within the line before.

@@ -30,6 +30,8 @@ mod request_edit;
 mod reshape;
 mod roles;
 mod say;
+mod splice;
+mod system;
 mod text;
 mod undecodable;
 mod walk;

@@ -3,6 +3,7 @@
 
 mod awkward;
 mod differential;
+mod gemini;
 mod ollama;
 mod parley;
 #[path = "../../../tests/gateway/support/readings.rs"]

@@ -278,3 +278,17 @@ proptest! {
         prop_assert_eq!(joined(&decode(&chunks)), stream);
     }
 }
+
+#[test]
+fn a_list_of_documents_is_one_document_and_what_only_looks_like_one_is_none() {
+    let decoded = |stream: &[u8]| decode(&stream.chunks(1).collect::<Vec<_>>());
+    let list = b"[{\"a\":1}\r\n,\r\n{\"b\":2}\r\n]";
+    let [Decoded::Document(bytes)] = &decoded(list)[..] else {
+        panic!("it is one document");
+    };
+    assert_eq!(bytes.as_ref(), list);
+    for other in [&b"[DONE]\n\n"[..], b"[1]\n\ndata: {}\n\n"] {
+        let documents = decoded(other);
+        assert!(!documents.iter().any(|d| matches!(d, Decoded::Document(_))));
+    }
+}

@@ -11,10 +11,9 @@ use crate::dialect::gemini::fact::{Fact, Form};
 use crate::dialect::gemini::fields::Fields;
 use crate::dialect::gemini::say;
 use crate::dialect::gemini::undecodable::utf8;
-use crate::dialect::gemini::walk::{index, walk};
-use crate::dialect::json::{self, Raw, Splices};
-use crate::dialect::values::items;
-use crate::dialect::{CallEdit, EditError, Edits, Ending, TextEdit, Undecodable};
+use crate::dialect::gemini::walk::{candidates, walk};
+use crate::dialect::json::{self, Splices};
+use crate::dialect::{CallEdit, EditError, Edits, Ending, TextEdit};
 use crate::event::Channel;
 
 mod calls;
@@ -88,21 +87,6 @@ pub(super) fn end_body(body: &[u8], ending: &Ending) -> Result<Vec<u8>, EditErro
     Ok(root
         .set(&source, &[(say::MARK, mark.to_string())])
         .into_bytes())
-}
-
-/// The candidates of a body, with their indices.
-fn candidates<'a>(root: &Fields<'a>) -> Result<Vec<(u16, Raw<'a>, Fields<'a>)>, Undecodable> {
-    let path = || "candidates".to_owned();
-    let list = root
-        .get("candidates")
-        .map(|list| items(list, &path))
-        .transpose()?;
-    let list = list.into_iter().flatten().enumerate();
-    let read = |(at, candidate)| {
-        let fields = Fields::of(candidate, &path)?;
-        Ok((index(Form::Body, at, &fields)?, candidate, fields))
-    };
-    list.map(read).collect()
 }
 
 /// The first text of a place gets the whole, the others become empty. One that is signed can only go.

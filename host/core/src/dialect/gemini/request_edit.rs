@@ -7,11 +7,12 @@ use std::collections::BTreeMap;
 
 use crate::dialect::gemini::contents::{At, Layout, Message, Part};
 use crate::dialect::gemini::fields::{self, Fields};
-use crate::dialect::gemini::undecodable::{impossible, undecodable, utf8};
+use crate::dialect::gemini::splice::{parts_of, rewritten, slots};
+use crate::dialect::gemini::system::System;
+use crate::dialect::gemini::undecodable::{impossible, utf8};
 use crate::dialect::gemini::{function, insert, parameters};
-use crate::dialect::json::{self, Raw};
-use crate::dialect::list::{self, Old, Slot};
-use crate::dialect::{EditError, MessageEdit, RequestEdits, ToolCallView, Turn, Undecodable};
+use crate::dialect::list::{Old, Slot};
+use crate::dialect::{EditError, MessageEdit, RequestEdits, ToolCallView, Turn};
 use crate::event::Role;
 
 pub(super) fn edit(body: &[u8], edits: &RequestEdits) -> Result<Vec<u8>, EditError> {
@@ -51,15 +52,6 @@ struct Work<'l, 'a> {
     /// What becomes of the parts of contents.
     parts: BTreeMap<usize, Vec<Slot>>,
     system: System,
-}
-
-/// What becomes of the system instruction.
-#[derive(Default)]
-struct System {
-    first: Vec<String>,
-    last: Vec<String>,
-    text: Option<String>,
-    gone: bool,
 }
 
 impl<'l, 'a> Work<'l, 'a> {
@@ -297,74 +289,4 @@ impl<'l, 'a> Work<'l, 'a> {
         );
         Ok(set)
     }
-}
-
-impl System {
-    /// The system instruction as it becomes; `None`: it stays.
-    fn written(self, own: Option<Raw<'_>>) -> Result<Option<String>, EditError> {
-        let Self {
-            mut first,
-            last,
-            text,
-            gone,
-        } = self;
-        let untouched = first.is_empty() && last.is_empty() && text.is_none() && !gone;
-        if untouched {
-            return Ok(None);
-        }
-        let Some(own) = own.filter(|_| !gone) else {
-            first.extend(last);
-            return Ok(Some(match first.is_empty() {
-                true => "null".to_owned(),
-                false => format!(r#"{{"parts":[{}]}}"#, first.join(",")),
-            }));
-        };
-        let list = parts_of(own)?;
-        let mut slots = slots(list)?;
-        let mut text = text.map(|text| insert::text(&text));
-        if text.is_some() {
-            let path = || "systemInstruction.parts".to_owned();
-            let parts = list.map(|list| fields::list(list, &path)).transpose()?;
-            for (slot, part) in slots.iter_mut().zip(parts.into_iter().flatten()) {
-                if Fields::of(part, &path)?.get("text").is_some() {
-                    slot.old = text.take().map_or(Old::Gone, Old::Becomes);
-                }
-            }
-        }
-        first.extend(text);
-        if let Some(slot) = slots.first_mut() {
-            slot.before.splice(0..0, first);
-        }
-        if let Some(slot) = slots.last_mut() {
-            slot.before.extend(last);
-        }
-        let parts = rewritten(own.get(), list, slots)?;
-        Ok(Some(insert::with_parts(own.get(), parts)?))
-    }
-}
-
-/// The parts of a content as they stand; `None` if it has none.
-fn parts_of(content: Raw<'_>) -> Result<Option<Raw<'_>>, Undecodable> {
-    Ok(Fields::of(content, &|| "content".to_owned())?.get("parts"))
-}
-
-fn slots(list: Option<Raw<'_>>) -> Result<Vec<Slot>, Undecodable> {
-    let values = list
-        .map(|list| fields::list(list, &|| "parts".to_owned()))
-        .transpose()?;
-    Ok((0..=values.unwrap_or_default().len())
-        .map(|_| Slot::default())
-        .collect())
-}
-
-/// A repeated field of `source` with what becomes of its values. A single value becomes a list.
-fn rewritten(source: &str, list: Option<Raw<'_>>, slots: Vec<Slot>) -> Result<String, EditError> {
-    let written = match list.filter(|list| json::first_byte(*list) == b'[') {
-        Some(list) => list::rewritten(source, list, slots),
-        None => {
-            let single = format!("[{}]", list.map_or("", Raw::get));
-            Raw::of(&single).and_then(|list| list::rewritten(&single, list, slots))
-        }
-    };
-    Ok(written.map_err(|error| undecodable("a list", error))?)
 }

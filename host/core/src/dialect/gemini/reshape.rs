@@ -14,14 +14,30 @@ use crate::dialect::gemini::fields::camel;
 use crate::dialect::gemini::read;
 use crate::dialect::gemini::undecodable::{undecodable, utf8};
 use crate::dialect::gemini::walk::walk;
+use crate::dialect::json::{self, Raw};
 use crate::dialect::sse::Frame;
 use crate::dialect::usage;
 
-/// The frames of a stream that says what the body says.
+/// The frames of a stream that says what the body says. A stream that came as one array has its elements as frames.
 pub(super) fn stream(body: &[u8]) -> Result<Bytes, Undecodable> {
-    // What reads twofold is refused before one reading of it is chosen.
-    walk(utf8(body)?, Form::Body, &mut |_| {})?;
-    let mut root = parsed(utf8(body)?)?;
+    let source = utf8(body)?;
+    let value = Raw::of(source).map_err(|error| undecodable("the response", error))?;
+    if json::first_byte(value) != b'[' {
+        return Ok(event(&whole(source)?.into()).into());
+    }
+    let mut events = String::new();
+    for element in json::array(value).map_err(|error| undecodable("the response", error))? {
+        // What reads twofold is refused before one reading of it is chosen.
+        walk(element.get(), Form::Frame, &mut |_| {})?;
+        events.push_str(&event(&parsed(element.get())?.into()));
+    }
+    Ok(events.into())
+}
+
+/// The one frame that says what the body says.
+fn whole(source: &str) -> Result<Map<String, Value>, Undecodable> {
+    walk(source, Form::Body, &mut |_| {})?;
+    let mut root = parsed(source)?;
     if let Some(Value::Array(candidates)) = root.get_mut("candidates") {
         for (at, candidate) in candidates.iter_mut().enumerate() {
             let Value::Object(candidate) = candidate else {
@@ -34,7 +50,7 @@ pub(super) fn stream(body: &[u8]) -> Result<Bytes, Undecodable> {
             }
         }
     }
-    Ok(event(&root.into()).into())
+    Ok(root)
 }
 
 /// The body that says what a whole stream says.
@@ -92,11 +108,11 @@ pub(super) fn body(frames: &[Frame]) -> Result<Vec<u8>, Undecodable> {
             "the stream ended before its last frame",
         ));
     }
-    let whole = |(index, mut candidate): (u16, Map<String, Value>)| {
+    let indexed = |(index, mut candidate): (u16, Map<String, Value>)| {
         candidate.insert("index".to_owned(), json!(index));
         Value::Object(candidate)
     };
-    let candidates: Vec<Value> = candidates.into_iter().map(whole).collect();
+    let candidates: Vec<Value> = candidates.into_iter().map(indexed).collect();
     let mut body = Map::new();
     if !candidates.is_empty() {
         body.insert("candidates".to_owned(), Value::Array(candidates));

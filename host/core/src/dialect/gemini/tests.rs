@@ -1,9 +1,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod corpus;
+mod cuts;
 mod edits;
 mod hostile;
 mod portable;
+mod request_edits;
 mod requests;
 mod responses;
 mod said;
@@ -15,7 +17,7 @@ use crate::dialect::gemini::{Gemini, Version};
 use crate::dialect::sse::{Frame, Framer};
 use crate::dialect::{
     CallPart, Dialect as _, Edits, Identity, Inbound as _, Outbound as _, Piece, Received,
-    RequestView, TextEdit, Undecodable, Writer,
+    RequestView, TextEdit, ToolCallView, Undecodable, Writer,
 };
 use crate::event::{Channel, Place};
 
@@ -157,3 +159,32 @@ fn edited(body: &str, edits: &crate::dialect::RequestEdits) -> Value {
 
 /// Base64 that is long enough for a signature.
 const SIGNATURE: &str = "EqADCp0DAQw51sctaTt62vj/AeY+J46HScGM";
+
+/// A request with everything in it, in both spellings.
+const CONVERSATION: &str = r#"{
+  "system_instruction": {"parts": {"text": "Be brief."}},
+  "contents": [
+    {"role": "user", "parts": [{"text": "tidy"}, {"text": "up"}, {"inline_data": {"mime_type": "image/png", "data": "aGVsbG8="}}]},
+    {"role": "model", "parts": [{"text": "hm", "thought": true}, {"text": "I "}]},
+    {"role": "model", "parts": [{"text": "try"}, {"functionCall": {"name": "rm", "args": {"path": "/"}}}, {"functionCall": {"name": "rm", "args": {}}}, {"functionCall": {"name": "ls", "id": "c9"}}]},
+    {"role": "user", "parts": [
+      {"functionResponse": {"name": "rm", "response": {"output": "first"}}},
+      {"functionResponse": {"name": "ls", "id": "c9", "response": {"files": ["a"]}}},
+      {"function_response": {"name": "rm", "response": {"error": "second"}}}
+    ]},
+    {"parts": [{"text": "and now?"}]}
+  ],
+  "generationConfig": {"maxOutputTokens": "100", "candidateCount": 2, "responseMimeType": "application/json"},
+  "tools": [{"functionDeclarations": [{"name": "rm"}, {"name": "ls"}]}, {"googleSearch": {}}],
+  "labels": {"session_id": "s1"},
+  "cachedContent": "cachedContents/x"
+}"#;
+
+fn made(id: &str, name: &str, arguments: &str) -> ToolCallView {
+    ToolCallView {
+        id: id.to_owned(),
+        name: name.to_owned(),
+        arguments: arguments.to_owned(),
+        ..ToolCallView::default()
+    }
+}

@@ -91,6 +91,23 @@ pub(super) fn index(form: Form, at: usize, candidate: &Fields<'_>) -> Result<u16
     }
 }
 
+/// The candidates of a body, with their indices.
+pub(super) fn candidates<'a>(
+    root: &Fields<'a>,
+) -> Result<Vec<(u16, Raw<'a>, Fields<'a>)>, Undecodable> {
+    let path = || "candidates".to_owned();
+    let list = root
+        .get("candidates")
+        .map(|list| items(list, &path))
+        .transpose()?;
+    let list = list.into_iter().flatten().enumerate();
+    let read = |(at, candidate)| {
+        let fields = Fields::of(candidate, &path)?;
+        Ok((index(Form::Body, at, &fields)?, candidate, fields))
+    };
+    list.map(read).collect()
+}
+
 fn candidate<'a>(
     form: Form,
     at: usize,

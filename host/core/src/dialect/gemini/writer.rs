@@ -153,7 +153,7 @@ impl Writer for GeminiWriter {
             texts: edits.texts.clone(),
             ..Edits::default()
         };
-        if *edits != only_texts && !edit::says_anything(&written)? {
+        if *edits != only_texts && !edit::says_anything(&written, edits.goes_on)? {
             return Ok(None);
         }
         Ok(Some(match self.stream {

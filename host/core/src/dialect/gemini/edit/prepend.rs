@@ -4,6 +4,7 @@ use serde_json::json;
 
 use crate::dialect::gemini::fields::Fields;
 use crate::dialect::gemini::undecodable::undecodable;
+use crate::dialect::gemini::walk::candidates;
 use crate::dialect::json::{self, Raw, Splices};
 use crate::dialect::list::{self, Slot};
 use crate::dialect::{EditError, Edits};
@@ -12,7 +13,7 @@ use crate::event::Channel;
 pub(super) fn prepend(source: &str, edits: &Edits<'_>) -> Result<String, EditError> {
     let root = Fields::parse(source, "the response")?;
     let mut splices = Splices::default();
-    for (choice, candidate, fields) in super::candidates(&root)? {
+    for (choice, candidate, fields) in candidates(&root)? {
         let mut before = Vec::new();
         for edit in edits
             .before

@@ -55,14 +55,19 @@ pub(in crate::dialect::gemini) fn reads_as_meant(
     Ok(())
 }
 
-/// Whether a frame says anything that a client may wait for.
-pub(in crate::dialect::gemini) fn says_anything(written: &str) -> Result<bool, Undecodable> {
+/// Whether a frame says anything that a client may wait for. The usage of a leg that goes on is that of no answer.
+pub(in crate::dialect::gemini) fn says_anything(
+    written: &str,
+    goes_on: bool,
+) -> Result<bool, Undecodable> {
     let mut says = false;
     walk(written, Form::Frame, &mut |fact| {
-        says |= matches!(
-            fact,
-            Fact::Text { .. } | Fact::Call(_) | Fact::Media | Fact::Finish { .. } | Fact::Error(_)
-        );
+        says |= match fact {
+            Fact::Text { .. } | Fact::Call(_) | Fact::Media => true,
+            Fact::Finish { .. } | Fact::Error(_) => true,
+            Fact::Usage(_) => !goes_on,
+            Fact::Id(_) | Fact::Model(_) | Fact::Repeat { .. } => false,
+        };
     })?;
     Ok(says)
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Number, Value};
 
-use super::said::{turns, value};
+use super::said::{all_read, turns, unreadable, value};
 use super::schema::to_json_schema;
 use crate::dialect::gemini::contents::Layout;
 use crate::dialect::gemini::fields::{Fields, list};
@@ -11,7 +11,7 @@ use crate::dialect::gemini::undecodable::utf8;
 use crate::dialect::json::{self, Raw};
 use crate::dialect::portable::{Format, Tool, ToolChoice};
 use crate::dialect::values::items;
-use crate::dialect::{NotPortable, Portable, Received, Undecodable};
+use crate::dialect::{NotPortable, Portable, Received};
 
 /// Fields that no model reads and that change no answer.
 const LEFT: [&str; 4] = ["labels", "model", "serviceTier", "store"];
@@ -20,6 +20,7 @@ pub(in crate::dialect::gemini) fn read(received: Received<'_>) -> Result<Portabl
     let view = request::read(received).map_err(unreadable)?;
     let source = utf8(received.body).map_err(unreadable)?;
     let layout = Layout::of(source).map_err(unreadable)?;
+    all_read(&layout)?;
     let mut portable = Portable {
         model: view.model,
         streamed: view.streamed,
@@ -283,8 +284,4 @@ fn thinking(raw: Raw<'_>, portable: &mut Portable) -> Result<(), NotPortable> {
 
 fn refused<T>(field: &str, why: &str) -> Result<T, NotPortable> {
     Err(NotPortable::field(field, why))
-}
-
-fn unreadable(error: Undecodable) -> NotPortable {
-    NotPortable::field(error.place, error.what)
 }

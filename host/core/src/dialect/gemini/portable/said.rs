@@ -3,11 +3,65 @@
 use serde_json::Value;
 
 use crate::dialect::gemini::contents::{At, Layout, Message, Part as Own};
-use crate::dialect::gemini::fields::Fields;
+use crate::dialect::gemini::fields::{Fields, list};
 use crate::dialect::json::Raw;
 use crate::dialect::portable::{Part, Said};
-use crate::dialect::{NotPortable, is_made_up};
+use crate::dialect::{NotPortable, Undecodable, is_made_up};
 use crate::event::Role;
+
+/// Fields of a part besides the one that it is: whose it is, and a signature that nobody else reads.
+const BESIDE: [&str; 2] = ["thought", "thoughtSignature"];
+
+/// Refuses fields of contents and parts that are not read.
+pub(super) fn all_read(layout: &Layout<'_>) -> Result<(), NotPortable> {
+    let contents = layout.contents.iter().enumerate();
+    let contents = contents.map(|(n, content)| (format!("contents[{n}]"), *content));
+    let system = layout
+        .system
+        .map(|system| ("systemInstruction".to_owned(), system));
+    for (place, content) in system.into_iter().chain(contents) {
+        let path = || place.clone();
+        let fields = Fields::of(content, &path).map_err(unreadable)?;
+        only_these(&fields, &place, &["role", "parts"])?;
+        let parts = fields.get("parts").map(|parts| list(parts, &path));
+        let parts = parts.transpose().map_err(unreadable)?.unwrap_or_default();
+        for (n, part) in parts.into_iter().enumerate() {
+            let place = format!("{place}.parts[{n}]");
+            let part = Fields::of(part, &path).map_err(unreadable)?;
+            let mut data = part.iter().filter(|(name, _)| !BESIDE.contains(name));
+            let Some((kind, value)) = data.next() else {
+                continue;
+            };
+            if let Some((name, _)) = data.next() {
+                return Err(unheard_of(&place, name));
+            }
+            let known: &[&str] = match kind {
+                "functionCall" => &["id", "name", "args"],
+                "functionResponse" => &["id", "name", "response", "parts"],
+                "inlineData" => &["mimeType", "data"],
+                "fileData" => &["mimeType", "fileUri"],
+                _ => continue,
+            };
+            let inner = Fields::of(value, &path).map_err(unreadable)?;
+            only_these(&inner, &format!("{place}.{kind}"), known)?;
+        }
+    }
+    Ok(())
+}
+
+fn only_these(fields: &Fields<'_>, place: &str, known: &[&str]) -> Result<(), NotPortable> {
+    let other = fields.iter().find(|(name, _)| !known.contains(name));
+    other.map_or(Ok(()), |(name, _)| Err(unheard_of(place, name)))
+}
+
+fn unheard_of(place: &str, name: &str) -> NotPortable {
+    NotPortable::field(format!("{place}.{name}"), "no other API has it")
+}
+
+/// A request that cannot be read is none that can be carried.
+pub(super) fn unreadable(error: Undecodable) -> NotPortable {
+    NotPortable::field(error.place, error.what)
+}
 
 /// What was said, in order. A content that brings results and says more is the tools' and then the user's.
 pub(super) fn turns(layout: &Layout<'_>) -> Result<Vec<Said>, NotPortable> {
@@ -135,7 +189,7 @@ fn portable(
 
 fn picture(part: Raw<'_>) -> Option<Part> {
     let fields = Fields::of(part, &String::new).ok()?;
-    let data = only(&fields, "inlineData", &["mimeType", "data"])?;
+    let data = fields.inner("inlineData", &String::new).ok()??;
     let media_type = data.string("mimeType")?.into_owned();
     media_type.starts_with("image/").then_some(())?;
     Some(Part::Image {
@@ -144,23 +198,15 @@ fn picture(part: Raw<'_>) -> Option<Part> {
     })
 }
 
+/// A picture at an address that anybody can read. Google's own store is none.
 fn linked(part: Raw<'_>) -> Option<Part> {
     let fields = Fields::of(part, &String::new).ok()?;
-    let file = only(&fields, "fileData", &["mimeType", "fileUri"])?;
+    let file = fields.inner("fileData", &String::new).ok()??;
     let uri = file.string("fileUri")?.into_owned();
-    let is_google = uri.contains("generativelanguage.googleapis.com") || uri.contains("youtu");
-    let is_picture = file
-        .string("mimeType")
-        .is_some_and(|kind| kind.starts_with("image/"));
+    let is_google = uri.starts_with("https://generativelanguage.googleapis.com/");
+    let kind = file.string("mimeType");
+    let is_picture = kind.is_some_and(|kind| kind.starts_with("image/"));
     (is_picture && !is_google && uri.starts_with("https://")).then_some(Part::ImageUrl(uri))
-}
-
-/// The object of a part, if the part has nothing beside it but a signature, and it these fields alone.
-fn only<'a>(part: &Fields<'a>, name: &str, known: &[&str]) -> Option<Fields<'a>> {
-    let beside = |(field, _): (&str, Raw<'_>)| field == name || field == "thoughtSignature";
-    let inner = part.inner(name, &String::new).ok()??;
-    let plain = part.iter().all(beside) && inner.iter().all(|(field, _)| known.contains(&field));
-    plain.then_some(inner)
 }
 
 fn path(message: &Message<'_>, (content, part): At, field: &str) -> String {

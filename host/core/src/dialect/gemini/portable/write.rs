@@ -159,6 +159,10 @@ fn tools(portable: &Portable, body: &mut Map<String, Value>) -> Result<(), NotPo
     }
     let mut calling = Map::new();
     let mode = match &portable.tool_choice {
+        // Of no tools nothing is to be chosen.
+        None | Some(ToolChoice::Auto | ToolChoice::None) if portable.tools.is_empty() => {
+            return Ok(());
+        }
         None | Some(ToolChoice::Auto) if strict => "VALIDATED",
         None => return Ok(()),
         Some(ToolChoice::Auto) => "AUTO",

@@ -209,7 +209,7 @@ fn what_no_other_api_has_is_refused_by_name() {
         (
             "/contents/0/parts",
             json!([{"inlineData": {"mimeType": "image/png", "data": "x"}, "videoMetadata": {}}]),
-            "contents[0].parts[0].inlineData",
+            "contents[0].parts[0].videoMetadata",
         ),
         (
             "/contents/0/parts",
@@ -220,6 +220,17 @@ fn what_no_other_api_has_is_refused_by_name() {
             "/contents/0/parts",
             json!([{"functionResponse": {"name": "a"}}]),
             "contents[0].parts[0].functionResponse",
+        ),
+        ("/contents/0/unheardOf", json!(1), "contents[0].unheardOf"),
+        (
+            "/contents/0/parts",
+            json!([{"text": "a", "partMetadata": {}}]),
+            "contents[0].parts[0].partMetadata",
+        ),
+        (
+            "/contents/0/parts",
+            json!([{"functionResponse": {"name": "a", "scheduling": "SILENT"}}]),
+            "contents[0].parts[0].functionResponse.scheduling",
         ),
         (
             "/contents/0/role",

@@ -281,7 +281,13 @@ fn a_whole_answer_is_a_stream_of_one_frame() {
     let pieces = read_all(&super::frames(&stream)).unwrap();
     assert_eq!(said(&pieces, Channel::Output), "a\nb");
     assert_eq!(finishes(&pieces), [(0, "STOP")]);
-    assert!(writer().stream_of_body(b"[]").is_err());
+    assert!(writer().stream_of_body(b"7").is_err());
+    let array = json!([says(json!([{"text": "a"}])), ends(json!([{"text": "b"}]))]);
+    let stream = writer()
+        .stream_of_body(array.to_string().as_bytes())
+        .unwrap();
+    assert_eq!(Value::Array(super::events(&stream)), array);
+    assert!(writer().stream_of_body(b"[7]").is_err());
     let error = json!({"error": {"code": 400, "message": "m"}});
     let stream = writer()
         .stream_of_body(error.to_string().as_bytes())
