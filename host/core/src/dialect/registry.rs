@@ -1,5 +1,6 @@
 //! Which wire API is spoken where.
 
+use super::anthropic_messages::AnthropicMessages;
 use super::openai_chat::OpenAiChat;
 use super::roles::{Dialect, Inbound};
 
@@ -12,10 +13,16 @@ pub struct Route {
 }
 
 /// Every path at which a model is asked by `POST`.
-pub static ROUTES: [Route; 1] = [Route {
-    path: "/v1/chat/completions",
-    dialect: |_| &OpenAiChat,
-}];
+pub static ROUTES: [Route; 2] = [
+    Route {
+        path: "/v1/chat/completions",
+        dialect: |_| &OpenAiChat,
+    },
+    Route {
+        path: "/v1/messages",
+        dialect: |_| &AnthropicMessages,
+    },
+];
 
 /// The wire API that is spoken at a path.
 pub fn at(path: &str, query: Option<&str>) -> Option<&'static dyn Dialect> {

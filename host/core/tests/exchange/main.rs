@@ -3,6 +3,7 @@
 
 mod awkward;
 mod differential;
+mod messages;
 mod parley;
 #[path = "../../../tests/gateway/support/readings.rs"]
 mod readings;
