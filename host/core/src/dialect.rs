@@ -6,6 +6,7 @@
 //! that place; an edit changes the bytes of what it edits and no others; what cannot be decoded is an error that says what
 //! and where, never silently passed. No I/O and no clock; state in readers and writers alone.
 
+pub mod anthropic_messages;
 mod client_error;
 mod edits;
 pub mod framing;

@@ -1,5 +1,6 @@
 //! Which wire API is spoken where.
 
+use super::anthropic_messages::AnthropicMessages;
 use super::gemini::{self, Gemini, Version};
 use super::ollama::{OllamaChat, OllamaGenerate};
 use super::openai_chat::OpenAiChat;
@@ -25,9 +26,10 @@ const fn route(
 }
 
 /// Every path at which a model is asked by `POST`.
-pub static ROUTES: [Route; 8] = [
+pub static ROUTES: [Route; 9] = [
     route("/v1/chat/completions", |_| &OpenAiChat),
     route("/v1/completions", |_| &OpenAiCompletions),
+    route("/v1/messages", |_| &AnthropicMessages),
     route("/v1beta/models/{model}:generateContent", |_| {
         Gemini::asked(Version::V1Beta, EVENTS)
     }),
@@ -53,7 +55,7 @@ pub struct Named {
 }
 
 /// Every name of a wire API that an upstream may be said to speak.
-pub static NAMES: [Named; 4] = [
+pub static NAMES: [Named; 5] = [
     Named {
         name: "openai-chat",
         dialects: &[&OpenAiChat],
@@ -61,6 +63,10 @@ pub static NAMES: [Named; 4] = [
     Named {
         name: "openai-completions",
         dialects: &[&OpenAiCompletions],
+    },
+    Named {
+        name: "anthropic-messages",
+        dialects: &[&AnthropicMessages],
     },
     Named {
         name: "gemini",
@@ -94,12 +100,18 @@ pub fn at(path: &str, query: Option<&str>) -> Option<&'static dyn Dialect> {
     route.map(|route| (route.dialect)(query))
 }
 
-/// Who tells the client of a path what is wrong. Other paths under `/v1` are OpenAI's, whose clients read its errors; those under
-/// `/v1beta` are Google's.
+/// Who tells the client of a path what is wrong. Other paths under `/v1` are OpenAI's, whose clients read its errors; those
+/// of other vendors have prefixes of their own.
 pub fn speaker(path: &str) -> &'static dyn Inbound {
-    let other = || match path.starts_with("/v1beta/") {
-        true => Gemini::asked(Version::V1Beta, None).inbound(),
-        false => OpenAiChat.inbound(),
+    const PREFIXES: [(&str, &dyn Dialect); 3] = [
+        ("/v1beta/", &gemini::V1BETA),
+        ("/v1/messages/", &AnthropicMessages),
+        ("/api/", &OllamaChat),
+    ];
+    let other = || {
+        let mut prefixes = PREFIXES.iter();
+        let found = prefixes.find(|(prefix, _)| path.starts_with(prefix));
+        found.map_or(OpenAiChat.inbound(), |(_, dialect)| dialect.inbound())
     };
     at(path, None).map_or_else(other, Dialect::inbound)
 }

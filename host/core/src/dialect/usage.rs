@@ -7,6 +7,8 @@
 //!   `cache_creation_input_tokens`: Anthropic).
 //! - Reasoning is part of the answer, as OpenAI has it, and is never added to one that can hold it.
 //! - A number may be a float or a string; what is null, negative or no number is not stated.
+//! - Anthropic's numbers are those of the answer alone where more was generated for its sake (a compaction, another model's
+//!   advice): `iterations` has all that is billed, one by one.
 //!
 //! Where one answer states its usage more than once (in every frame, at first and at last, at two places of a frame), the
 //! statements are cumulative in all servers known, and [`Usage::with`] keeps the most of each number: so no later zero makes
@@ -44,6 +46,19 @@ pub fn find(answer: &Value) -> Option<Usage> {
 /// Reads a usage object: `None` if it states no token.
 pub fn read(value: &Value) -> Option<Usage> {
     let fields = value.as_object()?;
+    let iterations = fields.get("iterations").and_then(Value::as_array);
+    let parts = iterations
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_object);
+    let all = parts.filter_map(read_one).reduce(Usage::and);
+    [read_one(fields), all]
+        .into_iter()
+        .flatten()
+        .reduce(Usage::with)
+}
+
+fn read_one(fields: &Map<String, Value>) -> Option<Usage> {
     let number = |names: &[&str]| names.iter().find_map(|name| number(fields, name));
     let detail = |parts: &[&str], names: &[&str]| {
         let within = |part: &&str| fields.get(*part).and_then(Value::as_object);
@@ -153,6 +168,17 @@ impl Usage {
         }
     }
 
+    /// This and that of another answer.
+    fn and(self, other: Self) -> Self {
+        Self {
+            input: self.input.saturating_add(other.input),
+            output: self.output.saturating_add(other.output),
+            cached: self.cached.saturating_add(other.cached),
+            reasoning: self.reasoning.saturating_add(other.reasoning),
+            exact: self.exact && other.exact,
+        }
+    }
+
     /// Input and output.
     #[must_use]
     pub fn total(self) -> u64 {
@@ -227,6 +253,17 @@ mod tests {
                 json!({"input_tokens": 3, "cache_creation_input_tokens": 418, "cache_read_input_tokens": 1600,
                     "output_tokens": 33, "service_tier": "standard"}),
                 [2021, 33, 1600, 0],
+            ),
+            // With thinking, and with a compaction that the numbers of the answer leave out.
+            (
+                json!({"input_tokens": 3, "output_tokens": 33, "output_tokens_details": {"thinking_tokens": 20}}),
+                [3, 33, 0, 20],
+            ),
+            (
+                json!({"input_tokens": 181, "output_tokens": 8, "cache_read_input_tokens": 0, "iterations": [
+                    {"type": "compaction", "input_tokens": 100, "output_tokens": 83, "cache_read_input_tokens": 55096},
+                    {"type": "message", "input_tokens": 181, "output_tokens": 8}]}),
+                [55377, 91, 55096, 0],
             ),
             // The same numbers under OpenAI's words, with the cache beside the prompt, and inside it.
             (

@@ -46,12 +46,23 @@ pub(super) fn leaves<'a>(
     path: &dyn Fn() -> String,
     hear: Hear<'_, 'a>,
 ) -> Result<(), Undecodable> {
-    leaves_within(MAX_DEPTH, value, path, hear)
+    leaves_but(value, &|_, _| false, path, hear)
+}
+
+/// As [`leaves`], but for the fields that `inert` knows at any depth and finds to be of their type.
+pub(super) fn leaves_but<'a>(
+    value: Raw<'a>,
+    inert: &dyn Fn(&str, Raw<'_>) -> bool,
+    path: &dyn Fn() -> String,
+    hear: Hear<'_, 'a>,
+) -> Result<(), Undecodable> {
+    leaves_within(MAX_DEPTH, value, inert, path, hear)
 }
 
 fn leaves_within<'a>(
     depth: usize,
     value: Raw<'a>,
+    inert: &dyn Fn(&str, Raw<'_>) -> bool,
     path: &dyn Fn() -> String,
     hear: Hear<'_, 'a>,
 ) -> Result<(), Undecodable> {
@@ -75,7 +86,7 @@ fn leaves_within<'a>(
             let depth = shallower()?;
             items(value, path)?
                 .into_iter()
-                .try_for_each(|value| leaves_within(depth, value, path, hear))
+                .try_for_each(|value| leaves_within(depth, value, inert, path, hear))
         }
         b'{' => {
             let depth = shallower()?;
@@ -87,8 +98,9 @@ fn leaves_within<'a>(
                         text: Cow::Owned(name.to_owned()),
                     });
                 }
-                if name != "type" || !inert::is_token(value) {
-                    leaves_within(depth, value, path, hear)?;
+                let shape = name == "type" && inert::is_token(value);
+                if !shape && !inert(name, value) {
+                    leaves_within(depth, value, inert, path, hear)?;
                 }
             }
             Ok(())

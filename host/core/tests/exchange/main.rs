@@ -5,6 +5,7 @@ mod awkward;
 mod differential;
 mod gemini;
 mod ollama;
+mod messages;
 mod parley;
 #[path = "../../../tests/gateway/support/readings.rs"]
 mod readings;
