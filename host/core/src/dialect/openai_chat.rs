@@ -6,7 +6,6 @@ mod calls;
 mod edit;
 mod fact;
 mod fields;
-mod logprobs;
 mod own;
 mod parts;
 mod portable;

@@ -1,6 +1,7 @@
 //! Which wire API is spoken where.
 
 use super::openai_chat::OpenAiChat;
+use super::openai_responses::OpenAiResponses;
 use super::roles::{Dialect, Inbound};
 
 /// A path of the gateway, and the wire API that clients speak there.
@@ -12,10 +13,16 @@ pub struct Route {
 }
 
 /// Every path at which a model is asked by `POST`.
-pub static ROUTES: [Route; 1] = [Route {
-    path: "/v1/chat/completions",
-    dialect: |_| &OpenAiChat,
-}];
+pub static ROUTES: [Route; 2] = [
+    Route {
+        path: "/v1/chat/completions",
+        dialect: |_| &OpenAiChat,
+    },
+    Route {
+        path: "/v1/responses",
+        dialect: |_| &OpenAiResponses,
+    },
+];
 
 /// The wire API that is spoken at a path.
 pub fn at(path: &str, query: Option<&str>) -> Option<&'static dyn Dialect> {

@@ -22,10 +22,11 @@ use std::borrow::Cow;
 use crate::dialect::Undecodable;
 use crate::dialect::inert::{self, is_token};
 use crate::dialect::json::{self, Object, Raw};
+use crate::dialect::logprobs;
+use crate::dialect::openai_chat::calls;
 use crate::dialect::openai_chat::fact::{Fact, Form, Tell};
 use crate::dialect::openai_chat::undecodable::undecodable;
 use crate::dialect::openai_chat::values::{items, leaves, object, rest, string, text};
-use crate::dialect::openai_chat::{calls, logprobs};
 use crate::event::{Channel, Place};
 
 /// Fields of a delta or message that the model did not write: sources, pictures.

@@ -3,7 +3,7 @@
 
 use serde::Deserialize;
 
-use crate::dialect::json::{self, Raw};
+use super::json::{self, Raw};
 
 /// The longest token that is taken for an alternative to one that was said. Vocabularies have few that are longer.
 const MAX_ALTERNATIVE_BYTES: usize = 64;
@@ -52,16 +52,28 @@ impl Token {
 
 /// What the value says that is in none of `said`, the texts beside it; `None` if nothing.
 pub(super) fn beyond(value: Raw<'_>, said: &[&str]) -> Option<String> {
-    let Ok(read) = serde_json::from_str::<Logprobs>(value.get()) else {
+    match serde_json::from_str::<Logprobs>(value.get()) {
+        Ok(read) => {
+            let lists = [read.content, read.reasoning, read.refusal];
+            beyond_lists(lists.into_iter().flatten(), said)
+        }
         // Of another shape: all of it is text, keys too.
-        return strings(value.get());
-    };
+        Err(_) => strings(value.get()),
+    }
+}
+
+/// The same of a bare list of tokens.
+pub(super) fn beyond_list(value: Raw<'_>, said: &str) -> Option<String> {
+    match serde_json::from_str::<Vec<Token>>(value.get()) {
+        Ok(list) => beyond_lists(std::iter::once(list), &[said]),
+        Err(_) => strings(value.get()),
+    }
+}
+
+fn beyond_lists(lists: impl Iterator<Item = Vec<Token>>, said: &[&str]) -> Option<String> {
     let mut all = Vec::new();
     let mut beyond = String::new();
-    for list in [read.content, read.reasoning, read.refusal]
-        .into_iter()
-        .flatten()
-    {
+    for list in lists {
         let mut own = Vec::new();
         for token in &list {
             token.append(&mut own);
