@@ -54,9 +54,9 @@ pub(super) fn whole<'a>(record: &mut Record, source: &'a str) -> Result<Event<'a
 
 /// What facts say. In a body each call stands for itself.
 pub(super) fn pieces(event: &Event<'_>, body: bool, out: &mut Vec<Piece>) {
-    // What ends an answer is taken out of one that goes on; what it says besides must not go with it.
+    // What ends an answer is taken out of one that goes on; items that it is the first to say must not go with it.
     let bears = |fact: &Fact<'_>| match fact {
-        Fact::Text(said) => !said.news().is_empty(),
+        Fact::Text(said) => said.item.is_some() && !said.news().is_empty(),
         Fact::Call(part) => part.says,
         _ => false,
     };
