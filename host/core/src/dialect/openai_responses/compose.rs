@@ -204,6 +204,12 @@ impl Client {
         keys.map(|key| self.item(*key, status)).collect()
     }
 
+    /// The items that have ended.
+    pub fn finished(&self) -> Vec<Value> {
+        let ended = self.items.iter().filter(|(_, shown)| shown.done.is_some());
+        ended.map(|(key, _)| self.item(*key, "")).collect()
+    }
+
     fn at(&self, key: u32) -> Value {
         let id = self.record.items.get(&key).map_or("", |item| &item.id);
         json!({ "item_id": id, "output_index": key })

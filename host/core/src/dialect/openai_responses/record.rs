@@ -3,7 +3,8 @@
 //! Guarantees: a text that is said again gives nothing; one that goes beyond what was said gives the rest; one that says
 //! something else is an error where the text is the model's word or a call, and new text elsewhere (states of a tool that
 //! the server runs follow on each other). An empty text says nothing, except as the arguments of a call: a client would run
-//! that one without them.
+//! that one without them. Nor does a text go on after another one of its channel began: they are judged joined in the order in
+//! which they come, and a client reads each for itself.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -28,6 +29,8 @@ pub(super) struct Record {
     pub failed: bool,
     /// Texts that stand in no item, by path.
     beside: BTreeMap<String, String>,
+    /// The text that was said last on each channel of the model's own word.
+    last: BTreeMap<Channel, (u32, String)>,
     bytes: usize,
 }
 
@@ -99,6 +102,7 @@ impl Record {
         channel: Channel,
     ) -> Result<(), String> {
         self.count(part.len())?;
+        self.goes_on(key, path, channel, part.is_empty())?;
         let Some(item) = self.items.get_mut(&key) else {
             return Err("there is no such item".to_owned());
         };
@@ -122,6 +126,7 @@ impl Record {
     ) -> Result<usize, String> {
         let said = self.text(key, path).len();
         self.count(whole.len().saturating_sub(said))?;
+        self.goes_on(key, path, channel, whole.len() <= said)?;
         let Some(item) = self.items.get_mut(&key) else {
             return Err("there is no such item".to_owned());
         };
@@ -201,6 +206,29 @@ impl Record {
         } else {
             at
         }
+    }
+
+    /// More is said of a text, unless it is `nothing`.
+    fn goes_on(
+        &mut self,
+        key: u32,
+        path: &str,
+        channel: Channel,
+        nothing: bool,
+    ) -> Result<(), String> {
+        let joined = matches!(
+            channel,
+            Channel::Output | Channel::Reasoning | Channel::Refusal
+        );
+        let is_last = |(item, at): &(u32, String)| *item == key && at == path;
+        if nothing || !joined || self.last.get(&channel).is_some_and(is_last) {
+            return Ok(());
+        }
+        if !self.text(key, path).is_empty() {
+            return Err("it goes on after another text began".to_owned());
+        }
+        self.last.insert(channel, (key, path.to_owned()));
+        Ok(())
     }
 
     fn count(&mut self, bytes: usize) -> Result<(), String> {

@@ -138,6 +138,11 @@ fn output<'a>(
         let kind = fields.string("type").unwrap_or_default();
         let ids = ["id", "call_id"].map(|key| fields.string(key).unwrap_or_default());
         let key = record.find(at, &kind, &ids, &keys);
+        // Clients join the texts in the order of the list, and those were judged in the order in which they came.
+        if keys.last().is_some_and(|last| *last > key) {
+            let what = "the item stands in another order than it was said in";
+            return Err(undecodable(format!("output[{at}]"), what));
+        }
         keys.push(key);
         At {
             record: &mut *record,
@@ -197,7 +202,8 @@ fn finish<'a>(
         let what = format!("the item of type `{}` has no end", item.kind);
         return Err(undecodable("output", what));
     }
-    let status = fields.string("status");
+    let failed = event.name == "response.failed";
+    let status = fields.string("status").filter(|_| !failed);
     let status = status.unwrap_or(match event.name.as_ref() {
         "response.incomplete" => Cow::Borrowed("incomplete"),
         "response.failed" => Cow::Borrowed("failed"),
@@ -218,7 +224,8 @@ fn finish<'a>(
         event.facts.push(Fact::Finish(reason));
     } else if !std::mem::replace(&mut record.failed, true) {
         // It failed, and does not say why.
-        event.facts.extend(event.response.map(Fact::Error));
+        let said = fields.get("status").or(event.response);
+        event.facts.extend(said.map(Fact::Error));
     }
     event.facts.push(Fact::End);
     record.ended = true;

@@ -1,6 +1,15 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod built;
 mod corpus;
+mod edits;
+mod hostile;
+mod legs;
+mod portable;
+mod requests;
+mod reshape;
+mod said;
+mod stream;
 
 use bytes::Bytes;
 use serde_json::{Value, json};

@@ -168,6 +168,9 @@ impl Writer for ResponsesWriter {
 
     fn close(&mut self, closing: &Closing<'_>) -> Bytes {
         let mut out = Out::default();
+        if self.client.record.ended {
+            return Bytes::new();
+        }
         self.client.begin(&mut out, &self.identity);
         self.client
             .finish_items(&mut out, forms::status(closing.ending));
@@ -213,7 +216,8 @@ impl Writer for ResponsesWriter {
         let mut response = self.response();
         response["status"] = "failed".into();
         response["error"] = json!({ "code": error.code, "message": error.message });
-        response["output"] = self.client.output("incomplete").into();
+        // What is not finished is not repeated: agents mend a cut call, and run it.
+        response["output"] = self.client.finished().into();
         let fields = json!({ "response": response });
         self.client.emit(&mut out, "response.failed", fields);
         out.bytes.into()

@@ -50,7 +50,9 @@ fn recordings() -> Vec<Recording> {
         .lines()
         .map(|line| serde_json::from_str(line).unwrap());
     let records = records.filter(|record: &Value| {
-        let cut = record["file"].as_str().is_some_and(|file| CUT.contains(&file));
+        let cut = record["file"]
+            .as_str()
+            .is_some_and(|file| CUT.contains(&file));
         record["api"] == "openai-responses" && !cut
     });
     let read = |record: Value| {
@@ -73,7 +75,9 @@ fn answers(all: &[Frame]) -> Vec<Vec<Frame>> {
             event["type"] == "response.created"
         });
         match answers.last_mut() {
-            Some(answer) if !begins || !answer.iter().any(Frame::says) => answer.push(frame.clone()),
+            Some(answer) if !begins || !answer.iter().any(Frame::says) => {
+                answer.push(frame.clone())
+            }
             _ => answers.push(vec![frame.clone()]),
         }
     }
