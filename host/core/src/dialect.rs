@@ -22,6 +22,7 @@ pub mod ollama;
 mod openai;
 pub mod openai_chat;
 pub mod openai_completions;
+pub mod openai_responses;
 mod own;
 mod piece;
 pub mod portable;

@@ -5,6 +5,7 @@ use super::gemini::{self, Gemini, Version};
 use super::ollama::{OllamaChat, OllamaGenerate};
 use super::openai_chat::OpenAiChat;
 use super::openai_completions::OpenAiCompletions;
+use super::openai_responses::OpenAiResponses;
 use super::roles::{Dialect, Inbound};
 
 /// A path of the gateway, and the wire API that clients speak there.
@@ -26,8 +27,9 @@ const fn route(
 }
 
 /// Every path at which a model is asked by `POST`.
-pub static ROUTES: [Route; 9] = [
+pub static ROUTES: [Route; 10] = [
     route("/v1/chat/completions", |_| &OpenAiChat),
+    route("/v1/responses", |_| &OpenAiResponses),
     route("/v1/completions", |_| &OpenAiCompletions),
     route("/v1/messages", |_| &AnthropicMessages),
     route("/v1beta/models/{model}:generateContent", |_| {
@@ -55,10 +57,14 @@ pub struct Named {
 }
 
 /// Every name of a wire API that an upstream may be said to speak.
-pub static NAMES: [Named; 5] = [
+pub static NAMES: [Named; 6] = [
     Named {
         name: "openai-chat",
         dialects: &[&OpenAiChat],
+    },
+    Named {
+        name: "openai-responses",
+        dialects: &[&OpenAiResponses],
     },
     Named {
         name: "openai-completions",

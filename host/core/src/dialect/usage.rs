@@ -72,7 +72,13 @@ fn read_one(fields: &Map<String, Value>) -> Option<Usage> {
         "promptTokenCount",
         "prompt_eval_count",
     ]);
-    let output = number(&["completion_tokens", "output_tokens", "outputTokens", "eval_count"]).or_else(|| {
+    let output = number(&[
+        "completion_tokens",
+        "output_tokens",
+        "outputTokens",
+        "eval_count",
+    ])
+    .or_else(|| {
         // Gemini's thoughts are beside its answer in its own words.
         let parts = ["candidatesTokenCount", "thoughtsTokenCount"].map(|name| number(&[name]));
         let stated = parts.iter().any(Option::is_some);

@@ -4,8 +4,8 @@
 mod awkward;
 mod differential;
 mod gemini;
-mod ollama;
 mod messages;
+mod ollama;
 mod parley;
 #[path = "../../../tests/gateway/support/readings.rs"]
 mod readings;

@@ -24,6 +24,9 @@ pub(super) fn edit(body: &[u8], edits: &RequestEdits) -> Result<Vec<u8>, EditErr
     let source = utf8(body)?;
     let root = Object::parse(source).map_err(|error| undecodable("the request", error))?;
     let mut set: Vec<(&str, String)> = Vec::new();
+    if edits.streamed {
+        set.push(("stream", "true".to_owned()));
+    }
     if let Some(model) = &edits.model {
         set.push(("model", json::quote(model)));
     }

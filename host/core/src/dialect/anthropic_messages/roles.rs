@@ -76,6 +76,11 @@ impl Outbound for AnthropicMessages {
         read::meaning(reason)
     }
 
+    /// The version that the vendor's documents ask for since 2023, and which every server of this API knows.
+    fn headers(&self) -> &'static [(&'static str, &'static str)] {
+        &[("anthropic-version", "2023-06-01")]
+    }
+
     fn key_header(&self) -> &'static str {
         "x-api-key"
     }

@@ -70,6 +70,9 @@ fn settings<'e>(
     edits: &'e RequestEdits,
 ) -> Result<Vec<(&'e str, String)>, EditError> {
     let mut set: Vec<(&str, String)> = Vec::new();
+    if edits.streamed {
+        set.push(("stream", "true".to_owned()));
+    }
     if let Some(model) = &edits.model {
         set.push(("model", json::quote(model)));
     }

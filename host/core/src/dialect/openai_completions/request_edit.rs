@@ -23,6 +23,9 @@ pub(super) fn edit(body: &[u8], edits: &RequestEdits) -> Result<Vec<u8>, EditErr
     let source = utf8(body)?;
     let root = root(source)?;
     let mut set: Vec<(&str, String)> = Vec::new();
+    if edits.streamed {
+        set.push(("stream", "true".to_owned()));
+    }
     if let Some(model) = &edits.model {
         set.push(("model", json::quote(model)));
     }
@@ -34,7 +37,7 @@ pub(super) fn edit(body: &[u8], edits: &RequestEdits) -> Result<Vec<u8>, EditErr
         set.retain(|(other, _)| other != name);
         set.push((name, value.clone()));
     }
-    if edits.include_usage && boolean(&root, "stream")? {
+    if edits.include_usage && (edits.streamed || boolean(&root, "stream")?) {
         let options = root.get("stream_options").map_or("{}", Raw::get);
         let fields =
             Object::parse(options).map_err(|error| Undecodable::at("stream_options", error))?;
