@@ -114,7 +114,12 @@ pub(super) fn body<'a>(source: &'a str, tell: Tell<'_, 'a>) -> Result<(), Undeco
     let root = Object::parse(source).map_err(|error| undecodable("the response", error))?;
     let path = || "the response".to_owned();
     let states = |keys: &[&str]| keys.iter().any(|key| root.get(key).is_some());
-    if states(&["content"]) && !states(&["error"]) {
+    if states(&["content"]) {
+        if states(&["error"]) {
+            let what =
+                "it is a message and an error at once, and clients differ on which they read";
+            return Err(undecodable("the response", what));
+        }
         return message(Form::Whole, &root, &mut Course::default(), &path, tell);
     }
     if states(&["error"]) {

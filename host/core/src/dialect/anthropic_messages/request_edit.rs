@@ -111,8 +111,8 @@ struct Sorted<'e> {
 }
 
 impl<'e> Sorted<'e> {
-    fn of(edits: &'e [MessageEdit], length: usize, has_system: bool) -> Result<Self, EditError> {
-        let before = usize::from(has_system);
+    fn of(edits: &'e [MessageEdit], old: &[Raw<'_>], has_system: bool) -> Result<Self, EditError> {
+        let (before, length) = (usize::from(has_system), old.len());
         let mut sorted = Self::default();
         for edit in edits {
             let index = edit.index();
@@ -128,7 +128,11 @@ impl<'e> Sorted<'e> {
                     text,
                     ..
                 } => sorted.system().added.push(text),
-                MessageEdit::Insert { .. } | MessageEdit::InsertStep { .. } => {
+                MessageEdit::Insert { .. } => {
+                    let at = before_calls(old, index.saturating_sub(before));
+                    sorted.at.entry(at).or_default().push(edit);
+                }
+                MessageEdit::InsertStep { .. } => {
                     let at = index.saturating_sub(before);
                     sorted.at.entry(at).or_default().push(edit);
                 }
@@ -153,6 +157,18 @@ impl<'e> Sorted<'e> {
     }
 }
 
+/// The place at or before `at` that does not come between calls and their results.
+fn before_calls(old: &[Raw<'_>], mut at: usize) -> usize {
+    while at > 0
+        && old
+            .get(at)
+            .is_some_and(|value| turns::bears_results(*value))
+    {
+        at -= 1;
+    }
+    at
+}
+
 /// The conversation with the edits made. Messages that no edit names keep their bytes, and the bytes between two of them that
 /// stay neighbours.
 fn conversation(
@@ -162,7 +178,7 @@ fn conversation(
     set: &mut Vec<(&str, String)>,
 ) -> Result<(), EditError> {
     let old = messages(root)?;
-    let sorted = Sorted::of(edits, old.len(), root.get(SYSTEM).is_some())?;
+    let sorted = Sorted::of(edits, &old, root.get(SYSTEM).is_some())?;
     if let Some(system) = &sorted.system {
         set.push((SYSTEM, system.value(source, root)?));
     }

@@ -4,9 +4,9 @@ use super::Walk;
 use crate::dialect::anthropic_messages::read;
 use crate::dialect::anthropic_messages::say;
 use crate::dialect::{
-    CallEdit, CallPart, EditError, Edits, Identity, Piece, Slot, TextEdit, Undecodable,
+    CallEdit, CallPart, EditError, Edits, Identity, Piece, Slot, TextEdit, Undecodable, usage,
 };
-use crate::event::{Channel, Place};
+use crate::event::{Channel, Place, Usage};
 
 /// What is edited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +49,7 @@ pub fn meant(pieces: Vec<Piece>, edits: &Edits<'_>, of: Meant) -> Result<Vec<Pie
                 part.map(Piece::Call)
             }
             Piece::Text { place, .. } if edits.texts.iter().any(|e| e.place == place) => None,
-            Piece::Usage(own) => Some(Piece::Usage(edits.usage.unwrap_or(own))),
+            Piece::Usage(own) => Some(Piece::Usage(edits.usage.map_or(own, as_stated))),
             Piece::Finish { .. } if edits.goes_on => None,
             Piece::Finish { choice, reason } => {
                 let lonely = match of {
@@ -78,6 +78,11 @@ fn text(edit: &TextEdit) -> Piece {
         text: edit.text.clone(),
         generated: true,
     }
+}
+
+/// A usage as whoever reads it in the vendor's words takes it: what was estimated looks exact then.
+fn as_stated(all: Usage) -> Usage {
+    usage::read(&super::usage(all)).unwrap_or(all)
 }
 
 fn called(part: CallPart, edit: &CallEdit) -> Option<CallPart> {

@@ -210,6 +210,7 @@ fn a_body_that_is_none_of_the_api_is_refused_or_an_error() {
         "[]",
         "{\"content\":\"text\"}",
         "{\"content\":[7]}",
+        "{\"content\":[],\"error\":{\"message\":\"x\"}}",
         "{\"content\":[],\"content\":[]}",
     ] {
         assert!(read_body(body.as_bytes()).is_err(), "{body}");

@@ -277,6 +277,25 @@ fn denied_calls_stand_in_their_turn_and_their_results_with_the_others() {
     assert_eq!(out["messages"][1]["content"][0]["tool_use_id"], "d1");
 }
 
+#[test]
+fn nothing_comes_between_calls_and_their_results() {
+    for at in [2, 3] {
+        let out = parsed(&edited(
+            REQUEST,
+            &messages(vec![insert(at, Role::User, "x")]),
+        ));
+        assert_eq!(out["messages"][1]["content"], "x");
+        assert_eq!(out["messages"][2]["content"][4]["id"], "t1");
+        assert_eq!(out["messages"][3]["content"][0]["tool_use_id"], "t1");
+    }
+    // Behind them, beside what the user says: two turns of one side are one.
+    let out = parsed(&edited(
+        REQUEST,
+        &messages(vec![insert(5, Role::User, "x")]),
+    ));
+    assert_eq!(out["messages"][4], json!({"role": "user", "content": "x"}));
+}
+
 fn own() -> String {
     json!({"role": "assistant", "content": [
         {"type": "thinking", "thinking": "Hm\u{e9}.", "signature": SIGNED},

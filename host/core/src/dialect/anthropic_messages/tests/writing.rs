@@ -197,6 +197,44 @@ fn the_usage_of_all_legs_takes_the_place_of_the_last() {
 }
 
 #[test]
+fn data_of_several_lines_is_written_on_one() {
+    let mut writer = writer();
+    let opening = stream(&[start("m"), begin(0, json!({"type": "text", "text": ""}))]);
+    write(&mut *writer, &opening, |_| Edits::default());
+    let lines = "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,\ndata: \"delta\":{\"type\":\"text_delta\",\"text\":\"a\"}}\n\n";
+    let frame = &frames(lines.as_bytes())[0];
+    let untouched = writer.frame(frame, &Edits::default()).unwrap().unwrap();
+    assert_eq!(untouched, lines);
+    let written = writer
+        .frame(frame, &replacing(Channel::Output, "b"))
+        .unwrap()
+        .unwrap();
+    let expected = event(&add(0, json!({"type": "text_delta", "text": "b"})));
+    let written = String::from_utf8(written.to_vec()).unwrap();
+    assert_eq!(events(&written), events(&expected));
+    assert_eq!(written.matches("data:").count(), 1);
+}
+
+#[test]
+fn an_estimate_of_all_legs_is_stated_too() {
+    let usage = crate::event::Usage {
+        input: 3,
+        output: 2,
+        cached: 9,
+        reasoning: 5,
+        exact: false,
+    };
+    let written = write(&mut *writer(), &two_calls(), |data| Edits {
+        usage: (data["type"] == "message_delta").then_some(usage),
+        ..Edits::default()
+    });
+    assert_eq!(
+        events(&written).iter().rev().nth(1).unwrap()["usage"]["input_tokens"],
+        0
+    );
+}
+
+#[test]
 fn text_that_spans_frames_is_replaced_where_it_began() {
     let whole = stream(&message(&[text(0, &["a se", "cret b"])], "end_turn"));
     let written = write(&mut *writer(), &whole, |data| {
