@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod awkward;
+mod completions;
 mod differential;
 mod gemini;
 mod messages;

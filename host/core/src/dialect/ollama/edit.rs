@@ -38,6 +38,17 @@ pub(super) fn write(
     let before = Sense::of(shape, source)?;
     let said = texts(shape, source, &edits.texts)?;
     let mut json = parts(shape, &said, edits, stale || changes(edits))?;
+    let usage = edits
+        .usage
+        .filter(|_| before.is_counted() && !edits.goes_on);
+    if let Some(usage) = usage {
+        let [input, output] = COUNTS;
+        let counts = [(input, usage.input), (output, usage.output)];
+        json = set(
+            &json,
+            &counts.map(|(name, count)| (name, count.to_string())),
+        )?;
+    }
     if let Some(identity) = edits.identity.filter(|known| !known.model.is_empty()) {
         json = set(&json, &[("model", json::quote(&identity.model))])?;
     }
@@ -108,15 +119,6 @@ fn parts(shape: &Shape, source: &str, edits: &Edits<'_>, stale: bool) -> Result<
         counts.iter().for_each(|(_, value)| null(*value));
         reason.into_iter().for_each(&mut null);
         splices.replace(json::span(source, value), "false".to_owned());
-    } else if let Some(usage) = edits.usage {
-        for (name, value) in counts {
-            let count = if name == COUNTS[0] {
-                usage.input
-            } else {
-                usage.output
-            };
-            splices.replace(json::span(source, value), count.to_string());
-        }
     }
     calls::write(shape, source, &edits.calls, &mut splices)?;
     Ok(splices.apply(source))

@@ -46,6 +46,11 @@ impl Sense {
         !silent || self.done || self.failed || self.counted
     }
 
+    /// Whether it states usage.
+    pub fn is_counted(&self) -> bool {
+        self.counted
+    }
+
     fn say(&mut self, place: Place, text: &str) {
         match self.texts.iter_mut().find(|(known, _)| *known == place) {
             Some((_, known)) => known.push_str(text),

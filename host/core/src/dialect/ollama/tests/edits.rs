@@ -270,6 +270,25 @@ fn two_legs_are_one_stream() {
 }
 
 #[test]
+fn usage_is_that_of_all_legs_where_one_number_is_missing_too() {
+    let usage = Usage {
+        input: 36,
+        output: 287,
+        exact: true,
+        ..Usage::default()
+    };
+    let edits = Edits {
+        usage: Some(usage),
+        ..Edits::default()
+    };
+    let mut end = last();
+    end.as_object_mut().unwrap().remove("prompt_eval_count");
+    let edited = writer(CHAT).frame(&frame(&end), &edits).unwrap().unwrap();
+    let pieces = read(CHAT, &edited).unwrap();
+    assert_eq!(pieces, [Piece::Usage(usage), finish("stop"), Piece::End]);
+}
+
+#[test]
 fn what_only_ends_a_leg_that_goes_on_is_left_out() {
     let edits = Edits {
         goes_on: true,
