@@ -43,5 +43,5 @@ pub use piece::{CallKind, CallPart, Failure, Finish, Identity, Piece, Slot, Unde
 pub use portable::{NotPortable, Portable};
 pub use request::{MediaView, MessageEdit, MessageView, RequestEdits, RequestView, ToolResultView};
 pub use roles::{Dialect, Inbound, Outbound, Reader, Received, Writer};
-pub use tool_call::{ToolCallView, is_made_up};
+pub use tool_call::{ToolCallView, is_made_up, made_id};
 pub use turn::Turn;

@@ -14,7 +14,7 @@ use super::handoff::{self, Client, Hand};
 use super::identity::{Caller, identify, unauthorized};
 use super::settings::Settings;
 use super::surroundings::surroundings;
-use super::{declared, intake, resolve, respond};
+use super::{declared, intake, metering, resolve, respond};
 use airlock_core::dialect::{Dialect, Inbound, Received};
 use airlock_core::event::clock::now;
 use airlock_core::event::declared::Declared;
@@ -118,6 +118,9 @@ async fn take(
         )
     })?;
     session.ledger.allocate(arrival.allocation());
+    if view.later && !session.ledger.limits().is_unlimited() {
+        return Err(Box::new(metering::uncounted(head.uri.path())));
+    }
     let at = now();
     let arrived = exchange::Arrived {
         session,

@@ -7,7 +7,7 @@ use http::HeaderMap;
 
 use super::identity::Caller;
 use crate::config::session::Correlator;
-use airlock_core::dialect::{MessageView, RequestView};
+use airlock_core::dialect::{MessageView, RequestView, is_made_up};
 use airlock_core::event::Role;
 use airlock_core::event::digest::Digest;
 use airlock_core::event::key::SessionKey;
@@ -97,7 +97,11 @@ fn line<'v>((message, digest): (&'v MessageView, &Digest)) -> Line<'v> {
         digest: *digest,
         of_model: message.role == Role::Assistant,
         text: &message.text,
-        calls: made.chain(answered).filter(|id| !id.is_empty()).collect(),
+        // An id that Airlock made up is one of many conversations.
+        calls: made
+            .chain(answered)
+            .filter(|id| !id.is_empty() && !is_made_up(id))
+            .collect(),
     }
 }
 

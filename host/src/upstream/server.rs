@@ -270,7 +270,9 @@ impl Upstream {
         let clients = parameters(asked.unwrap_or_default()).filter(|pair| {
             let name_of = name(pair);
             let secret = KEYS_IN_QUERIES.contains(&name_of.to_ascii_lowercase().as_str());
-            !own.iter().any(|own| name(own) == name_of) && (forwards || !secret)
+            // Where the API says in its query how it answers, nobody else does.
+            let leads = secret || stated.is_empty();
+            leads && !own.iter().any(|own| name(own) == name_of) && (forwards || !secret)
         });
         let query: Vec<&str> = own.iter().copied().chain(clients).collect();
         let mut text = format!(

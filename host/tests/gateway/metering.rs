@@ -41,26 +41,26 @@ async fn every_other_path_ends_where_the_sessions_budget_ends() {
     let own = json!({"input_tokens": 100, "output_tokens": 200, "total_tokens": 300});
     let paths = [
         (
-            "/completions",
+            "/fim/completions",
             Answer::json(json!({"choices": [{"text": "x"}], "usage": openai})),
         ),
         (
-            "/completions",
+            "/fim/completions",
             events(&[
                 json!({"choices": [{"text": "x"}]}),
                 json!({"choices": [], "usage": openai}),
             ]),
         ),
         (
-            "/responses",
+            "/rerankers",
             Answer::json(json!({"output": [], "usage": own})),
         ),
         (
-            "/responses",
+            "/rerankers",
             events(&[json!({"type": "response.completed", "response": {"usage": own}})]),
         ),
         (
-            "/messages",
+            "/agents/completions",
             Answer::json(json!({"content": [], "usage": own})),
         ),
         (
@@ -117,7 +117,7 @@ async fn what_states_no_usage_is_estimated_and_the_timeline_says_so() {
     let body = json!({"model": "m", "prompt": "x".repeat(400)});
     assert_eq!(
         world
-            .post("/completions", &[(SESSION, "s")], &body)
+            .post("/fim/completions", &[(SESSION, "s")], &body)
             .await
             .status,
         200
@@ -136,7 +136,9 @@ async fn an_endless_answer_is_cut_where_the_budget_ends() {
         .collect();
     let world = before(vec![events(&frames)], "[session]\nmax_tokens = 1000\n").await;
     let body = json!({"model": "m", "prompt": "x", "max_tokens": 100, "stream": true});
-    let reply = world.post("/completions", &[(SESSION, "s")], &body).await;
+    let reply = world
+        .post("/fim/completions", &[(SESSION, "s")], &body)
+        .await;
     assert!(reply.cut, "{}", reply.text());
     assert!(
         reply.frames().len() < 11,
@@ -157,7 +159,7 @@ async fn what_fails_or_generates_nothing_costs_nothing() {
     for _ in 0..5 {
         assert_eq!(
             world
-                .post("/completions", &[(SESSION, "s")], &body)
+                .post("/fim/completions", &[(SESSION, "s")], &body)
                 .await
                 .status,
             429
@@ -208,7 +210,7 @@ async fn calls_that_name_no_session_share_their_principals_budget_of_the_day() {
     let body = json!({"model": "m", "prompt": "x"});
     let call = async |key: &str| {
         world
-            .post("/completions", &[("authorization", key)], &body)
+            .post("/fim/completions", &[("authorization", key)], &body)
             .await
             .status
     };
@@ -236,7 +238,7 @@ async fn tokens_of_other_paths_count_for_the_keys_minute() {
         let body = json!({"model": "m", "prompt": "x"});
         let call = async || {
             world
-                .post("/completions", &[("x-api-key", KEY)], &body)
+                .post("/fim/completions", &[("x-api-key", KEY)], &body)
                 .await
         };
         assert_eq!(call().await.status, 200);

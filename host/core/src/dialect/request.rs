@@ -27,6 +27,8 @@ pub struct RequestView {
     /// What no policy can judge of the answer, in words that complete "Airlock cannot judge": `speech`, `an answer that is
     /// fetched later`, ...; the call is refused while an enforcing policy applies.
     pub unjudgeable: Option<&'static str>,
+    /// The answer is generated after the response, where nobody can count it.
+    pub later: bool,
     /// The server has the conversation up to this request: `messages` begins with what the request itself bears.
     pub continues: Option<Continued>,
     /// The client asked for usage in the stream.

@@ -123,6 +123,11 @@ pub trait Outbound: Send + Sync {
     /// How a stream is cut into what a reader reads.
     fn wire(&self) -> Wire;
 
+    /// Whether each event of a stream has its name beside its data, which a reader holds against what the data says.
+    fn names_events(&self) -> bool {
+        false
+    }
+
     /// Reads the body of a response with an error status. Never fails: what is no error object becomes the message.
     fn read_error(&self, status: u16, body: &[u8]) -> Failure;
 }
@@ -179,6 +184,12 @@ pub trait Writer: Send {
     /// The frame cannot be decoded, has no text at a place, or would not read as it should: what must not leave may still
     /// be in it.
     fn frame(&mut self, frame: &Frame, edits: &Edits<'_>) -> Result<Option<Bytes>, EditError>;
+
+    /// What [`Writer::frame`] wrote since the last time has gone to the client, but for so many frames at its end: those will
+    /// not.
+    fn sent(&mut self, unsent: usize) {
+        let _ = unsent;
+    }
 
     /// As [`Writer::frame`], for a body.
     ///

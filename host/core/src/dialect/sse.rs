@@ -34,13 +34,15 @@ impl Frame {
             .is_some_and(|data| !data.trim_ascii().is_empty())
     }
 
-    /// Whether any line of it is something else than data: another field, a comment.
-    pub fn says_more(&self) -> bool {
+    /// Whether any line of it is something else than data, and than the event's name where that is `named` by the API: another
+    /// field, a comment.
+    pub fn says_more(&self, named: bool) -> bool {
         let mut rest = self.raw.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&self.raw);
         while !rest.is_empty() {
             let (line, after) = split_line(rest);
             rest = after;
-            if !line.is_empty() && field(line).0 != b"data" {
+            let known = |name: &[u8]| name == b"data" || (named && name == b"event");
+            if !line.is_empty() && !known(field(line).0) {
                 return true;
             }
         }

@@ -20,7 +20,7 @@ pub struct ToolCallView {
 const MADE: &str = "airlock-";
 
 /// The id of a call to which its upstream gave none: by it whoever judges knows the call, and its result in the next request.
-pub(super) fn made_id(choice: u16, number: usize) -> String {
+pub fn made_id(choice: u16, number: usize) -> String {
     format!("{MADE}{choice}-{number}")
 }
 

@@ -56,7 +56,8 @@ fn unit(hearing: &mut Hearing, call: &mut ModelCall, unit: Frame, now: Micros) {
         let unit = if events { unit.bare() } else { unit };
         return frame(hearing, call, unit, now);
     }
-    if events && unit.says_more() {
+    let named = call.legs.dialect.outbound().names_events();
+    if events && unit.says_more(named) {
         unread(hearing, call, "fields beside an event's data passed unread");
     }
     frame(hearing, call, unit, now);

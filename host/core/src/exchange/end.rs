@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::legs::Stage;
 use super::{Exchange, Over, usage};
-use crate::dialect::Turn;
+use crate::dialect::{Turn, is_made_up};
 use crate::event::digest::Digest;
 use crate::event::marks::{Given, Words, mark};
 use crate::event::{Body, Micros, Status, Usage};
@@ -90,7 +90,9 @@ impl Exchange {
         let given = Given {
             words: Words::of(&turn.text),
             whole: status == Status::Complete,
+            // An id that Airlock made up is one of many conversations.
             calls: calls
+                .filter(|id| !is_made_up(id))
                 .chain(id.cloned())
                 .filter(|id| !id.is_empty())
                 .collect(),

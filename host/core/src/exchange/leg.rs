@@ -200,7 +200,32 @@ impl Exchange {
                 self.hearing.fate = Some(Fate::Refused(words::not_portable(&error)));
                 self.decided(now);
             }
-            _ => self.call.legs.go(Stage::Ready(bodies)),
+            _ => {
+                self.tell_carried(&bodies, unportable.as_ref());
+                self.call.legs.go(Stage::Ready(bodies));
+            }
+        }
+    }
+
+    /// What is not carried to upstreams of another API is told.
+    fn tell_carried(&self, bodies: &[(Target, Body)], unportable: Option<&NotPortable>) {
+        let note = |name: &str, value: String| {
+            self.hearing.record.note(crate::event::Body::Annotation {
+                policy: "route".to_owned(),
+                name: name.to_owned(),
+                value,
+            });
+        };
+        let first = bodies.first().filter(|(_, body)| !body.left.is_empty());
+        if let Some((target, body)) = first {
+            let left = body.left.join(", ");
+            note(
+                &target.upstream,
+                format!("left behind on the way to another API: {left}"),
+            );
+        }
+        if let Some(error) = unportable {
+            note("passed over", error.to_string());
         }
     }
 
@@ -216,7 +241,8 @@ impl Exchange {
             false => StreamUsage::Leave,
         };
         let legs = &self.call.legs;
-        let with = |asks_usage| -> Result<Bytes, Unsendable> {
+        let mut left = Vec::new();
+        let mut with = |asks_usage| -> Result<Bytes, Unsendable> {
             let bounds = Bounds {
                 streams: self.call.assembles,
                 model: &target.model,
@@ -228,7 +254,11 @@ impl Exchange {
             let body = prompt.outgoing(&self.facts, upstream, &legs.steps, &legs.body, bounds)?;
             match foreign {
                 None => Ok(body),
-                Some(foreign) => self.carried(&body, target, foreign, asks_usage),
+                Some(foreign) => {
+                    let (carried, behind) = self.carried(&body, target, foreign, asks_usage)?;
+                    left = behind;
+                    Ok(carried)
+                }
             }
         };
         let bytes = with(usage != StreamUsage::Leave)?;
@@ -246,6 +276,7 @@ impl Exchange {
             bytes,
             plain,
             foreign,
+            left,
         })
     }
 
@@ -256,7 +287,7 @@ impl Exchange {
         target: &Target,
         foreign: &'static dyn Dialect,
         asks_usage: bool,
-    ) -> Result<Bytes, Unsendable> {
+    ) -> Result<(Bytes, Vec<String>), Unsendable> {
         let client = self.facts.client;
         let path = client.outbound().path(&target.model, self.streams());
         let (path, query) = match path.split_once('?') {
@@ -271,13 +302,14 @@ impl Exchange {
         let outbound = foreign.outbound();
         let carried = outbound.of_portable(&portable)?;
         if !asks_usage {
-            return Ok(carried.into());
+            return Ok((carried.into(), portable.left));
         }
         let edits = RequestEdits {
             include_usage: true,
             ..RequestEdits::default()
         };
-        Ok(outbound.edit_request(&carried, &edits)?.into())
+        let carried = outbound.edit_request(&carried, &edits)?;
+        Ok((carried.into(), portable.left))
     }
 
     /// Where the call goes: what was ordered for it or its session, else by the routes.

@@ -59,6 +59,8 @@ pub struct Body {
     pub plain: Option<Bytes>,
     /// Its wire API, where it is not the client's: headers of the client's vendor then do not go along.
     pub foreign: Option<Foreign>,
+    /// What of the client's request is left behind there.
+    pub left: Vec<String>,
 }
 
 /// An attempt at a leg that failed.

@@ -88,6 +88,8 @@ impl Exchange {
         }
         let affordable = affordable(&ready, granted);
         let leaving = ready.get(..affordable).unwrap_or_default();
+        let unsent = ready.len() - leaving.len();
+        self.call.release.writer.sent(unsent);
         self.deliver(leaving);
         self.leaving.give(joined(leaving));
         if !enough {

@@ -48,13 +48,26 @@ impl Changes {
 }
 
 /// Parameters that other actions set.
-pub const RESERVED: [&str; 6] = [
+pub const RESERVED: [&str; 18] = [
     "model",
     "messages",
     "stream",
     "stream_options",
     "tools",
     "n",
+    // The same in other APIs than chat completions, and what names a conversation that a server keeps.
+    "system",
+    "input",
+    "instructions",
+    "prompt",
+    "contents",
+    "systemInstruction",
+    "system_instruction",
+    "candidateCount",
+    "previous_response_id",
+    "conversation",
+    "background",
+    "context",
 ];
 
 /// The edits that turn the client's body into what goes upstream: what the session keeps first, then the exchange's own.

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::shape::Shape;
-use crate::dialect::{MessageEdit, RequestView, ToolCallView, Turn};
+use crate::dialect::{MessageEdit, MessageView, RequestView, ToolCallView, Turn, is_made_up};
 use crate::session::overlay::{Added, Edit, Place, Restored};
 
 /// What becomes of a request's messages.
@@ -253,7 +253,9 @@ impl Within {
         };
         let has = |id: &str| {
             let message = view.messages.get(index);
-            message.is_some_and(|m| m.tool_calls.iter().any(|call| call.id == id))
+            // An id that Airlock made up counts the calls that the client has, not those that the model made.
+            let known = |m: &MessageView| m.tool_calls.iter().any(|call| call.id == id);
+            !is_made_up(id) && message.is_some_and(known)
         };
         calls.retain(|(call, _)| !has(&call.id) && self.0.insert((index, call.id.clone())));
         (!calls.is_empty()).then_some(MessageEdit::AddCalls { index, calls })

@@ -100,7 +100,8 @@ impl Hold {
             let bears = !held.said.spans.is_empty() || !held.said.calls.is_empty();
             held.goes_on = true;
             let ends = held.said.states_usage || !held.said.finishes.is_empty();
-            held.duty = if held.said.ends || (ends && !bears) {
+            // What ends a stream may bear text too, where its API has no frame for the end alone.
+            held.duty = if (held.said.ends || ends) && !bears {
                 Duty::Strip
             } else {
                 Duty::Pass

@@ -5,7 +5,7 @@ use super::call::{Call, Part, Sealed};
 use super::frame::Span;
 use super::hold::Hold;
 use super::stretch::{Patterns, Stretch};
-use crate::dialect::{CallKind, CallPart, Slot};
+use crate::dialect::{CallKind, CallPart, Slot, made_id};
 use crate::event::{Channel, Place};
 use crate::observe::tokens::TokenCounter;
 use crate::reason::patterns::Match;
@@ -190,7 +190,7 @@ impl Hold {
                 at < index && other.leg == call.leg && other.shown == call.shown
             });
         let id = if call.shown.is_empty() || taken {
-            format!("airlock-{}-{}", place.choice, place.item)
+            made_id(place.choice, place.item as usize)
         } else {
             call.shown.clone()
         };

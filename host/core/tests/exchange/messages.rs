@@ -238,3 +238,23 @@ async fn an_upstream_that_fails_after_its_beginning_is_asked_again() {
     assert_eq!(said(&message), "I may not.");
     assert_eq!(message["id"], "msg_1");
 }
+
+#[tokio::test]
+async fn where_the_budget_ends_is_the_end_of_a_well_formed_message() {
+    for tokens in 18..60 {
+        let world = World::with_budget("", Some(tokens));
+        let asked = Asked {
+            path: "/v1/messages",
+            ..Asked::default()
+        };
+        let mut exchange = world.begin(&AnthropicMessages, asked, ASKS).await;
+        let all: &'static str =
+            Box::leak([STARTS, THINKS, SAYS, CALLS, ENDS_IN_CALLS].concat().into());
+        let mut plays = VecDeque::from([Play::Answers(vec![all])]);
+        let mut outcome = Outcome::default();
+        drive(&mut exchange, &mut plays, world.start, &mut outcome).await;
+        if !outcome.given.is_empty() {
+            message(&outcome.text());
+        }
+    }
+}

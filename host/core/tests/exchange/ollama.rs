@@ -208,7 +208,6 @@ async fn a_prompt_is_judged_and_instructed() {
 
 /// `Hold::next_leg` leaves out a frame that ends its leg even if it bears text.
 #[tokio::test]
-#[ignore = "the text of a last line is lost when its leg goes on"]
 async fn what_stands_in_the_last_line_of_a_leg_that_goes_on_is_kept() {
     let calls = "{\"model\":\"m\",\"message\":{\"role\":\"assistant\",\"content\":\"I tidy. \",\"tool_calls\":[{\"function\":{\"name\":\"rm\",\"arguments\":{}}}]},\"done\":true,\"done_reason\":\"stop\",\"prompt_eval_count\":10,\"eval_count\":5}\n";
     let plays = vec![Play::Answers(vec![calls]), Play::Answers(GOES_ON.to_vec())];

@@ -89,6 +89,10 @@ impl Outbound for AnthropicMessages {
         say::question(model, system, user, max_tokens)
     }
 
+    fn names_events(&self) -> bool {
+        true
+    }
+
     fn wire(&self) -> Wire {
         Wire::Events
     }

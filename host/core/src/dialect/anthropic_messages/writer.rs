@@ -19,6 +19,8 @@ pub struct MessagesWriter {
     /// What it reads of Airlock alone.
     own: Identity,
     record: Record,
+    /// It as it was before each frame that was written since the client was last given any.
+    earlier: Vec<Record>,
     voice: Voice,
 }
 
@@ -45,22 +47,9 @@ impl MessagesWriter {
         self.record.reads(said.as_bytes())?;
         Ok(said.into())
     }
-}
 
-impl Writer for MessagesWriter {
-    fn identity(&self) -> &Identity {
-        &self.identity
-    }
-
-    fn meet(&mut self, stated: &Identity) {
-        self.identity.meet(stated);
-    }
-
-    fn speak_alone(&mut self) {
-        self.identity = self.own.clone();
-    }
-
-    fn frame(&mut self, frame: &Frame, edits: &Edits<'_>) -> Result<Option<Bytes>, EditError> {
+    /// A frame with the edits made; only if it can be written does the record go on.
+    fn written(&mut self, frame: &Frame, edits: &Edits<'_>) -> Result<Option<Bytes>, EditError> {
         let plain = *edits == Edits::default();
         let source = match read::data(frame) {
             Ok(Some(source)) => source,
@@ -83,6 +72,35 @@ impl Writer for MessagesWriter {
             }
             Err(error) => Err(error),
         }
+    }
+}
+
+impl Writer for MessagesWriter {
+    fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    fn meet(&mut self, stated: &Identity) {
+        self.identity.meet(stated);
+    }
+
+    fn speak_alone(&mut self) {
+        self.identity = self.own.clone();
+    }
+
+    fn sent(&mut self, unsent: usize) {
+        let at = self.earlier.len().checked_sub(unsent);
+        if let Some(record) = at.and_then(|at| self.earlier.get(at)) {
+            self.record = *record;
+        }
+        self.earlier.clear();
+    }
+
+    fn frame(&mut self, frame: &Frame, edits: &Edits<'_>) -> Result<Option<Bytes>, EditError> {
+        let before = self.record;
+        let written = self.written(frame, edits)?;
+        self.earlier.push(before);
+        Ok(written)
     }
 
     fn body(&mut self, body: &Bytes, edits: &Edits<'_>) -> Result<Bytes, EditError> {

@@ -71,6 +71,7 @@ pub(super) fn read(body: &[u8]) -> Result<RequestView, Undecodable> {
             .value::<Vec<String>>("modalities")
             .filter(|kinds| kinds.iter().any(|k| k == "audio"))
             .map(|_| "speech"),
+        later: false,
         continues: None,
         include_usage: options
             .and_then(|options| options.value("include_usage"))

@@ -52,6 +52,7 @@ pub(super) fn read(body: &[u8]) -> Result<RequestView, Undecodable> {
         structured_output: kind.is_some_and(|kind| kind != "text"),
         unjudgeable: boolean(&root, "background")?
             .then_some("an answer that is fetched later (background)"),
+        later: boolean(&root, "background")?,
         continues: continues(&root)?,
         // The API states it always.
         include_usage: true,

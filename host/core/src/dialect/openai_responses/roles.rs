@@ -99,6 +99,10 @@ impl Outbound for OpenAiResponses {
         body.to_string().into_bytes()
     }
 
+    fn names_events(&self) -> bool {
+        true
+    }
+
     fn wire(&self) -> Wire {
         Wire::Events
     }

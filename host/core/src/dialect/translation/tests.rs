@@ -104,6 +104,8 @@ impl Heard {
         if !calls.is_empty() && heard.finish == Some(Finish::Stop) {
             heard.finish = Some(Finish::ToolCalls);
         }
+        // None that is stated is none.
+        heard.usage = heard.usage.filter(|usage| *usage != (0, 0));
         heard.calls = calls
             .into_iter()
             .map(|(_, name, arguments)| {
@@ -345,6 +347,10 @@ fn back(dialect: &dyn Dialect, body: &[u8]) -> Portable {
     // Told by the path in some.
     portable.streamed = true;
     portable.left.clear();
+    for tool in &mut portable.tools {
+        // Stated where the API's own default is another.
+        tool.strict = tool.strict.filter(|strict| *strict);
+    }
     for turn in &mut portable.turns {
         // Results stand in a user's turn in some APIs.
         if turn

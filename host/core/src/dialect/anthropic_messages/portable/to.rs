@@ -162,6 +162,7 @@ fn block(part: &Part, role: &str, path: &str) -> Result<Option<Value>, NotPortab
     Ok(Some(match part {
         Part::Text(text) if text.is_empty() => return Ok(None),
         Part::Text(text) => json!({ "type": "text", "text": text }),
+        // Told by who carries the request: unsigned, it is refused.
         Part::Reasoning(_) => return Ok(None),
         Part::Image { .. } | Part::ImageUrl(_) if of_model => {
             return Err(refused(path, "the model says text alone"));
