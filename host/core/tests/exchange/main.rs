@@ -6,6 +6,7 @@ mod differential;
 mod parley;
 #[path = "../../../tests/gateway/support/readings.rs"]
 mod readings;
+mod responses;
 mod steps;
 mod time;
 mod world;
