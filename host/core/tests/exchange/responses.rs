@@ -239,10 +239,27 @@ async fn an_answer_that_contradicts_itself_never_leaves_where_somebody_judges() 
 #[tokio::test]
 async fn an_attempt_that_breaks_is_made_again_in_the_same_stream() {
     let plays = vec![
-        Play::Breaks(GOES_ON[..3].to_vec()),
+        Play::Breaks(CALLS[..2].to_vec()),
         Play::Answers(GOES_ON.to_vec()),
     ];
     let outcome = run(NO_RM, STREAM, plays).await;
     let told = events(&outcome);
-    assert!(told.len() > 3, "{told:?}");
+    assert_eq!(outcome.legs.len(), 2);
+    assert!(!outcome.text().contains("resp_2"));
+    let last = told.last().unwrap();
+    assert_eq!(
+        (&last["type"], &last["response"]["id"]),
+        (&"response.completed".into(), &"resp_1".into())
+    );
+    // The thought had begun, and ends before the next attempt.
+    let of = |name: &str| told.iter().filter(|event| event["type"] == name).count();
+    let items = last["response"]["output"].as_array().unwrap().len();
+    assert_eq!(
+        (
+            of("response.output_item.added"),
+            of("response.output_item.done"),
+            items
+        ),
+        (2, 2, 2)
+    );
 }

@@ -62,7 +62,8 @@ impl State {
 
     /// Id of the next item that Airlock puts in.
     pub fn fresh_id(&self, prefix: &str) -> String {
-        format!("{prefix}_{}_{}", self.identity.id, self.client.next_item())
+        let number = self.client.next_item().to_string();
+        forms::item_id(prefix, &self.identity.id, &number)
     }
 
     /// The last event, with this ending.

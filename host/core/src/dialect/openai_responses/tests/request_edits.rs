@@ -292,6 +292,12 @@ fn a_turn_goes_back_as_its_server_wrote_it() {
     );
     assert_eq!(later["input"][1], own[0]);
     assert_eq!(later["input"].as_array().unwrap().len(), 8);
+    // A conversation that the server keeps has all but the results.
+    let kept = r#"{"input":"tidy up","conversation":"conv_1"}"#;
+    let out = go_on(kept, &turn("I tidy. "));
+    let result =
+        |id: &str| json!({"type": "function_call_output", "call_id": id, "output": "never"});
+    assert_eq!(out["input"], json!([result("d1"), result("d2")]));
     // Not known: built anew.
     let built = Turn {
         items: vec![Item::Text("Said.".into())],
