@@ -10,6 +10,7 @@ mod ollama;
 mod parley;
 #[path = "../../../tests/gateway/support/readings.rs"]
 mod readings;
+mod responses;
 mod steps;
 mod time;
 mod world;

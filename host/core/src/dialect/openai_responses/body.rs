@@ -60,7 +60,7 @@ fn item_before(edit: &TextEdit, number: usize, edits: &Edits<'_>) -> Option<Valu
         return None;
     }
     let of = edits.identity.map_or("", |identity| &identity.id);
-    let id = |prefix: &str| format!("{prefix}_{of}_before_{number}");
+    let id = |prefix: &str| forms::item_id(prefix, of, &format!("b{number}"));
     match edit.place.channel {
         Channel::Output => Some(forms::message(&id("msg"), &edit.text, false)),
         Channel::Refusal => Some(forms::message(&id("msg"), &edit.text, true)),

@@ -15,8 +15,8 @@ use crate::dialect::openai_responses::proof::Meant;
 use crate::dialect::openai_responses::reader::pieces;
 use crate::dialect::openai_responses::rows::{Links, Rows};
 use crate::dialect::openai_responses::splice::{Changes, framed, one_line, passed};
+use crate::dialect::openai_responses::state::State;
 use crate::dialect::openai_responses::undecodable::undecodable;
-use crate::dialect::openai_responses::writer::ResponsesWriter;
 use crate::dialect::openai_responses::{final_edit, walk};
 use crate::dialect::sse::Frame;
 use crate::dialect::{EditError, Edits, Identity};
@@ -33,7 +33,7 @@ enum Becomes {
 
 /// The frame with `edits` made.
 pub(super) fn frame(
-    writer: &mut ResponsesWriter,
+    state: &mut State,
     frame: &Frame,
     source: &str,
     edits: &Edits<'_>,
@@ -42,17 +42,17 @@ pub(super) fn frame(
     let name = root.string("type").unwrap_or_default();
     let kind = event::kind(&name);
     let mut out = Out::default();
-    if writer.turns(kind, &name, edits) {
-        writer.next_leg(&mut out);
+    if state.turns(kind, &name, edits) {
+        state.next_leg(&mut out);
     }
-    writer.part_ways();
-    let ResponsesWriter {
+    state.part_ways();
+    let State {
         client,
         theirs,
         links,
         foreign,
         ..
-    } = writer;
+    } = state;
     let Some(theirs) = theirs.as_mut() else {
         return Ok(None);
     };

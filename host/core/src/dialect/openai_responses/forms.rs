@@ -32,6 +32,14 @@ pub(super) fn response(identity: &Identity, status: &str) -> Value {
     })
 }
 
+/// Id of an item of a response. The API takes back none that is longer than 64 bytes.
+pub(super) fn item_id(prefix: &str, response: &str, suffix: &str) -> String {
+    const LONGEST: usize = 48;
+    let own = response.strip_prefix("resp_").unwrap_or(response);
+    let from = own.ceil_char_boundary(own.len().saturating_sub(LONGEST));
+    format!("{prefix}_{}_{suffix}", own.get(from..).unwrap_or_default())
+}
+
 /// A message of the model with one part.
 pub(super) fn message(id: &str, text: &str, refusal: bool) -> Value {
     json!({

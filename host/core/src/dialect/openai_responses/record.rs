@@ -267,8 +267,11 @@ fn beyond(said: &str, whole: &str, channel: Channel) -> Result<usize, String> {
     if whole.is_empty() && channel != Channel::ToolArguments {
         return Ok(0);
     }
+    // Some servers cut the white space at its end.
+    let cut = channel != Channel::ToolArguments && whole.trim() == said.trim();
     match whole.starts_with(said) {
         true => Ok(said.len()),
+        false if cut => Ok(whole.len()),
         false if channel == Channel::Other => Ok(0),
         false => Err("it says something else than was said before".to_owned()),
     }

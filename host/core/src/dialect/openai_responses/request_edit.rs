@@ -65,11 +65,18 @@ pub(super) fn edit(body: &[u8], edits: &RequestEdits) -> Result<Vec<u8>, EditErr
     Ok(json::set(source, &root, &set).into_bytes())
 }
 
-/// The request that goes on after what the model said and called.
+/// The request that goes on after what the model said and called. In a conversation that the server keeps, it has all of that,
+/// and takes no item twice: what is new to it are the results.
 pub(super) fn go_on(body: &[u8], turn: &Turn) -> Result<Vec<u8>, EditError> {
-    let at = spots(&object("the request", utf8(body)?)?)?.len();
+    let source = utf8(body)?;
+    let root = object("the request", source)?;
+    if root.get("conversation").is_some() {
+        let results = rows::results(&turn.calls())?;
+        let input = format!("[{}]", results.join(","));
+        return Ok(json::set(source, &root, &[("input", input)]).into_bytes());
+    }
     let step = MessageEdit::InsertStep {
-        at,
+        at: spots(&root)?.len(),
         turn: turn.clone(),
     };
     let edits = RequestEdits {

@@ -26,14 +26,17 @@ pub(super) fn takes_calls(value: Raw<'_>, index: usize) -> Result<(), EditError>
 
 /// Calls, each with its result.
 pub(super) fn calls(calls: &[(ToolCallView, String)]) -> Result<Vec<String>, EditError> {
-    let mut items = Vec::with_capacity(2 * calls.len());
-    for (call, _) in calls {
-        items.push(call_item(call));
-    }
-    for (call, text) in calls {
-        items.push(result_item(call, text)?);
-    }
+    let mut items: Vec<String> = calls.iter().map(|(call, _)| call_item(call)).collect();
+    items.extend(results(calls)?);
     Ok(items)
+}
+
+/// What came of calls.
+pub(super) fn results(calls: &[(ToolCallView, String)]) -> Result<Vec<String>, EditError> {
+    calls
+        .iter()
+        .map(|(call, text)| result_item(call, text))
+        .collect()
 }
 
 /// A turn of the model: its own items in their order, with the calls at their places; then what came of the calls.
@@ -72,9 +75,7 @@ pub(super) fn step(turn: &Turn) -> Result<Vec<String>, EditError> {
         .iter()
         .filter(|(call, _)| !put.contains(&call.id.as_str()));
     items.extend(others.map(|(call, _)| call_item(call)));
-    for (call, text) in &calls {
-        items.push(result_item(call, text)?);
-    }
+    items.extend(results(&calls)?);
     Ok(items)
 }
 

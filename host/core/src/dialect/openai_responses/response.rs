@@ -144,13 +144,7 @@ fn output<'a>(
             return Err(undecodable(format!("output[{at}]"), what));
         }
         keys.push(key);
-        At {
-            record: &mut *record,
-            facts: &mut event.facts,
-            key,
-            done: ends,
-        }
-        .item(value)?;
+        At::of(record, event, key, ends).item(value)?;
         elements.push((key, value));
     }
     event.output = Some((list, elements));

@@ -7,10 +7,8 @@ use serde_json::{Value, json};
 
 use crate::dialect::openai_responses::compose::Out;
 use crate::dialect::openai_responses::forms;
-use crate::dialect::openai_responses::writer::ResponsesWriter;
-use crate::dialect::{
-    CallKind, CallPart, ClientError, EditError, Finish, Piece, Slot, Writer as _,
-};
+use crate::dialect::openai_responses::state::State;
+use crate::dialect::{CallKind, CallPart, ClientError, EditError, Finish, Piece, Slot};
 use crate::event::{Channel, Place, Usage};
 
 /// How far the answer of another API was said.
@@ -53,17 +51,13 @@ fn shape(place: Place) -> Result<Shape, EditError> {
 }
 
 /// Frames that add text: to what is being said, if that goes on at the place; else in an item of its own.
-pub(super) fn text(
-    writer: &mut ResponsesWriter,
-    place: Place,
-    text: &str,
-) -> Result<Bytes, EditError> {
+pub(super) fn text(state: &mut State, place: Place, text: &str) -> Result<Bytes, EditError> {
     let shape = shape(place)?;
     // What the upstream says next repeats none of it.
-    writer.part_ways();
+    state.part_ways();
     let mut out = Out::default();
-    let client = &mut writer.client;
-    client.begin(&mut out, &writer.identity);
+    let client = &mut state.client;
+    client.begin(&mut out, &state.identity);
     for key in client.open().into_iter().rev() {
         let bears = client.record.items.get(&key);
         if !bears.is_some_and(|item| item.kind == shape.item && !item.sealed) {
@@ -79,13 +73,13 @@ pub(super) fn text(
             number += 1;
         }
     }
-    let item = whole(writer, shape, text);
-    writer.client.say_item(&mut out, &item);
+    let item = whole(state, shape, text);
+    state.client.say_item(&mut out, &item);
     Ok(out.bytes.into())
 }
 
-fn whole(writer: &ResponsesWriter, shape: Shape, text: &str) -> Value {
-    let id = writer.fresh_id(shape.prefix);
+fn whole(state: &State, shape: Shape, text: &str) -> Value {
+    let id = state.fresh_id(shape.prefix);
     match shape.item {
         "reasoning" => {
             json!({ "id": id, "type": "reasoning", "summary": [forms::part(shape.part, text)] })
@@ -96,18 +90,19 @@ fn whole(writer: &ResponsesWriter, shape: Shape, text: &str) -> Value {
 
 /// A piece of another API's answer.
 pub(super) fn piece(
-    writer: &mut ResponsesWriter,
+    state: &mut State,
+    said: &mut Said,
     piece: &Piece,
     finish: Finish,
 ) -> Result<Bytes, EditError> {
     let mut out = Out::default();
     match piece {
-        Piece::Text { place, text, .. } => more(writer, &mut out, *place, text)?,
-        Piece::Call(part) => call(writer, &mut out, part)?,
-        Piece::Finish { .. } => writer.said.finish = Some(finish),
+        Piece::Text { place, text, .. } => more(state, said, &mut out, (*place, text))?,
+        Piece::Call(part) => call(state, said, &mut out, part)?,
+        Piece::Finish { .. } => said.finish = Some(finish),
         Piece::Usage(usage) => {
-            let known = writer.said.usage;
-            writer.said.usage = Some(known.map_or(*usage, |known| known.with(*usage)));
+            let known = said.usage;
+            said.usage = Some(known.map_or(*usage, |known| known.with(*usage)));
         }
         Piece::Error(failure) => {
             let error = ClientError {
@@ -117,46 +112,51 @@ pub(super) fn piece(
                 code: "airlock_upstream".to_owned(),
                 origin: None,
             };
-            return Ok(writer.error(&error));
+            state.fail(&mut out, &error);
         }
         Piece::Beside => {}
-        Piece::End => end(writer, &mut out),
+        Piece::End => end(state, said, &mut out),
     }
     Ok(out.bytes.into())
 }
 
 fn more(
-    writer: &mut ResponsesWriter,
+    state: &mut State,
+    said: &mut Said,
     out: &mut Out,
-    place: Place,
-    text: &str,
+    (place, text): (Place, &str),
 ) -> Result<(), EditError> {
     let shape = shape(place)?;
-    let client = &mut writer.client;
-    client.begin(out, &writer.identity);
-    let key = match writer.said.open {
+    let client = &mut state.client;
+    client.begin(out, &state.identity);
+    let key = match said.open {
         Some((key, open)) if open == shape => key,
         open => {
             if let Some((key, _)) = open {
                 client.finish_item(out, key, "completed");
             }
-            let mut head = whole(writer, shape, "");
+            let mut head = whole(state, shape, "");
             head[shape.list] = json!([]);
             if shape.item == "message" {
                 head["status"] = "in_progress".into();
             }
-            let client = &mut writer.client;
+            let client = &mut state.client;
             let key = client.add_item(out, &head);
             client.add_part(out, key, shape.list, 0, &forms::part(shape.part, ""));
-            writer.said.open = Some((key, shape));
+            said.open = Some((key, shape));
             key
         }
     };
-    writer.client.add_text(out, key, shape.list, 0, text);
+    state.client.add_text(out, key, shape.list, 0, text);
     Ok(())
 }
 
-fn call(writer: &mut ResponsesWriter, out: &mut Out, part: &CallPart) -> Result<(), EditError> {
+fn call(
+    state: &mut State,
+    said: &mut Said,
+    out: &mut Out,
+    part: &CallPart,
+) -> Result<(), EditError> {
     let place = Place::new(Channel::ToolArguments, part.choice, 0);
     if part.choice > 0 {
         return Err(EditError::at(place, "there is one choice"));
@@ -164,20 +164,20 @@ fn call(writer: &mut ResponsesWriter, out: &mut Out, part: &CallPart) -> Result<
     let Slot::Index(number) = part.slot else {
         return Err(EditError::at(place, "the call has no number"));
     };
-    let client = &mut writer.client;
-    client.begin(out, &writer.identity);
-    if let Some((key, _)) = writer.said.open.take() {
+    let client = &mut state.client;
+    client.begin(out, &state.identity);
+    if let Some((key, _)) = said.open.take() {
         client.finish_item(out, key, "completed");
     }
-    let key = match writer.said.calls.get(&number) {
+    let key = match said.calls.get(&number) {
         Some(key) => *key,
         None => {
             let Some(name) = &part.name else {
                 return Err(EditError::at(place, "the call names no tool"));
             };
             let custom = part.kind == CallKind::Custom;
-            let id = writer.fresh_id(if custom { "ctc" } else { "fc" });
-            let call = part.id.clone().unwrap_or_else(|| writer.fresh_id("call"));
+            let id = state.fresh_id(if custom { "ctc" } else { "fc" });
+            let call = part.id.clone().unwrap_or_else(|| state.fresh_id("call"));
             let head = match custom {
                 true => json!({
                     "id": id, "type": "custom_tool_call", "call_id": call, "name": name, "input": "",
@@ -187,23 +187,23 @@ fn call(writer: &mut ResponsesWriter, out: &mut Out, part: &CallPart) -> Result<
                     "name": name, "arguments": "",
                 }),
             };
-            let key = writer.client.add_item(out, &head);
-            writer.said.calls.insert(number, key);
+            let key = state.client.add_item(out, &head);
+            said.calls.insert(number, key);
             key
         }
     };
     if !part.arguments.is_empty() {
-        writer.client.add_arguments(out, key, &part.arguments);
+        state.client.add_arguments(out, key, &part.arguments);
     }
     Ok(())
 }
 
-fn end(writer: &mut ResponsesWriter, out: &mut Out) {
-    if writer.client.record.ended {
+fn end(state: &mut State, said: &mut Said, out: &mut Out) {
+    if state.client.record.ended {
         return;
     }
-    writer.said.open = None;
-    let (name, status, reason) = match writer.said.finish {
+    said.open = None;
+    let (name, status, reason) = match said.finish {
         Some(Finish::Length) => (
             "response.incomplete",
             "incomplete",
@@ -212,16 +212,16 @@ fn end(writer: &mut ResponsesWriter, out: &mut Out) {
         Some(Finish::Filtered) => ("response.incomplete", "incomplete", Some("content_filter")),
         _ => ("response.completed", "completed", None),
     };
-    writer.client.begin(out, &writer.identity);
-    writer.client.finish_items(out, status);
-    let mut response = writer.response();
+    state.client.begin(out, &state.identity);
+    state.client.finish_items(out, status);
+    let mut response = state.response();
     response["status"] = status.into();
     response["incomplete_details"] =
         reason.map_or(Value::Null, |reason| json!({ "reason": reason }));
-    response["output"] = writer.client.output(status).into();
-    if let Some(usage) = writer.said.usage {
+    response["output"] = state.client.output(status).into();
+    if let Some(usage) = said.usage {
         response["usage"] = forms::usage(usage);
     }
     let fields = json!({ "response": response });
-    writer.client.emit(out, name, fields);
+    state.client.emit(out, name, fields);
 }

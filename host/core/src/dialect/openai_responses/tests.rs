@@ -6,6 +6,7 @@ mod edits;
 mod hostile;
 mod legs;
 mod portable;
+mod request_edits;
 mod requests;
 mod reshape;
 mod said;
