@@ -67,7 +67,7 @@ pub fn find(
     {
         return found(headers, "traceparent", value, "derived");
     }
-    let continued = view.continues.iter().map(|continued| Line {
+    let continued = view.follows().into_iter().map(|continued| Line {
         digest: mark(&[b"continued", continued.id.as_bytes()]),
         of_model: true,
         text: "",

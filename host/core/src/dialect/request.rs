@@ -46,6 +46,9 @@ pub struct Continued {
     pub field: &'static str,
     /// Its id.
     pub id: String,
+    /// The request bears only what follows on it. Otherwise it stands before the whole conversation, and perhaps before
+    /// others' too.
+    pub chain: bool,
 }
 
 /// One message of the conversation.
@@ -183,6 +186,11 @@ impl MessageEdit {
 }
 
 impl RequestView {
+    /// The answer or conversation on which the request follows, and bears nothing of.
+    pub fn follows(&self) -> Option<&Continued> {
+        self.continues.as_ref().filter(|continued| continued.chain)
+    }
+
     /// The index at or before `at` where a message can be inserted without coming between a tool call and its result:
     /// vendors refuse such a request.
     pub fn insertion_point(&self, at: usize) -> usize {

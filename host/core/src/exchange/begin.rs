@@ -66,7 +66,7 @@ impl Exchange {
         let (number, retry, (told, draft)) = {
             let mut state = session.state();
             let (number, retry) = state.begin(digest, arrived.client_retries, now);
-            let draft = match &view.continues {
+            let draft = match view.follows() {
                 Some(_) => state.conversation.draft_more(&digests),
                 None => state.conversation.draft(&digests),
             };

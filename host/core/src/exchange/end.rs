@@ -106,7 +106,7 @@ impl Exchange {
             self.restore_denied(message);
         }
         // What follows on a conversation that its server keeps is not the beginning of one.
-        let continued = facts.view.continues.iter();
+        let continued = facts.view.follows().into_iter();
         let digests: Vec<Digest> = continued
             .map(|c| mark(&[b"continued", c.id.as_bytes()]))
             .chain(facts.digests.iter().copied())

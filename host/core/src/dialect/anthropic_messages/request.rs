@@ -43,6 +43,7 @@ pub(super) fn read(body: &[u8]) -> Result<RequestView, Undecodable> {
         max_output_tokens: max_tokens(&root)?,
         structured_output: format.or_else(|| root.get("output_format")).is_some(),
         unjudgeable: None,
+        later: false,
         continues: None,
         include_usage: true,
         end_user,

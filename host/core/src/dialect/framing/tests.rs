@@ -114,7 +114,7 @@ fn what_stands_beside_the_data_is_noticed_and_a_cut_line_end_is_not() {
             event: None,
             data: None,
         };
-        assert_eq!(frame.says_more(), more, "{raw:?}");
+        assert_eq!(frame.says_more(false), more, "{raw:?}");
     }
 }
 

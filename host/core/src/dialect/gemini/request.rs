@@ -75,9 +75,11 @@ pub(super) fn read(received: Received<'_>) -> Result<RequestView, Undecodable> {
         structured_output: form.is_some_and(|form| !matches!(&*form, "" | "text/plain"))
             || FORMS.iter().any(|name| config.get(name).is_some()),
         unjudgeable: speaks(&config)?.then_some("speech"),
+        later: false,
         continues: cached.filter(|id| !id.is_empty()).map(|id| Continued {
             field: "cachedContent",
             id: id.into_owned(),
+            chain: false,
         }),
         // Its usage is part of every answer.
         include_usage: true,

@@ -70,6 +70,7 @@ pub(super) fn read(body: &[u8]) -> Result<RequestView, Undecodable> {
             Object::of(form).map_or(true, |form| form.string("type").as_deref() != Some("text"))
         }),
         unjudgeable: unjudgeable.or(embeds.map(|_| "a prompt of embeddings")),
+        later: false,
         continues: None,
         include_usage: root
             .object("stream_options")

@@ -123,6 +123,7 @@ fn continues(root: &Object<'_>) -> Result<Option<Continued>, Undecodable> {
         return Ok(Some(Continued {
             field: "previous_response_id",
             id: id.into_owned(),
+            chain: true,
         }));
     }
     let Some(value) = root.get("conversation") else {
@@ -132,6 +133,7 @@ fn continues(root: &Object<'_>) -> Result<Option<Continued>, Undecodable> {
     Ok(Some(Continued {
         field: "conversation",
         id,
+        chain: true,
     }))
 }
 
