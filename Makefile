@@ -62,8 +62,8 @@ e2e: build ## real clients, a simulated upstream, and Airlock between them
 	@tests/e2e/venv.sh
 	target/venv/bin/python -m pytest -p no:cacheprovider tests/e2e
 
-test-clients: build ## agent frameworks against the binary; not part of `test`, since they take minutes to install
-	$(call say,frameworks)
+test-clients: build ## SDKs and agent frameworks in Python and JavaScript against the binary; not part of `test`: minutes to install
+	$(call say,clients)
 	@tests/clients/venv.sh
 	target/clients/bin/python -m pytest -p no:cacheprovider tests/clients
 

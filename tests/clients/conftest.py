@@ -1,19 +1,56 @@
-"""The end-to-end tests' processes serve here too."""
+"""The end-to-end tests' processes serve here too; one Airlock for each wire API serves all clients that speak it."""
 
+import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "e2e"))
 
-from importlib.util import module_from_spec, spec_from_file_location  # noqa: E402
+# It would ask the network for prices when it is imported.
+os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
 
-_spec = spec_from_file_location("e2e_conftest", Path(__file__).resolve().parents[1] / "e2e" / "conftest.py")
-_e2e = module_from_spec(_spec)
-_spec.loader.exec_module(_e2e)
-binary, shared_simulator, simulator, make, module_make = (
-    _e2e.binary,
-    _e2e.shared_simulator,
-    _e2e.simulator,
-    _e2e.make,
-    _e2e.module_make,
-)
+from frameworks import FRAMEWORKS, Agent  # noqa: E402
+from harness import BINARY  # noqa: E402
+from place import at  # noqa: E402
+from sdks import SDKS, Sdk  # noqa: E402
+from stage import Stage, Stages  # noqa: E402
+
+CLIENTS: list[type[Sdk] | type[Agent]] = [*SDKS, *FRAMEWORKS]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def binary() -> Path:
+    assert BINARY.exists(), f"{BINARY} is missing: run `make build`, or set AIRLOCK_BIN"
+    return BINARY
+
+
+@pytest.fixture(scope="session")
+def stages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stages]:
+    stages = Stages(tmp_path_factory.mktemp("stages"))
+    yield stages
+    stages.stop()
+
+
+@pytest.fixture(params=CLIENTS, ids=lambda kind: kind.__name__)
+def kind(request: pytest.FixtureRequest) -> type[Sdk] | type[Agent]:
+    return request.param
+
+
+@pytest.fixture(params=[True, False], ids=["streamed", "whole"])
+def streamed(request: pytest.FixtureRequest) -> bool:
+    return request.param
+
+
+@pytest.fixture
+def stage(stages: Stages, kind: type[Sdk] | type[Agent]) -> Stage:
+    return stages.of(kind.wire)
+
+
+@pytest.fixture
+def agent(stage: Stage, kind: type[Sdk] | type[Agent], monkeypatch: pytest.MonkeyPatch) -> Iterator[Sdk | Agent]:
+    """The client, pointed at the stage as `airlock client-setup` says."""
+    with at(stage, kind, monkeypatch) as client:
+        yield client

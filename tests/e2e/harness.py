@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import time
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -129,6 +130,11 @@ def script(**controls: Any) -> list[dict[str, str]]:
 def body(model: str = "sim-echo", stream: bool = True, **controls: Any) -> dict[str, Any]:
     """A raw request with a script."""
     return {"model": model, "stream": stream, "messages": script(**controls)}
+
+
+def new_prompt() -> str:
+    """Words that no other conversation begins with."""
+    return f"What is the balance of account {uuid.uuid4().hex[:16]}?"
 
 
 def frames(raw: bytes) -> list[bytes]:

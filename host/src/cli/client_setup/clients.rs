@@ -138,10 +138,13 @@ pub(super) static CLIENTS: [Client; 15] = [
     Client {
         name: "agentscope",
         api: "chat completions, Responses, Messages",
-        environment: &[],
+        environment: &[
+            ("OPENAI_BASE_URL", "{url}/v1"),
+            ("ANTHROPIC_BASE_URL", "{url}"),
+        ],
         file: Where {
-            name: "Python: the base_url of the model's credential, or of its client",
-            text: "model = OpenAIChatModel(..., client_kwargs={\"base_url\": \"{url}/v1\"})",
+            name: "Python: the base_url of the model's credential",
+            text: "credential = OpenAICredential(api_key=\"...\", base_url=\"{url}/v1\")",
         },
         notes: &[],
     },
