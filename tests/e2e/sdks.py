@@ -48,10 +48,6 @@ class Step:
     calls: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
 
 
-class Failed(Exception):
-    """The stream said that the answer failed, in an event that the SDK leaves to its user."""
-
-
 class Sdk:
     """Keeps the conversation in the vendor's words. Without a host the environment says where the server is."""
 
@@ -135,8 +131,6 @@ class Responses(Sdk):
         for event in self.sdk.responses.create(**order, stream=True):
             if event.type == "response.output_text.delta":
                 text += event.delta
-            if event.type == "error":
-                raise Failed(event.message)
             if event.type in ("response.completed", "response.incomplete"):
                 response = event.response
         assert response is not None, "the stream ended without its last event"

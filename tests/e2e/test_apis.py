@@ -13,12 +13,12 @@ from google.genai import errors
 
 from harness import new_prompt
 from policies import FALLBACK, FORBIDDEN
-from sdks import BALANCE, SDKS, Failed, Sdk
+from sdks import BALANCE, SDKS, Sdk
 from stage import DENIED, Stage, Stages, calls, says
 
 # What the user of each SDK has to catch for a hard block: of a whole answer, and of a streamed one.
 BLOCKED = {
-    "Responses": (openai.BadRequestError, Failed),
+    "Responses": (openai.BadRequestError, openai.APIError),
     "Messages": (anthropic.BadRequestError, anthropic.APIStatusError),
     "Genai": (errors.ClientError, errors.ClientError),
     "Ollama": (ollama.ResponseError, ollama.ResponseError),
