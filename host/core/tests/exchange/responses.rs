@@ -263,3 +263,23 @@ async fn an_attempt_that_breaks_is_made_again_in_the_same_stream() {
         (2, 2, 2)
     );
 }
+
+#[tokio::test]
+async fn a_server_that_says_everything_at_the_end_is_judged_too() {
+    let plays = vec![
+        Play::Answers(vec![CALLS[0], CALLS[8]]),
+        Play::Answers(vec![GOES_ON[0], GOES_ON[6]]),
+    ];
+    let outcome = run(NO_RM, STREAM, plays).await;
+    let told = events(&outcome);
+    assert!(!outcome.text().contains("call_1"), "{}", outcome.text());
+    assert_eq!(outcome.legs.len(), 2);
+    let last = told.last().unwrap();
+    let output = last["response"]["output"].as_array().unwrap();
+    assert_eq!(output.last().unwrap()["content"][0]["text"], "I may not.");
+    let begun = told
+        .iter()
+        .filter(|event| event["type"] == "response.created")
+        .count();
+    assert_eq!((begun, &last["response"]["id"]), (1, &"resp_1".into()));
+}

@@ -78,6 +78,23 @@ impl Client {
         stated.filter(|stated| *stated != number).map(|_| number)
     }
 
+    /// An event that was read here did not leave: nothing is known any more but that the stream began, and the number of its next
+    /// event. What Airlock says from now on repeats nothing.
+    pub fn forget(&mut self, next: u64) {
+        let began = self.record.began;
+        *self = Self {
+            next,
+            renumbers: true,
+            ..Self::default()
+        };
+        self.record.began = began;
+    }
+
+    /// The number of the next event.
+    pub fn next_number(&self) -> u64 {
+        self.next
+    }
+
     /// The number of an event that Airlock puts in.
     pub fn own_number(&mut self) -> u64 {
         self.renumbers = true;

@@ -99,7 +99,7 @@ fn links_of(event: &Event<'_>) -> Vec<u32> {
 
 /// Items that are new get their number at the client: their own, as long as nothing was left out or put in before.
 fn link(event: &Event<'_>, links: &mut Links, client: &Client, foreign: bool) {
-    let mut next = client.next_item();
+    let mut next = client.next_item().max(links.next());
     for key in links_of(event) {
         if links.of(key).is_some() || links.is_gone(key) {
             continue;

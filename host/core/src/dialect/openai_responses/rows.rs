@@ -37,6 +37,12 @@ impl Links {
         self.items.get(&key).is_some_and(Option::is_none)
     }
 
+    /// The number after those that are known.
+    pub fn next(&self) -> u32 {
+        let last = self.items.values().flatten().max();
+        last.map_or(0, |last| last.saturating_add(1))
+    }
+
     /// The client knows it by this number.
     pub fn link(&mut self, key: u32, client: u32) {
         self.items.entry(key).or_insert(Some(client));

@@ -22,6 +22,8 @@ pub(super) struct ResponsesWriter {
     own: Identity,
     /// Something passed that could not be read: nothing can be edited any more.
     lost: bool,
+    /// An edit could not be made: nothing that an upstream says leaves any more.
+    failed: bool,
     /// What was said of another API's answer.
     said: say::Said,
 }
@@ -72,6 +74,9 @@ impl Writer for ResponsesWriter {
 
     fn frame(&mut self, frame: &Frame, edits: &Edits<'_>) -> Result<Option<Bytes>, EditError> {
         let plain = *edits == Edits::default();
+        if self.failed {
+            return Err(undecodable("the response", "an edit of it failed before").into());
+        }
         if plain && self.lost {
             return Ok(Some(frame.raw.clone()));
         }
@@ -97,7 +102,13 @@ impl Writer for ResponsesWriter {
             let what = "what came before could not be read";
             return Err(undecodable("the response", what).into());
         }
-        edit::frame(&mut self.state, frame, source, edits)
+        let next = self.state.client.next_number();
+        let edited = edit::frame(&mut self.state, frame, source, edits);
+        if edited.is_err() {
+            self.failed = true;
+            self.state.client.forget(next);
+        }
+        edited
     }
 
     fn body(&mut self, body: &Bytes, edits: &Edits<'_>) -> Result<Bytes, EditError> {

@@ -381,3 +381,96 @@ fn a_body_is_edited_like_the_stream() {
     assert_eq!(out["output"][1]["content"][0]["text"], "");
     assert_eq!(out["output_text"], "c");
 }
+
+#[test]
+fn what_could_not_be_written_is_not_said_in_the_error_that_follows() {
+    // The edit of a thought fails at the end of its item, since that is sealed there.
+    let mut all = answer();
+    all[7] = frame(
+        json!({"type": "response.output_item.done", "output_index": 0, "sequence_number": 7, "item": {"id": "rs_1", "type": "reasoning",
+        "encrypted_content": "gAAAAABpPB8iV8e6ZyQ0LAGthckz", "summary": [{"type": "summary_text", "text": "hm hm"}]}}),
+    );
+    let mut writer = writer();
+    let edits = |n: usize| match n {
+        THOUGHT => replacing(Channel::Reasoning, "x"),
+        _ => Edits::default(),
+    };
+    let mut out = Vec::new();
+    for (n, frame) in all[..7].iter().enumerate() {
+        out.extend_from_slice(&writer.frame(frame, &edits(n)).unwrap().unwrap());
+    }
+    assert!(writer.frame(&all[7], &Edits::default()).is_err());
+    assert!(
+        writer.frame(&all[8], &Edits::default()).is_err(),
+        "nothing more leaves"
+    );
+    assert!(
+        writer
+            .frame(&all[10], &replacing(Channel::Output, "x"))
+            .is_err()
+    );
+    // An edit of what the end alone says fails too: none of it leaves in the error.
+    let mut writer = super::writer();
+    let mut last: Value =
+        serde_json::from_slice(answer().pop().unwrap().data.as_deref().unwrap()).unwrap();
+    last["response"]["note"] = "unjudged".into();
+    out.clear();
+    out.extend_from_slice(
+        &writer
+            .frame(&answer()[0], &Edits::default())
+            .unwrap()
+            .unwrap(),
+    );
+    assert!(
+        writer
+            .frame(&frame(last), &replacing(Channel::Refusal, "x"))
+            .is_err()
+    );
+    let error = crate::dialect::ClientError {
+        status: 403,
+        kind: crate::event::FailureKind::Upstream,
+        message: "blocked".into(),
+        code: "content_filter".into(),
+        origin: None,
+    };
+    out.extend_from_slice(&writer.error(&error));
+    let text = String::from_utf8(out.clone()).unwrap();
+    assert!(
+        !text.contains("Hello") && !text.contains("unjudged") && !text.contains("fc_1"),
+        "{text}"
+    );
+    let numbers: Vec<_> = events(&out)
+        .iter()
+        .map(|event| event["sequence_number"].clone())
+        .collect();
+    assert_eq!(numbers, [0, 1, 2]);
+}
+
+#[test]
+fn what_does_not_read_as_meant_does_not_leave() {
+    use crate::dialect::openai_responses::proof::{Called, Meant};
+    let pieces = read(&answer());
+    let meant = |text: &str, arguments: &str| {
+        let mut meant = Meant::default();
+        meant.text(place(Channel::Output), "Hello");
+        meant.text(place(Channel::Output), text);
+        meant.text(place(Channel::Reasoning), "hm hm");
+        for (id, name, arguments) in [
+            (Some("call_1"), Some("rm"), ""),
+            (None, None, "{\"path\""),
+            (None, None, arguments),
+        ] {
+            meant.call(Called {
+                kind: crate::dialect::CallKind::Function,
+                id: id.map(str::to_owned),
+                name: name.map(str::to_owned),
+                arguments: arguments.to_owned(),
+            });
+        }
+        meant.reads(&pieces)
+    };
+    assert!(meant(" world", ":\"/\"}").is_ok());
+    assert!(meant(" there", ":\"/\"}").is_err());
+    assert!(meant(" world", ":\"~\"}").is_err());
+    assert!(Meant::default().reads(&pieces).is_err());
+}

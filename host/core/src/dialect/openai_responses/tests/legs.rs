@@ -7,8 +7,8 @@ use super::{
     writer,
 };
 use crate::dialect::sse::Frame;
-use crate::dialect::{CallEdit, Edits, Identity, TextEdit, Writer};
-use crate::event::{Channel, Place, Usage};
+use crate::dialect::{CallEdit, ClientError, Edits, Identity, TextEdit, Writer};
+use crate::event::{Channel, FailureKind, Place, Usage};
 
 fn first() -> Identity {
     Identity {
@@ -241,4 +241,35 @@ fn denied_calls_are_gone_from_a_leg_whose_end_stands_alone() {
         calls(&read(&frames(&out))),
         [["ls", "c2", "{}"].map(str::to_owned)]
     );
+}
+
+#[test]
+fn what_an_end_adds_to_an_item_that_has_ended_cannot_go_on() {
+    let mut all = answer();
+    let mut last: Value =
+        serde_json::from_slice(all.pop().unwrap().data.as_deref().unwrap()).unwrap();
+    last["response"]["output"][1]["content"][0]["text"] = "Hello world, and more".into();
+    let mut writer = writer();
+    write(&mut *writer, &all, |_, frame| denied(frame)).unwrap();
+    let edits = Edits {
+        goes_on: true,
+        ..Edits::default()
+    };
+    let more = json!({"type": "message", "id": "msg_9", "role": "assistant", "content": [{"type": "output_text", "text": "Unsent."}]});
+    last["response"]["output"]
+        .as_array_mut()
+        .unwrap()
+        .push(more);
+    // The client has the item as it ended: the rest would be lost, though it counts as said.
+    assert!(writer.frame(&frame(last), &edits).is_err());
+    // What was written and did not leave is not said in the error that follows.
+    let error = ClientError {
+        status: 403,
+        kind: FailureKind::Upstream,
+        message: "blocked".into(),
+        code: "content_filter".into(),
+        origin: None,
+    };
+    let out = String::from_utf8(writer.error(&error).to_vec()).unwrap();
+    assert!(out.contains("blocked") && !out.contains("Unsent"), "{out}");
 }
