@@ -32,10 +32,10 @@ def word(act: str) -> str:
     return f"{act.upper()}-7731"
 
 
-def _blocklist(name: str, act: str, action: str, **entry: str) -> str:
+def _blocklist(name: str, act: str, action: str, actions: list[str] | None = None) -> str:
     settings = {"patterns": [{"text": word(act)}], "action": action, "fallback": FALLBACK, "replacement": REPLACEMENT, "alert": False}
-    grants = {"sees": ["*"], "actions": ["block", "replace-range"], "content": True}
-    return policy(name, settings, file=str(BLOCKLIST), component="blocklist", required=True, grants=grants, **entry)
+    grants = {"sees": ["*"], "actions": actions or ["block", "replace-range"], "content": True}
+    return policy(name, settings, file=str(BLOCKLIST), component="blocklist", required=True, grants=grants)
 
 
 def _rule(name: str, when: str, do: str, **words: str) -> str:
@@ -46,7 +46,8 @@ def policies() -> list[str]:
     """Every act by a first-party policy or a rule; the canary only listens."""
     canary = f'[policy.canary]\nfile = "{CANARY}"\nrequired = true\ngrants = {{ sees = ["*"], actions = ["annotate"], content = true }}\n'
     blocks = [_blocklist(f"block-{act}", act, act) for act in (HARD, SOFT, ABORT)]
-    others = [_blocklist("replace", REPLACED, "replace"), _blocklist("stopper", STOPPED, "hard", mode="observe")]
+    # What the stopper finds, a rule answers: it may do nothing itself.
+    others = [_blocklist("replace", REPLACED, "replace"), _blocklist("stopper", STOPPED, "hard", actions=["annotate"])]
     heard = "findings.exists(f, f.policy == 'stopper')"
     rules = [
         _rule("stop", heard, "stop", message=STOP_REASON),

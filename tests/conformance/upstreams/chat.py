@@ -81,7 +81,7 @@ class Chat:
                     return
         for choice in range(answer.choices):
             yield chunk(choice, {}, self._finish(answer, choice))
-        if (request.json.get("stream_options") or {}).get("include_usage"):
+        if wants_usage(request):
             yield data(self._head(request, "chat.completion.chunk") | {"choices": [], "usage": usage(answer)})
         yield b"data: [DONE]\n\n"
 
@@ -106,6 +106,11 @@ class Chat:
     def _finish(self, answer: Answer, choice: int) -> str:
         calls = answer.of(choice, Call)
         return FINISH[TOOL if calls else STOP if answer.finish == TOOL else answer.finish]
+
+
+def wants_usage(request: Received) -> bool:
+    """Whether a stream ends with its usage. One that comes to a request for a whole answer has what that would have."""
+    return (request.json.get("stream_options") or {}).get("include_usage") or request.json.get("stream") is not True
 
 
 def usage(answer: Answer) -> dict[str, int]:

@@ -8,7 +8,7 @@ from typing import Any
 from openai.types import completion_create_params as params
 
 from script import FILTER, LENGTH, STOP, Answer, Fail, Gate, Refuse, Say, Wait
-from upstreams.chat import usage
+from upstreams.chat import usage, wants_usage
 from upstreams.http import Received
 from upstreams.wire import data, known, need
 
@@ -50,7 +50,7 @@ class Completions:
                     return
         for choice in range(answer.choices):
             yield chunk(choice, "", FINISH[answer.finish])
-        if (request.json.get("stream_options") or {}).get("include_usage"):
+        if wants_usage(request):
             yield data(self._head(request) | {"choices": [], "usage": usage(answer)})
         yield b"data: [DONE]\n\n"
 

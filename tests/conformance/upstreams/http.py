@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,6 +23,8 @@ class Received:
     query: dict[str, str]
     headers: dict[str, str]
     body: bytes
+    # Nanoseconds since the epoch.
+    at: int = field(default_factory=time.time_ns)
 
     @property
     def json(self) -> Any:
