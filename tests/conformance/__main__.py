@@ -7,8 +7,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from house import ROOT, House
-from plan import ACTS, FEATURES, MODES, Cell, cannot, plans
+from house import ROOT, House, Street
+from plan import ACTS, ASSEMBLED, FEATURES, MODES, STREAMED, WHOLE, Cell, cannot, plans
 from report import GREEN, Matrix
 from run import Runner
 from upstreams import WIRES
@@ -35,13 +35,18 @@ def main() -> int:
     only = arguments()
     matrix = Matrix()
     with tempfile.TemporaryDirectory() as folder:
-        house = House(Path(folder))
+        street = Street(Path(folder))
+        # Upstreams of clients of whole answers are asked for a stream in one of them, and not in the other.
+        streaming = House(Path(folder) / "streaming", street, gateway="stream_upstream = true")
+        whole = House(Path(folder) / "whole", street, gateway="stream_upstream = false")
+        runners = {STREAMED: Runner(streaming), ASSEMBLED: Runner(streaming), WHOLE: Runner(whole)}
         try:
-            runner = Runner(house)
             for cell in chosen(only):
-                matrix.put(cell, *verdict(cell, runner, house))
+                matrix.put(cell, *verdict(cell, runners[cell.mode], street))
         finally:
-            house.stop()
+            streaming.stop()
+            whole.stop()
+            street.stop()
     print(matrix.table())
     print(matrix.faults())
     if not (only.dialect or only.mode or only.feature or only.act):
@@ -49,15 +54,15 @@ def main() -> int:
     return 0 if matrix.is_green() else 1
 
 
-def verdict(cell: Cell, runner: Runner, house: House) -> tuple[str, str]:
+def verdict(cell: Cell, runner: Runner, street: Street) -> tuple[str, str]:
     """The cell's colour, and what is to be said of it."""
     if why := cannot(cell):
         return "none", why
-    if WIRES[cell.dialect].dialect in house.missing:
+    if WIRES[cell.dialect].dialect in street.missing:
         return "red", f"expected that Airlock speaks {WIRES[cell.dialect].dialect}, came a binary that does not know the name"
     wrong: list[str] = []
     for plan in plans(cell):
-        if WIRES[plan.upstream].dialect in house.missing:
+        if WIRES[plan.upstream].dialect in street.missing:
             wrong.append(f"expected an upstream that speaks {plan.upstream}, came a binary that does not know the name")
         else:
             wrong += runner.run(plan)

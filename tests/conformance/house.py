@@ -72,15 +72,26 @@ def speaks(folder: Path, dialect: str) -> bool:
     return subprocess.run([str(BINARY), "config", "check", str(probe)], capture_output=True, timeout=60).returncode == 0
 
 
-class House:
-    """Airlock, an upstream for each wire API, and the live feed."""
+class Street:
+    """An upstream for each wire API, for every Airlock in front of them."""
 
-    def __init__(self, folder: Path, *sections: str):
+    def __init__(self, folder: Path):
         folder.mkdir(parents=True, exist_ok=True)
         self.upstreams = {name: Upstream(wire) for name, wire in WIRES.items()}
         self.missing = sorted({wire.dialect for wire in WIRES.values() if not speaks(folder, wire.dialect)})
-        entries = [self._entries(name) for name, upstream in self.upstreams.items() if upstream.wire.dialect not in self.missing]
-        self.airlock = Airlock(folder / "airlock", None, *(sections or policies()), routes="\n".join(entries))
+
+    def stop(self) -> None:
+        for upstream in self.upstreams.values():
+            upstream.stop()
+
+
+class House:
+    """Airlock in front of the upstreams, and its live feed."""
+
+    def __init__(self, folder: Path, street: Street, *sections: str, gateway: str = ""):
+        self.upstreams = street.upstreams
+        entries = [self._entries(name) for name, upstream in self.upstreams.items() if upstream.wire.dialect not in street.missing]
+        self.airlock = Airlock(folder, None, *(sections or policies()), routes="\n".join(entries), gateway=gateway)
         self.host = f"http://127.0.0.1:{self.airlock.port}"
         self.feed = Feed(self.airlock)
 
@@ -99,8 +110,6 @@ class House:
     def stop(self) -> None:
         self.feed.stop()
         self.airlock.stop()
-        for upstream in self.upstreams.values():
-            upstream.stop()
 
 
-__all__ = ["Airlock", "BINARY", "House", "Process", "wait_for"]
+__all__ = ["Airlock", "BINARY", "House", "Process", "Street", "wait_for"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from house import ABORT, HARD, HELD, REPLACED, SOFT, STOPPED, word
 from script import FILTER, STOP, TOOL, Answer, Ask, Call, Done, Fail, Gate, Refuse, Say, Think, Wait
@@ -89,8 +89,6 @@ def plans(cell: Cell) -> list[Plan]:
 def _plan(cell: Cell, upstream: str, shows: str) -> Plan:
     gate = Gate() if cell.act == HELD and cell.mode == STREAMED and shows not in (ARGUMENTS, RESULT) else None
     answer = _answer(cell, shows, gate)
-    if cell.mode == ASSEMBLED:
-        answer = replace(answer, streamed=True)
     answers = (Answer((), status=503), answer) if cell.feature == RETRY else (answer,)
     if cell.feature == ERROR and cell.mode == ASSEMBLED:
         # The client has nothing yet, so the call may be repeated once.

@@ -14,7 +14,7 @@ writes this file. {counts}
 
 A cell is green if a canary policy had every byte of the text before the client could read it, and the SDK reported what the README's
 table *What a client sees* states. *Streamed*: client and upstream stream. *Whole*: neither does. *Assembled*: a client that wants a whole
-answer, and an upstream that streams it. The upstreams are written from the vendors' documentation and check each request as the vendor
+answer, and an upstream that Airlock asks for a stream. The upstreams are written from the vendors' documentation and check each request as the vendor
 would. *Held* is, for a text that is streamed, the beginning of a forbidden word that waits for its end; for tool calls, tool results and
 clients of whole answers, a person's word.
 

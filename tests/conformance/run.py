@@ -12,7 +12,7 @@ from evidence import complaints
 from expect import channel_of, judge
 from harness import wait_for
 from house import HELD, House
-from plan import ARGUMENTS, CHOICES, ERROR, LEAD, RESULT, STREAMED, Plan
+from plan import ARGUMENTS, CHOICES, ERROR, LEAD, RESULT, STREAMED, WHOLE, Plan
 from script import TOOL, Answer, Call, Outcome
 
 
@@ -41,6 +41,9 @@ class Runner:
             if plan.gate:
                 plan.gate.open()
         asked.result(120)
+        streams = [upstream.wire.streamed(request) for request in upstream.requests]
+        if streams != [plan.cell.mode != WHOLE] * len(streams):
+            wrong.append(f"the upstream was asked for {'a stream' if plan.cell.mode == WHOLE else 'a whole answer'}")
         bodies = [request.body.decode() for request in upstream.requests]
         wrong += judge(plan, outcome, bodies, upstream.refusals)
         try:
@@ -59,7 +62,7 @@ class Runner:
         """The turn before, in which the model calls the tool whose result comes next."""
         done = plan.ask.done
         call = Call(done.name, (json.dumps(done.arguments),), id=done.id)
-        self.house.upstreams[plan.upstream].play(Answer((call,), finish=TOOL, streamed=plan.answer.streamed))
+        self.house.upstreams[plan.upstream].play(Answer((call,), finish=TOOL))
         outcome = DRIVERS[plan.cell.dialect].ask(self.house.host, session, replace(plan.ask, done=None), Outcome())
         expected = [(0, done.name, done.arguments)]
         came = [call[1:] for call in outcome.calls]
