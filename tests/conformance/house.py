@@ -96,14 +96,16 @@ class House:
         self.feed = Feed(self.airlock)
 
     def _entries(self, name: str) -> str:
-        """An upstream, one that nobody answers at, and the models that lead to them."""
+        """An upstream, the same with little patience, one that nobody answers at, and the models that lead to them."""
         upstream = self.upstreams[name]
         dead = f"http://127.0.0.1:{free_port()}{upstream.wire.base}"
         dialect = f'dialect = "{upstream.wire.dialect}"\n'
         return (
             f'[upstream.{name}]\nbase_url = "{upstream.base_url}"\n{dialect}retries = 1\nretry_backoff_ms = 1\n'
+            f'[upstream.impatient-{name}]\nbase_url = "{upstream.base_url}"\n{dialect}retries = 0\nidle_timeout_ms = 1000\n'
             f'[upstream.dead-{name}]\nbase_url = "{dead}"\n{dialect}retries = 0\n'
             f'[[route]]\nmodel = "to-{name}-*"\nupstream = "{name}"\n'
+            f'[[route]]\nmodel = "impatient-{name}-*"\nupstream = "impatient-{name}"\n'
             f'[[route]]\nmodel = "after-dead-{name}-*"\nupstream = "dead-{name}"\nfallback = ["{name}"]\n'
         )
 

@@ -7,8 +7,8 @@ from upstreams.generate import Generate
 from upstreams.messages import Messages
 from upstreams.ollama import Ollama
 from upstreams.responses import Responses
-from upstreams.wire import Upstream, Wire
+from upstreams.wire import Shape, Upstream, Wire
 
 WIRES: dict[str, Wire] = {wire.name: wire for wire in (Chat(), Responses(), Messages(), Gemini(), Ollama(), Generate(), Completions())}
 
-__all__ = ["WIRES", "Upstream", "Wire"]
+__all__ = ["WIRES", "Shape", "Upstream", "Wire"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 
 from script import Answer, Gate
@@ -56,6 +56,10 @@ def data(value: Any, event: str | None = None) -> bytes:
     return f"{name}data: {json.dumps(value, ensure_ascii=False)}\n\n".encode()
 
 
+# Changes a reply on its way out: what a wire does to an answer, and not its words.
+Shape = Callable[[Reply], Reply]
+
+
 class Upstream:
     """A fake model server of one wire API. Each request takes the next answer."""
 
@@ -65,13 +69,14 @@ class Upstream:
         self.answers: list[Answer] = []
         self.requests: list[Received] = []
         self.refusals: list[str] = []
+        self.shape: Shape | None = None
         self.server = Server(self._answer)
         self.base_url = f"http://127.0.0.1:{self.server.port}{wire.base}"
 
-    def play(self, *answers: Answer) -> None:
-        """Forgets what was, and gives these answers, one a request."""
+    def play(self, *answers: Answer, shape: Shape | None = None) -> None:
+        """Forgets what was, and gives these answers, one a request, each changed by the shape on its way out."""
         with self.lock:
-            self.answers, self.requests, self.refusals = list(answers), [], []
+            self.answers, self.requests, self.refusals, self.shape = list(answers), [], [], shape
 
     def stop(self) -> None:
         self.server.stop()
@@ -86,13 +91,15 @@ class Upstream:
             except (Refused, KeyError, TypeError, ValueError) as error:
                 self.refusals.append(f"{error!r}")
                 return Reply.whole(400, self.wire.error(400, f"{error!r}"))
-            answer = self.answers.pop(0)
+            answer, shape = self.answers.pop(0), self.shape
         if answer.status != 200:
             return Reply.whole(answer.status, self.wire.error(answer.status, "the upstream said no"))
         streamed = self.wire.streamed(request) if answer.streamed is None else answer.streamed
         if streamed:
-            return Reply(200, self.wire.content_type, self.wire.stream(answer, request))
-        return Reply(200, body=self._whole(answer, request))
+            reply = Reply(200, self.wire.content_type, self.wire.stream(answer, request))
+        else:
+            reply = Reply(200, body=self._whole(answer, request))
+        return shape(reply) if shape else reply
 
     def _whole(self, answer: Answer, request: Received) -> Iterator[bytes | Gate]:
         """A body in two halves, with the script's gates between them."""

@@ -1,0 +1,11 @@
+"""What a wire does to answers: how they are cut, packed, broken off and hurried, for each wire API."""
+
+from robust.broken import BROKEN
+from robust.crowd import CROWD
+from robust.cut import CUT
+from robust.packed import PACKED
+from robust.slow import SLOW
+
+CHECKS = CUT | PACKED | BROKEN | SLOW | CROWD
+
+__all__ = ["CHECKS"]
