@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from house import FALLBACK, HELD, REPLACED, REPLACEMENT, STOP_REASON, SUBSTITUTE, word
-from plan import ARGUMENTS, BEFORE_CALL, CHOICES, ERROR, FAILED, LEAD, REASONING, REFUSAL, REFUSES_APART, RESULT, SEEN, TAIL, WHOLE, Plan
+from plan import ARGUMENTS, ASSEMBLED, BEFORE_CALL, CHOICES, ERROR, FAILED, LEAD, REASONING, REFUSAL, REFUSES_APART, RESULT, SEEN, TAIL, WHOLE, Plan
 from script import FILTER, LENGTH, STOP, TOOL, Outcome, Refuse, Say, Think
 
 # The exception of each SDK for a request that is refused, and for an error in a stream. Responses tells it as an event.
@@ -58,7 +58,9 @@ def judge(plan: Plan, outcome: Outcome, asked: list[str], refusals: list[str]) -
     if plan.shows == RESULT:
         _result(judge, act, asked)
     else:
-        judge.same("calls of the upstream", len(plan.answers), len(asked))
+        # A call that failed, and of which the client has nothing, may be repeated.
+        may = (1, 2) if plan.shows == ERROR and plan.cell.mode == ASSEMBLED else (len(plan.answers),)
+        judge.one_of("calls of the upstream", may, len(asked))
         _answer(judge, act)
     return judge.found
 

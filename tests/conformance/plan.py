@@ -91,7 +91,7 @@ def _plan(cell: Cell, upstream: str, shows: str) -> Plan:
     answer = _answer(cell, shows, gate)
     answers = (Answer((), status=503), answer) if cell.feature == RETRY else (answer,)
     if cell.feature == ERROR and cell.mode == ASSEMBLED:
-        # The client has nothing yet, so the call may be repeated once.
+        # The client has nothing yet, so Airlock may repeat the call once.
         answers = (answer, answer)
     way = "after-dead-" if cell.feature == FAILOVER else ""
     # A client of whole answers is held by its request; what else waits is held by itself.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,10 +12,23 @@ class Gate:
     """A point in an answer that the upstream does not pass before a test opens it."""
 
     def __init__(self) -> None:
-        self.reached, self.opened = threading.Event(), threading.Event()
+        self.lock = threading.Lock()
+        self.opened = False
+        self.waiting: list[Callable[[], None]] = []
 
     def open(self) -> None:
-        self.opened.set()
+        with self.lock:
+            self.opened, waiting, self.waiting = True, self.waiting, []
+        for passes in waiting:
+            passes()
+
+    def when_open(self, passes: Callable[[], None]) -> None:
+        """Calls this once the gate is open, from whatever thread opens it."""
+        with self.lock:
+            if not self.opened:
+                self.waiting.append(passes)
+                return
+        passes()
 
 
 @dataclass(frozen=True)

@@ -85,6 +85,8 @@ class Server:
                 if reply.cut:
                     writer.transport.abort()
                     return
+                if request.headers.get("connection") == "close":
+                    return
         except (ConnectionError, asyncio.IncompleteReadError):
             self.broken += 1
         except asyncio.CancelledError:
@@ -131,9 +133,9 @@ async def _send(writer: asyncio.StreamWriter, reply: Reply) -> None:
 async def _passed(body: Iterable[bytes | Gate]) -> AsyncIterator[bytes]:
     for part in body:
         if isinstance(part, Gate):
-            part.reached.set()
-            while not part.opened.is_set():
-                await asyncio.sleep(0.002)
+            passed, loop = asyncio.Event(), asyncio.get_running_loop()
+            part.when_open(lambda passed=passed: loop.call_soon_threadsafe(passed.set))
+            await passed.wait()
         elif part:
             yield part
         # Others are served between two parts, also where no socket is ever full.
