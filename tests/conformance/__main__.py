@@ -11,7 +11,7 @@ from doubt import doubts
 from house import ROOT, House, Street
 from plan import ACTS, ASSEMBLED, FEATURES, MODES, STREAMED, WHOLE, Cell, cannot, plans
 from report import GREEN, NONE, RED, Report
-from robust import CHECKS
+from robust import CANNOT, CHECKS
 from robust.bench import Bench
 from run import Runner
 from upstreams import WIRES
@@ -91,6 +91,8 @@ def verdict(cell: Cell, runner: Runner, street: Street) -> tuple[str, str]:
 
 def judged(check: str, bench: Bench, street: Street) -> tuple[str, str]:
     """The same of a check of the wire."""
+    if why := CANNOT.get((check, bench.dialect)):
+        return NONE, why
     if WIRES[bench.dialect].dialect in street.missing:
         return RED, unknown(WIRES[bench.dialect].dialect)
     try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from house import ABORT, HARD, HELD, REPLACED, SOFT, STOPPED, word
 from script import FILTER, STOP, TOOL, Answer, Ask, Call, Done, Fail, Gate, Refuse, Say, Think, Wait
@@ -15,6 +15,9 @@ MODES = (STREAMED, WHOLE, ASSEMBLED)
 TEXT, REASONING, ARGUMENTS, RESULT, REFUSAL, CHOICES = "text", "reasoning", "tool arguments", "tool result", "refusal", "several choices"
 ERROR, RETRY, FAILOVER, CROSS = "error in the stream", "retry", "failover", "cross-dialect"
 FEATURES = (TEXT, REASONING, ARGUMENTS, RESULT, REFUSAL, CHOICES, ERROR, RETRY, FAILOVER, CROSS)
+
+# What is carried from one API to another.
+CARRIED = (TEXT, REASONING, ARGUMENTS, RESULT, ERROR)
 
 LEAD, TAIL, BEFORE_CALL = "safe ", " after", "let me look "
 # What an upstream says when it fails.
@@ -81,8 +84,7 @@ def plans(cell: Cell) -> list[Plan]:
     found = []
     for upstream in ("openai-chat", "openai-responses", "anthropic-messages", "gemini", "ollama"):
         if upstream != cell.dialect and not (upstream == "ollama" and cell.dialect == "ollama-generate"):
-            contents = [shows for shows in (TEXT, ARGUMENTS, RESULT) if cell.dialect not in WITHOUT.get(shows, {})]
-            found += [_plan(cell, upstream, shows) for shows in contents]
+            found += [_plan(cell, upstream, shows) for shows in CARRIED if not cannot(replace(cell, feature=shows))]
     return found
 
 
@@ -90,7 +92,7 @@ def _plan(cell: Cell, upstream: str, shows: str) -> Plan:
     gate = Gate() if cell.act == HELD and cell.mode == STREAMED and shows not in (ARGUMENTS, RESULT) else None
     answer = _answer(cell, shows, gate)
     answers = (Answer((), status=503), answer) if cell.feature == RETRY else (answer,)
-    if cell.feature == ERROR and cell.mode == ASSEMBLED:
+    if shows == ERROR and cell.mode == ASSEMBLED:
         # The client has nothing yet, so Airlock may repeat the call once.
         answers = (answer, answer)
     way = "after-dead-" if cell.feature == FAILOVER else ""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from plan import ACTS, Cell
 
 GREEN, RED, NONE = "green", "red", "none"
-MARKS = {GREEN: "✔", RED: "✘", NONE: "·"}
+MARKS = {GREEN: "✔", RED: "✘", NONE: "·", "": ""}
 # Longest account of what is red, in the tables' lists.
 LONGEST = 600
 
@@ -22,8 +22,8 @@ A cell is green if a canary policy had every byte of the text before the client 
 table *What a client sees* states. *Streamed*: client and upstream stream. *Whole*: neither does. *Assembled*: a client that wants a whole
 answer, and an upstream that Airlock asks for a stream. The upstreams are written from the vendors' documentation and check each request
 as the vendor would. *Held* is, for a text that is streamed, the beginning of a forbidden word that waits for its end; for tool calls, tool
-results and clients of whole answers, a person's word. *Cross-dialect* is each of the other APIs as the upstream, with a text, a tool call
-and a tool's result.
+results and clients of whole answers, a person's word. *Cross-dialect* is each of the other APIs as the upstream, with a text, a
+thought, a tool call, a tool's result and an error.
 
 """
 
@@ -50,41 +50,40 @@ class Report:
         for dialect in dict.fromkeys(row[0] for row in rows):
             lines += [f"## {dialect}", "", *_header(["", "", *ACTS])]
             for _, feature, mode in (row for row in rows if row[0] == dialect):
-                colours = [self.cells.get(Cell(dialect, mode, feature, act), (NONE, ""))[0] for act in ACTS]
+                colours = [self.cells.get(Cell(dialect, mode, feature, act), ("", ""))[0] for act in ACTS]
                 lines.append(_row([feature, mode, *(MARKS[colour] for colour in colours)]))
             lines.append("")
         if self.wire:
             dialects = list(dict.fromkeys(dialect for _, dialect in self.wire))
             lines += ["## The wire", "", *_header(["", *dialects])]
             for check in dict.fromkeys(check for check, _ in self.wire):
-                lines.append(_row([check, *(MARKS[self.wire.get((check, dialect), (NONE, ""))[0]] for dialect in dialects)]))
+                lines.append(_row([check, *(MARKS[self.wire.get((check, dialect), ("", ""))[0]] for dialect in dialects)]))
             lines.append("")
         return "\n".join(lines)
 
     def faults(self) -> str:
         """What is red: what was expected, and what came. What is the same in many cells is said once."""
-        found: dict[str, list[str]] = {}
-        for cell, (colour, why) in self.cells.items():
-            if colour == RED:
-                found.setdefault(why, []).append(f"{cell.dialect}, {cell.feature}, {cell.mode}, {cell.act}")
-        for (check, dialect), (colour, why) in self.wire.items():
-            if colour == RED:
-                found.setdefault(why, []).append(f"{dialect}, {check}")
-        return "\n".join(f"- {_names(names)}: {why[:LONGEST]}" for why, names in found.items())
+        return "\n".join(f"- {_names(names)}: {why[:LONGEST]}" for why, names in self._of(RED).items())
 
     def reasons(self) -> str:
         """Why cells cannot exist."""
-        found: dict[str, list[str]] = {}
-        for cell, (colour, why) in self.cells.items():
-            if colour == NONE:
-                found.setdefault(why, []).append(f"{cell.dialect}, {cell.feature}, {cell.mode}, {cell.act}")
-        return "\n".join(f"- {why}: {_names(names)}" for why, names in found.items())
+        return "\n".join(f"- {why}: {_names(names)}" for why, names in self._of(NONE).items())
 
     def document(self) -> str:
         parts = [HEAD.format(counts=self.counts()), self.tables(), "\n## What cannot exist\n\n", self.reasons(), "\n"]
         if red := self.faults():
             parts += ["\n## What is red\n\n", red, "\n"]
         return "".join(parts)
+
+    def _of(self, colour: str) -> dict[str, list[str]]:
+        """The names of all cells and checks of a colour, by what is to be said of them."""
+        named = [(f"{cell.dialect}, {cell.feature}, {cell.mode}, {cell.act}", said) for cell, said in self.cells.items()]
+        named += [(f"{dialect}, {check}", said) for (check, dialect), said in self.wire.items()]
+        found: dict[str, list[str]] = {}
+        for name, (its, why) in named:
+            if its == colour:
+                found.setdefault(why, []).append(name)
+        return found
 
     def _colours(self) -> list[str]:
         return [colour for colour, _ in [*self.cells.values(), *self.wire.values()]]

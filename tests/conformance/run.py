@@ -13,7 +13,7 @@ from expect import channel_of, judge
 from harness import wait_for
 from house import HELD, House
 from plan import ARGUMENTS, CHOICES, ERROR, LEAD, RESULT, STREAMED, WHOLE, Plan
-from script import TOOL, Answer, Call, Outcome
+from script import TOOL, Answer, Call, Done, Outcome
 
 
 class Runner:
@@ -29,7 +29,9 @@ class Runner:
         self.house.feed.begin()
         outcome, session = Outcome(), f"cell-{uuid.uuid4().hex}"
         driver = DRIVERS[plan.cell.dialect]
-        wrong = self._called(plan, session) if plan.ask.done else []
+        wrong: list[str] = []
+        if plan.ask.done:
+            plan, wrong = self._called(plan, plan.ask.done, session)
         upstream.play(*plan.answers)
         asked = self.pool.submit(driver.ask, self.house.host, session, plan.ask, outcome)
         try:
@@ -58,15 +60,15 @@ class Runner:
             wrong += complaints(plan, outcome, heard) if plan.shows != RESULT else self._result_heard(plan, heard)
         return [plan.way + one for one in wrong]
 
-    def _called(self, plan: Plan, session: str) -> list[str]:
-        """The turn before, in which the model calls the tool whose result comes next."""
-        done = plan.ask.done
+    def _called(self, plan: Plan, done: Done, session: str) -> tuple[Plan, list[str]]:
+        """The turn before, in which the model calls the tool whose result comes next: the plan with the id that its client got."""
         call = Call(done.name, (json.dumps(done.arguments),), id=done.id)
         self.house.upstreams[plan.upstream].play(Answer((call,), finish=TOOL))
-        outcome = DRIVERS[plan.cell.dialect].ask(self.house.host, session, replace(plan.ask, done=None), Outcome())
-        expected = [(0, done.name, done.arguments)]
-        came = [call[1:] for call in outcome.calls]
-        return [] if came == expected else [f"the turn before: expected {expected}, came {came} {outcome.message[:200]}"]
+        before = DRIVERS[plan.cell.dialect].ask(self.house.host, session, replace(plan.ask, done=None), Outcome())
+        expected, came = [(0, done.name, done.arguments)], [one[1:] for one in before.calls]
+        if came != expected:
+            return plan, [f"the turn before: expected {expected}, came {came} {before.message[:200]}"]
+        return replace(plan, ask=replace(plan.ask, done=replace(done, id=before.ids[0]))), []
 
     def _result_heard(self, plan: Plan, heard: list[dict[str, object]]) -> list[str]:
         """The canary had the result of the tool before the upstream had the request."""

@@ -146,6 +146,8 @@ class Outcome:
     read: list[tuple[int, str, int, str]] = field(default_factory=list)
     # (nanoseconds, choice, name, arguments as a value) once a call is whole.
     calls: list[tuple[int, int, str, Any]] = field(default_factory=list)
+    # Ids of the calls; empty where the API has none.
+    ids: list[str] = field(default_factory=list)
     finish: dict[int, str] = field(default_factory=dict)
     usage: tuple[int, int] | None = None
     # Names of the exception's classes, its status, and its words.

@@ -36,6 +36,7 @@ class Chat(Driver):
             self._whole(completions.create(**order), outcome)
 
     def _stream(self, chunks: Any, outcome: Outcome) -> None:
+        # Name, arguments and id of each.
         calls: dict[tuple[int, int], list[str]] = {}
         for chunk in chunks:
             if chunk.usage:
@@ -44,22 +45,23 @@ class Chat(Driver):
                 delta = choice.delta
                 self._texts(delta, choice.index, outcome)
                 for part in delta.tool_calls or []:
-                    call = calls.setdefault((choice.index, part.index), ["", ""])
+                    call = calls.setdefault((choice.index, part.index), ["", "", ""])
                     call[0] += part.function.name or ""
                     call[1] += part.function.arguments or ""
+                    call[2] = call[2] or part.id or ""
                     said(outcome, "tool-arguments", choice.index, part.function.arguments)
                 if choice.finish_reason:
                     outcome.finish[choice.index] = self.word(choice.finish_reason)
-                    for (index, _), (name, arguments) in calls.items():
+                    for (index, _), (name, arguments, id) in calls.items():
                         if index == choice.index:
-                            called(outcome, index, name, json.loads(arguments))
+                            called(outcome, index, name, json.loads(arguments), id)
 
     def _whole(self, answer: Any, outcome: Outcome) -> None:
         for choice in answer.choices:
             self._texts(choice.message, choice.index, outcome)
             for call in choice.message.tool_calls or []:
                 said(outcome, "tool-arguments", choice.index, call.function.arguments)
-                called(outcome, choice.index, call.function.name, json.loads(call.function.arguments))
+                called(outcome, choice.index, call.function.name, json.loads(call.function.arguments), call.id)
             outcome.finish[choice.index] = self.word(choice.finish_reason)
         if answer.usage:
             outcome.usage = (answer.usage.prompt_tokens, answer.usage.completion_tokens)

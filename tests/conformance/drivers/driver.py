@@ -46,7 +46,8 @@ def said(outcome: Outcome, channel: str, choice: int, text: str | None) -> None:
         outcome.read.append((time.time_ns(), channel, choice, text))
 
 
-def called(outcome: Outcome, choice: int, name: str, arguments: Any) -> None:
+def called(outcome: Outcome, choice: int, name: str, arguments: Any, id: str | None = None) -> None:
+    outcome.ids.append(id or "")
     outcome.calls.append((time.time_ns(), choice, name, arguments))
 
 

@@ -19,8 +19,8 @@ class Gemini(Driver):
     def run(self, host: str, headers: dict[str, str], ask: Ask, outcome: Outcome) -> None:
         contents = [types.Content(role="user", parts=[types.Part(text=ask.prompt)])]
         if done := ask.done:
-            call = types.FunctionCall(id=done.id, name=done.name, args=done.arguments)
-            result = types.FunctionResponse(id=done.id, name=done.name, response={"result": done.result})
+            call = types.FunctionCall(id=done.id or None, name=done.name, args=done.arguments)
+            result = types.FunctionResponse(id=done.id or None, name=done.name, response={"result": done.result})
             contents.append(types.Content(role="model", parts=[types.Part(function_call=call)]))
             contents.append(types.Content(role="user", parts=[types.Part(function_response=result)]))
         tools = [types.FunctionDeclaration(name=name, description="Looks up.", parameters_json_schema=SCHEMA) for name in ask.tools]
@@ -49,7 +49,7 @@ class Gemini(Driver):
                 said(outcome, "reasoning" if piece.thought else "output", choice, piece.text)
                 if piece.function_call:
                     said(outcome, "tool-arguments", choice, json.dumps(piece.function_call.args, separators=(",", ":")))
-                    called(outcome, choice, piece.function_call.name, piece.function_call.args)
+                    called(outcome, choice, piece.function_call.name, piece.function_call.args, piece.function_call.id)
             if candidate.finish_reason:
                 outcome.finish[choice] = self.word(candidate.finish_reason)
         usage = part.usage_metadata

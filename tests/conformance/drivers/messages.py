@@ -39,7 +39,7 @@ class Messages(Driver):
                 outcome.usage = (event.message.usage.input_tokens, event.message.usage.output_tokens)
                 self.blocks: dict[int, list[str]] = {}
             case "content_block_start" if event.content_block.type == "tool_use":
-                self.blocks[event.index] = [event.content_block.name, ""]
+                self.blocks[event.index] = [event.content_block.name, "", event.content_block.id]
             case "content_block_start":
                 block = event.content_block
                 said(outcome, "output", 0, getattr(block, "text", None))
@@ -52,8 +52,8 @@ class Messages(Driver):
                 said(outcome, "output", 0, getattr(delta, "text", None))
                 said(outcome, "reasoning", 0, getattr(delta, "thinking", None))
             case "content_block_stop" if event.index in self.blocks:
-                name, arguments = self.blocks.pop(event.index)
-                called(outcome, 0, name, json.loads(arguments or "{}"))
+                name, arguments, id = self.blocks.pop(event.index)
+                called(outcome, 0, name, json.loads(arguments or "{}"), id)
             case "message_delta":
                 if event.delta.stop_reason:
                     outcome.finish[0] = self.word(event.delta.stop_reason)
@@ -66,6 +66,6 @@ class Messages(Driver):
             said(outcome, "reasoning", 0, getattr(block, "thinking", None))
             if block.type == "tool_use":
                 said(outcome, "tool-arguments", 0, json.dumps(block.input, separators=(",", ":")))
-                called(outcome, 0, block.name, block.input)
+                called(outcome, 0, block.name, block.input, block.id)
         outcome.finish[0] = self.word(message.stop_reason)
         outcome.usage = (message.usage.input_tokens, message.usage.output_tokens)

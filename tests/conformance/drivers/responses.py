@@ -54,7 +54,7 @@ class Responses(Driver):
         for item in response.output:
             if item.type == "function_call":
                 final["tool-arguments"] = final.get("tool-arguments", "") + item.arguments
-                called(outcome, 0, item.name, json.loads(item.arguments))
+                called(outcome, 0, item.name, json.loads(item.arguments), item.call_id)
             for part in getattr(item, "content", None) or []:
                 channel = {"output_text": "output", "refusal": "refusal", "reasoning_text": "reasoning"}[part.type]
                 final[channel] = final.get(channel, "") + (part.refusal if part.type == "refusal" else part.text)
