@@ -8,7 +8,7 @@ TESTS := $(shell cargo nextest --version >/dev/null 2>&1 && echo "cargo nextest 
 
 say = @printf '\n\033[1m== %s\033[0m\n' "$(1)" >&2
 
-.PHONY: help demo test test-clients bench bench-instructions dist build size policies toolchain unit e2e check fmt bindings by-hand clean
+.PHONY: help demo test test-clients conformance bench bench-instructions dist build size policies toolchain unit e2e check fmt bindings by-hand clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -66,6 +66,12 @@ test-clients: build ## SDKs and agent frameworks in Python and JavaScript agains
 	$(call say,clients)
 	@tests/clients/venv.sh
 	target/clients/bin/python -m pytest -p no:cacheprovider tests/clients
+
+conformance: build ## what each vendor's own SDK reports of each act of a policy: a table, and docs/conformance.md
+	$(call say,conformance)
+	@tests/conformance/venv.sh
+	target/release/airlock-build target/conformance-policies target/guest tests/conformance/canary
+	target/conformance/bin/python tests/conformance
 
 check: policies ## clippy and rustfmt
 	$(call say,clippy and rustfmt)
