@@ -107,6 +107,8 @@ pub struct RequestEdits {
     pub parameters: Vec<(String, String)>,
     /// Changes to the conversation.
     pub messages: Vec<MessageEdit>,
+    /// The answer on which it follows, by the id that its server gave it.
+    pub follows: Option<String>,
     /// Ask for usage in the stream, if the response is streamed.
     pub include_usage: bool,
     /// Ask for a stream, whatever the client asked for.

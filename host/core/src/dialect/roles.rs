@@ -72,6 +72,11 @@ pub trait Inbound: Send + Sync {
         false
     }
 
+    /// Whether a turn comes back as several messages of the view: what was said, and each call by itself.
+    fn says_items(&self) -> bool {
+        false
+    }
+
     /// The request as other APIs can be asked the same. Everything that the request says is in what comes back.
     ///
     /// # Errors
@@ -189,6 +194,12 @@ pub trait Writer: Send {
     /// not.
     fn sent(&mut self, unsent: usize) {
         let _ = unsent;
+    }
+
+    /// Whether frames that were written need not leave. Otherwise all of them do, also those for which a budget does not reach:
+    /// what comes after them goes by what they said.
+    fn rewinds(&self) -> bool {
+        true
     }
 
     /// As [`Writer::frame`], for a body.

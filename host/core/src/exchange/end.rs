@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::legs::Stage;
 use super::{Exchange, Over, usage};
-use crate::dialect::{Turn, is_made_up};
+use crate::dialect::{MessageView, Turn, is_made_up};
 use crate::event::digest::Digest;
 use crate::event::marks::{Given, Words, mark};
 use crate::event::{Body, Micros, Status, Usage};
@@ -83,6 +83,15 @@ impl Exchange {
     fn remember(&mut self, status: Status) {
         let facts = Arc::clone(&self.facts);
         let turn = self.call.release.turn_given(self.streams(), status);
+        let release = &self.call.release;
+        let (given, own) = (&release.writer.identity().id, &release.reader.identity().id);
+        if facts.client.inbound().goes_on_by_id()
+            && !self.call.legs.steps.is_empty()
+            && given != own
+        {
+            let mut state = facts.session.state();
+            state.overlay.put_together(given, own);
+        }
         let calls = turn.tool_calls.iter().map(|call| call.id.clone());
         // An answer that may be named by its id is known by it as by a call's.
         let id = Some(&self.call.release.writer.identity().id);
@@ -98,12 +107,20 @@ impl Exchange {
                 .collect(),
         };
         if !(turn.text.is_empty() && turn.tool_calls.is_empty()) {
-            let digest = turn.digest();
             if let Some(tokens) = self.call.release.tokens_of(&turn) {
-                facts.session.counted(digest, tokens);
+                facts.session.counted(turn.digest(), tokens);
             }
-            let message = facts.session.state().conversation.answered(digest);
-            self.restore_denied(message);
+            let messages: Vec<u64> = match facts.client.inbound().says_items() {
+                true => items(turn),
+                false => vec![turn],
+            }
+            .into_iter()
+            .map(|view| {
+                let mut state = facts.session.state();
+                state.conversation.answered(view.digest())
+            })
+            .collect();
+            self.restore_denied(&messages);
         }
         // What follows on a conversation that its server keeps is not the beginning of one.
         let continued = facts.view.follows().into_iter();
@@ -117,7 +134,10 @@ impl Exchange {
 
     /// Denied calls of this turn, which the client does not know, are put back into its later requests: the model must
     /// see what it tried and why it could not.
-    fn restore_denied(&mut self, message: u64) {
+    fn restore_denied(&mut self, messages: &[u64]) {
+        let (Some(first), Some(last)) = (messages.first(), messages.last()) else {
+            return;
+        };
         let denied = self.call.release.denied(self.call.legs.number());
         let within = Turn::of_step(String::new(), None, denied);
         let before = std::mem::take(&mut self.call.legs.steps);
@@ -126,7 +146,7 @@ impl Exchange {
             .map(|step| (Place::Before, step))
             .chain(std::iter::once((Place::Within, within)));
         let mut ids = self.facts.ids.clone();
-        ids.push(message);
+        ids.extend(messages);
         let session = &self.facts.session;
         for (place, step) in steps.filter(|(_, step)| !step.calls().is_empty()) {
             let calls = step.calls().into_iter().map(|(call, result)| DeniedCall {
@@ -138,7 +158,11 @@ impl Exchange {
                 at: call.at,
             });
             let restored = Restored {
-                message,
+                // What was said stands in the first, the other calls at the end.
+                message: match place {
+                    Place::Before => *first,
+                    Place::Within => *last,
+                },
                 place,
                 said: step.said(),
                 own: step.own().map(str::to_owned),
@@ -149,4 +173,23 @@ impl Exchange {
             }
         }
     }
+}
+
+/// A turn as the messages in which a client sends it back whose API has items: what was said, and each call by itself.
+fn items(turn: MessageView) -> Vec<MessageView> {
+    let alone = MessageView {
+        text: String::new(),
+        tool_calls: Vec::new(),
+        ..turn.clone()
+    };
+    let said = MessageView {
+        text: turn.text,
+        ..alone.clone()
+    };
+    let calls = turn.tool_calls.into_iter().map(|call| MessageView {
+        tool_calls: vec![call],
+        ..alone.clone()
+    });
+    let said = Some(said).filter(|said| !said.text.is_empty());
+    said.into_iter().chain(calls).collect()
 }

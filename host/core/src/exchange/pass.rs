@@ -86,7 +86,10 @@ impl Exchange {
             }
             return self.conclude_whole(&ready, now);
         }
-        let affordable = affordable(&ready, granted);
+        let affordable = match self.call.release.writer.rewinds() {
+            true => affordable(&ready, granted),
+            false => ready.len(),
+        };
         let leaving = ready.get(..affordable).unwrap_or_default();
         let unsent = ready.len() - leaving.len();
         self.call.release.writer.sent(unsent);

@@ -86,6 +86,7 @@ pub fn edits(
         model: None,
         parameters,
         messages: changes.compose(view, ids).edits,
+        follows: view.follows().and_then(|known| overlay.own_id(&known.id)),
         include_usage: view.streamed,
         streamed: false,
         max_output_tokens: None,

@@ -152,9 +152,30 @@ pub struct Overlay {
     edits: Vec<Kept>,
     #[serde(default)]
     next: u64,
+    /// Answers that were put together of several legs: the id that the client has, and that of the last leg, which its server
+    /// knows with all that came before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    answers: Vec<(String, String)>,
 }
 
+/// Answers of several legs that are remembered, the newest. A client goes on from the last, or from one a few turns before.
+const MAX_ANSWERS: usize = 64;
+
 impl Overlay {
+    /// An answer of several legs: what the client calls it, and what its server does.
+    pub fn put_together(&mut self, given: &str, own: &str) {
+        if self.answers.len() >= MAX_ANSWERS {
+            self.answers.remove(0);
+        }
+        self.answers.push((given.to_owned(), own.to_owned()));
+    }
+
+    /// The id by which its server knows an answer that the client knows by this one; `None` if it is the same.
+    pub fn own_id(&self, given: &str) -> Option<String> {
+        let known = self.answers.iter().rev().find(|(known, _)| known == given);
+        known.map(|(_, own)| own.clone())
+    }
+
     /// Sets parameters; the newest value of a name counts.
     pub fn set_parameters(&mut self, set: &[(String, String)]) {
         for (name, value) in set {

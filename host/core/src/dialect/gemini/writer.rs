@@ -167,6 +167,11 @@ impl Writer for GeminiWriter {
         }))
     }
 
+    /// An array that was opened stays so.
+    fn rewinds(&self) -> bool {
+        self.stream == Stream::Events
+    }
+
     fn body(&mut self, body: &Bytes, edits: &Edits<'_>) -> Result<Bytes, EditError> {
         match *edits == Edits::default() {
             true => Ok(body.clone()),

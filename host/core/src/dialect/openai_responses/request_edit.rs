@@ -40,6 +40,9 @@ pub(super) fn edit(body: &[u8], edits: &RequestEdits) -> Result<Vec<u8>, EditErr
     if let Some(model) = &edits.model {
         set.push(("model", json::quote(model)));
     }
+    if let Some(id) = &edits.follows {
+        set.push(("previous_response_id", json::quote(id)));
+    }
     for (name, value) in &edits.parameters {
         if NOT_PARAMETERS.contains(&name.as_str()) {
             return Err(impossible(name, "it is not a parameter"));

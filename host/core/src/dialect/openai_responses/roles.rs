@@ -55,6 +55,10 @@ impl Inbound for OpenAiResponses {
         true
     }
 
+    fn says_items(&self) -> bool {
+        true
+    }
+
     fn to_portable(&self, received: Received<'_>) -> Result<Portable, NotPortable> {
         portable::read(received.body)
     }

@@ -111,6 +111,11 @@ impl Writer for ResponsesWriter {
         edited
     }
 
+    /// The record of what its client has is written from text by text, and knows no way back.
+    fn rewinds(&self) -> bool {
+        false
+    }
+
     fn body(&mut self, body: &Bytes, edits: &Edits<'_>) -> Result<Bytes, EditError> {
         match *edits == Edits::default() {
             true => Ok(body.clone()),
