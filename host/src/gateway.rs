@@ -18,6 +18,7 @@ mod multipart;
 mod named;
 pub mod passages;
 pub mod passthrough;
+mod query_key;
 pub mod reload;
 pub mod reply;
 pub mod resolve;

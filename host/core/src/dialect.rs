@@ -40,7 +40,7 @@ pub use client_error::{ClientError, Origin};
 pub use edits::{CallEdit, Closing, EditError, Edits, Ending, Partial, TextEdit};
 pub use own::OwnTurn;
 pub use piece::{CallKind, CallPart, Failure, Finish, Identity, Piece, Slot, Undecodable};
-pub use portable::{NotPortable, Portable};
+pub use portable::{Hint, NotPortable, Portable};
 pub use request::{MediaView, MessageEdit, MessageView, RequestEdits, RequestView, ToolResultView};
 pub use roles::{Dialect, Inbound, Outbound, Reader, Received, Writer};
 pub use tool_call::{ToolCallView, is_made_up, made_id};

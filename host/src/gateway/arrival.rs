@@ -14,7 +14,7 @@ use super::handoff::{self, Client, Hand};
 use super::identity::{Caller, identify, unauthorized};
 use super::settings::Settings;
 use super::surroundings::surroundings;
-use super::{declared, intake, metering, resolve, respond};
+use super::{declared, intake, metering, query_key, resolve, respond};
 use airlock_core::dialect::{Dialect, Inbound, Received};
 use airlock_core::event::clock::now;
 use airlock_core::event::declared::Declared;
@@ -64,6 +64,7 @@ async fn take(
         Box::new(respond::refuse(speaker, status, kind, code, message))
     };
     let (mut head, body) = request.into_parts();
+    query_key::take(&mut head);
     let arrival = Arrival::read(&settings, speaker, &mut head.headers)?;
     if let Err(missing) = app.policies.ready() {
         let missing = missing.join(", ");

@@ -1,11 +1,11 @@
 //! Paths beside the model calls that Airlock knows: what they answer bears no text that a model wrote.
 
-use http::Method;
+use http::{HeaderMap, Method};
 
 use super::metering::Spends;
 use crate::gateway::settings::Settings;
 use airlock_core::dialect::registry;
-use airlock_core::event::target::Target;
+use airlock_core::event::target::{Foreign, Target};
 
 /// A path that passes whatever policy applies.
 pub(super) struct Known {
@@ -18,7 +18,6 @@ pub(super) struct Known {
     pub spends: Spends,
 }
 
-const OPENAI: &[&str] = &["openai-responses", "openai-chat", "openai-completions"];
 const RESPONSES: &[&str] = &["openai-responses"];
 const ANTHROPIC: &[&str] = &["anthropic-messages"];
 const GEMINI: &[&str] = &["gemini"];
@@ -43,7 +42,7 @@ const fn post(path: &'static str, of: &'static [&'static str], spends: Spends) -
 }
 
 static KNOWN: [Known; 20] = [
-    post("/v1/embeddings", OPENAI, Spends::Now),
+    post("/v1/embeddings", &[], Spends::Now),
     // Whose models they are, the upstreams say.
     get("/v1/models", &[]),
     get("/v1/models/{model}", &[]),
@@ -93,6 +92,28 @@ impl Known {
         let mut wanted = named.flatten();
         let spoken = |name: &str| speaks.iter().any(|dialect| dialect.name() == name);
         self.of.is_empty() || speaks.is_empty() || wanted.any(|dialect| spoken(dialect.name()))
+    }
+
+    /// What goes along to an upstream that does not speak the caller's API: its own headers, and not the caller's key.
+    pub fn foreign(
+        &self,
+        settings: &Settings,
+        upstream: &str,
+        headers: &HeaderMap,
+    ) -> Option<Foreign> {
+        let speaks = settings.upstreams.speaks(upstream);
+        let of_caller = match self.of.first() {
+            Some(of) => of,
+            None if headers.contains_key("anthropic-version") => "anthropic-messages",
+            None if headers.contains_key("x-goog-api-key") => "gemini",
+            None => "openai-chat",
+        };
+        let mut same = registry::named(of_caller).unwrap_or_default().iter();
+        let first = speaks.first()?;
+        let spoken = same.any(|own| speaks.iter().any(|dialect| dialect.name() == own.name()));
+        (!spoken).then(|| Foreign {
+            headers: first.outbound().headers(),
+        })
     }
 
     /// Where a call to it goes that names no model: the first upstream that has it.

@@ -8,12 +8,13 @@ use std::time::Duration;
 use axum::body::Body;
 use futures_util::StreamExt as _;
 use futures_util::future::join_all;
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{HeaderValue, Method, Response, StatusCode, header};
 use serde_json::{Value, json};
 
+use super::known::known;
 use super::reply;
 use crate::gateway::settings::Settings;
-use crate::upstream::{Attempt, Outgoing};
+use crate::upstream::{Attempt, Draft, Outgoing};
 use airlock_core::event::target::Target;
 
 /// How long an upstream may take to tell its models. The others' are listed without.
@@ -117,7 +118,12 @@ async fn ask(
     let mut failures = Vec::new();
     let asking = async {
         let mut report = |attempt| failures.push(attempt);
-        let draft = |_: &Target| bytes::Bytes::new().into();
+        let listed = known(&Method::GET, "/v1/models");
+        let foreign = listed.and_then(|known| known.foreign(settings, name, &request.headers));
+        let draft = |_: &Target| Draft {
+            foreign,
+            ..Draft::from(bytes::Bytes::new())
+        };
         let sent = settings
             .upstreams
             .send(&targets, request, &draft, &mut report)
@@ -145,12 +151,21 @@ async fn ask(
     (answer, failures)
 }
 
-/// The entries of a list: `{"data": [...]}`, or the bare list that some servers give.
+/// The entries of a list: `{"data": [...]}`, `{"models": [{"name": "models/..."}]}` (Gemini), or the bare list that some servers
+/// give.
 fn read(body: &[u8]) -> Option<Vec<Value>> {
     let mut list: Value = serde_json::from_slice(body).ok()?;
-    let entries = match list.get_mut("data") {
-        Some(data) => data.take(),
-        None => list,
+    let entries = match (list.get("data").is_some(), list.get("models").is_some()) {
+        (true, _) => list["data"].take(),
+        (_, true) => {
+            let named = list["models"].as_array()?.iter().filter_map(|model| {
+                let name = model["name"].as_str()?;
+                let id = name.strip_prefix("models/").unwrap_or(name);
+                Some(json!({"id": id, "object": "model", "created": 0, "owned_by": "google"}))
+            });
+            Value::Array(named.collect())
+        }
+        _ => list,
     };
     let Value::Array(entries) = entries else {
         return None;

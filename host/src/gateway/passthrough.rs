@@ -18,12 +18,13 @@ use super::known::known;
 use super::metering::{self, Estimate, Meter, Spends};
 use super::named::{Named, under_v1};
 use super::passages::{self, Passage};
-use super::{declared, intake, models, reply};
+use super::{declared, intake, models, query_key, respond};
 use crate::config::GatewayConfig;
 use crate::gateway::app::App;
 use crate::gateway::settings::Settings;
 use crate::upstream::{self, Draft, Outgoing, UpstreamError, headers};
 use airlock_core::dialect::registry;
+use airlock_core::event::FailureKind;
 use airlock_core::event::target::Target;
 use airlock_core::session::ledger::Limits;
 use airlock_core::session::state::Found;
@@ -93,6 +94,7 @@ pub async fn handle(State(app): State<Arc<App>>, request: Request<Body>) -> Resp
     let settings = app.settings.load_full();
     let enforcing = app.enforcing(&settings);
     let (mut head, body) = request.into_parts();
+    query_key::take(&mut head);
     let speaker = registry::speaker(head.uri.path());
     let Ok(caller) = identify(&settings.config.keys, &mut head.headers) else {
         return unauthorized(speaker);
@@ -105,11 +107,12 @@ pub async fn handle(State(app): State<Arc<App>>, request: Request<Body>) -> Resp
     );
     let unjudged = match ruling {
         Ruling::Refuse(reason) => {
-            return reply::error(
+            return respond::refuse(
+                speaker,
                 StatusCode::FORBIDDEN,
-                "invalid_request_error",
+                FailureKind::Other,
                 "airlock_undecodable_path",
-                &reason,
+                reason,
             );
         }
         Ruling::Pass => None,
@@ -150,11 +153,12 @@ pub async fn handle(State(app): State<Arc<App>>, request: Request<Body>) -> Resp
     let session = match app.sessions.get(found).await {
         Ok(session) => session,
         Err(error) => {
-            return reply::error(
+            return respond::refuse(
+                speaker,
                 StatusCode::SERVICE_UNAVAILABLE,
-                "api_error",
+                FailureKind::Other,
                 "airlock_store",
-                &error.to_string(),
+                error.to_string(),
             );
         }
     };
@@ -164,11 +168,12 @@ pub async fn handle(State(app): State<Arc<App>>, request: Request<Body>) -> Resp
             cost: None,
         }),
         Err(malformed) => {
-            return reply::error(
+            return respond::refuse(
+                speaker,
                 StatusCode::BAD_REQUEST,
-                "invalid_request_error",
+                FailureKind::Other,
                 "airlock_declared",
-                &malformed.to_string(),
+                malformed.to_string(),
             );
         }
     }
@@ -281,6 +286,7 @@ async fn pass(
     passage: &mut Passage,
 ) -> Result<upstream::Response, Response<Body>> {
     let begun = Instant::now();
+    let speaker = registry::speaker(head.uri.path());
     let named = Named::of(head, &body);
     let model = named.model();
     let targets = match model {
@@ -297,21 +303,23 @@ async fn pass(
                 "the route of the model {asked} leads to an upstream of another API, which has no {}",
                 head.uri.path()
             );
-            return Err(reply::error(
+            return Err(respond::refuse(
+                speaker,
                 StatusCode::NOT_FOUND,
-                "not_found_error",
+                FailureKind::Other,
                 "airlock_not_portable",
-                &message,
+                message,
             ));
         }
     }
     let Some(first) = targets.first() else {
         let message = format!("no route serves the model {}: add a [[route]]", asked);
-        return Err(reply::error(
+        return Err(respond::refuse(
+            speaker,
             StatusCode::NOT_FOUND,
-            "invalid_request_error",
+            FailureKind::Other,
             "model_not_found",
-            &message,
+            message,
         ));
     };
     let request = Outgoing {
@@ -330,7 +338,8 @@ async fn pass(
                 path: Some(named.path(&head.uri, target)),
                 body: named.body(&body, target),
                 plain: None,
-                foreign: None,
+                foreign: known
+                    .and_then(|known| known.foreign(settings, &target.upstream, &head.headers)),
             },
             &mut |attempt| passage.failures.push(attempt),
         )
@@ -345,15 +354,13 @@ async fn pass(
             let last = passage.failures.last();
             passage.upstream = last.map_or_else(String::new, |f| f.target.upstream.to_string());
             Err(match &error {
-                UpstreamError::Full(full) => {
-                    let speaker = registry::speaker(head.uri.path());
-                    admission::refused(speaker, full)
-                }
-                error => reply::error(
+                UpstreamError::Full(full) => admission::refused(speaker, full),
+                error => respond::refuse(
+                    speaker,
                     error.status(),
-                    "api_error",
+                    error.kind(),
                     "airlock_upstream",
-                    &error.to_string(),
+                    error.to_string(),
                 ),
             })
         }

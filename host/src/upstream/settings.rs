@@ -202,8 +202,14 @@ impl UpstreamConfig {
         let stated: Vec<&str> = match self.dialect.is_empty() {
             false => self.dialect.iter().map(String::as_str).collect(),
             // Under this path of Google's, chat completions are spoken.
-            true if self.base_url.path().contains("/openai") => vec!["openai-chat"],
-            true => registry::of_host(self.base_url.host().unwrap_or_default()).to_vec(),
+            true => {
+                let host = self.base_url.host().unwrap_or_default();
+                match host.ends_with(".googleapis.com") && self.base_url.path().contains("/openai")
+                {
+                    true => vec!["openai-chat"],
+                    false => registry::of_host(host).to_vec(),
+                }
+            }
         };
         let named = stated.into_iter().filter_map(registry::named);
         named.flatten().copied().collect()

@@ -148,6 +148,19 @@ pub enum Format {
     },
 }
 
+/// What a request says to no effect on most answers: left behind, and told, where an API has no place for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hint {
+    /// Who the end user is.
+    EndUser,
+    /// That arguments of tools fit their schemas in every respect.
+    StrictTools,
+    /// The name of the schema of the answer.
+    SchemaName,
+    /// That one call is made at a time. Every client has to take several from models that do not heed it.
+    OneCall,
+}
+
 /// What cannot be carried to another API.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{field}` cannot be carried to {to}: {why}")]
@@ -177,6 +190,32 @@ impl NotPortable {
 }
 
 impl Portable {
+    /// Leaves behind what an API has no place for.
+    pub fn leave(&mut self, hints: &[Hint]) {
+        for hint in hints {
+            let left = match hint {
+                Hint::EndUser => self.end_user.take().map(|_| "the end user"),
+                Hint::OneCall => {
+                    let one = self.parallel_calls.take_if(|several| !*several);
+                    one.map(|_| "parallel_tool_calls")
+                }
+                Hint::StrictTools => {
+                    let strict = self.tools.iter_mut().filter(|t| t.strict == Some(true));
+                    let strict = strict.map(|tool| tool.strict = None).count();
+                    (strict > 0).then_some("strict")
+                }
+                Hint::SchemaName => match &mut self.format {
+                    Some(Format::Schema { name, .. }) if !name.is_empty() => {
+                        name.clear();
+                        Some("the schema's name")
+                    }
+                    _ => None,
+                },
+            };
+            self.left.extend(left.map(str::to_owned));
+        }
+    }
+
     /// Gives each result the name of the call that it answers, and calls without an id of a vendor's one that every API takes.
     pub fn name_results(&mut self) {
         let mut calls: Vec<Made> = Vec::new();
@@ -226,4 +265,13 @@ struct Made {
     id: String,
     name: String,
     answered: bool,
+}
+
+/// The result of a call where an API has no field for its failure: it is said as tools say it.
+pub fn result_text(text: &str, failed: bool) -> String {
+    let says = text.trim_start().to_ascii_lowercase().starts_with("error");
+    match failed && !says {
+        true => format!("Error: {text}"),
+        false => text.to_owned(),
+    }
 }

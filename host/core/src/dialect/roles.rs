@@ -9,7 +9,7 @@ use crate::dialect::client_error::ClientError;
 use crate::dialect::edits::{Closing, EditError, Edits, Ending};
 use crate::dialect::framing::Wire;
 use crate::dialect::piece::{Failure, Finish, Identity, Piece, Undecodable};
-use crate::dialect::portable::{NotPortable, Portable};
+use crate::dialect::portable::{Hint, NotPortable, Portable};
 use crate::dialect::request::{RequestEdits, RequestView};
 use crate::dialect::sse::Frame;
 use crate::dialect::turn::Turn;
@@ -108,6 +108,11 @@ pub trait Outbound: Send + Sync {
     /// # Errors
     /// [`NotPortable`] names the first thing that this API cannot be asked.
     fn of_portable(&self, portable: &Portable) -> Result<Vec<u8>, NotPortable>;
+
+    /// What this API has no place for of what a request may say by the way.
+    fn lacks(&self) -> &'static [Hint] {
+        &[]
+    }
 
     /// What a finish reason of this API means.
     fn meaning(&self, reason: &str) -> Finish;

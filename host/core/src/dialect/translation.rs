@@ -10,6 +10,7 @@ use super::framing::{self, Decoded, Whole, Wire};
 use super::piece::{CallPart, Finish, Identity, Piece, Slot, Undecodable};
 use super::roles::{Dialect, Reader, Writer};
 use super::sse::Frame;
+use super::tool_call::is_made_up;
 use crate::event::{Channel, Usage};
 
 /// One leg's answer on its way from one API to another.
@@ -140,6 +141,7 @@ impl Translation {
     fn say(&mut self, pieces: Vec<Piece>) -> Result<Bytes, EditError> {
         self.voice.meet(self.reader.identity());
         let mut out = Vec::new();
+        let fails = pieces.iter().any(|p| matches!(p, Piece::Error(_)));
         for piece in pieces {
             if self.ended {
                 break;
@@ -152,7 +154,8 @@ impl Translation {
                 Piece::Text {
                     place, generated, ..
                 } if place.channel == Channel::Other && !generated => {
-                    self.left = true;
+                    // The message of an error is said with it.
+                    self.left |= !fails;
                     continue;
                 }
                 Piece::Call(part) => Piece::Call(self.numbered(part)),
@@ -182,7 +185,9 @@ impl Translation {
     }
 
     /// The part with the number that its call has among those of its choice, and an id if it is the call's first.
-    fn numbered(&mut self, part: CallPart) -> CallPart {
+    fn numbered(&mut self, mut part: CallPart) -> CallPart {
+        // One that Airlock made up is the same in every turn: a client of this API goes by it.
+        part.id = part.id.filter(|id| !is_made_up(id));
         let of_choice = |known: &&Known| known.choice == part.choice;
         let id = part.id.as_deref().unwrap_or_default();
         let joins = |known: &&Known| id.is_empty() || known.id == id;

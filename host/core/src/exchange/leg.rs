@@ -300,6 +300,7 @@ impl Exchange {
         portable.streamed = self.streams();
         portable.name_results();
         let outbound = foreign.outbound();
+        portable.leave(outbound.lacks());
         let carried = outbound.of_portable(&portable)?;
         if !asks_usage {
             return Ok((carried.into(), portable.left));

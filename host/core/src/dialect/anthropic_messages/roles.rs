@@ -7,8 +7,8 @@ use super::writer::MessagesWriter;
 use super::{AnthropicMessages, NAME, failure, portable, read, request, request_edit, say};
 use crate::dialect::framing::Wire;
 use crate::dialect::{
-    ClientError, Dialect, EditError, Failure, Finish, Identity, Inbound, NotPortable, Outbound,
-    Portable, Reader, Received, RequestEdits, RequestView, Turn, Undecodable, Writer,
+    ClientError, Dialect, EditError, Failure, Finish, Hint, Identity, Inbound, NotPortable,
+    Outbound, Portable, Reader, Received, RequestEdits, RequestView, Turn, Undecodable, Writer,
 };
 
 impl Dialect for AnthropicMessages {
@@ -70,6 +70,10 @@ impl Outbound for AnthropicMessages {
 
     fn of_portable(&self, portable: &Portable) -> Result<Vec<u8>, NotPortable> {
         portable::write(portable)
+    }
+
+    fn lacks(&self) -> &'static [Hint] {
+        &[Hint::SchemaName]
     }
 
     fn meaning(&self, reason: &str) -> Finish {

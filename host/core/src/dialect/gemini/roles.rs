@@ -7,8 +7,8 @@ use super::writer::GeminiWriter;
 use super::{Gemini, NAME, Stream, insert, path, portable, read, request, request_edit, say};
 use crate::dialect::framing::Wire;
 use crate::dialect::{
-    ClientError, Dialect, EditError, Failure, Finish, Identity, Inbound, NotPortable, Outbound,
-    Portable, Reader, Received, RequestEdits, RequestView, Turn, Undecodable, Writer,
+    ClientError, Dialect, EditError, Failure, Finish, Hint, Identity, Inbound, NotPortable,
+    Outbound, Portable, Reader, Received, RequestEdits, RequestView, Turn, Undecodable, Writer,
 };
 
 impl Dialect for Gemini {
@@ -78,6 +78,10 @@ impl Outbound for Gemini {
 
     fn of_portable(&self, portable: &Portable) -> Result<Vec<u8>, NotPortable> {
         portable::write(portable)
+    }
+
+    fn lacks(&self) -> &'static [Hint] {
+        &[Hint::EndUser, Hint::SchemaName, Hint::OneCall]
     }
 
     fn meaning(&self, reason: &str) -> Finish {

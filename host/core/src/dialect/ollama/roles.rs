@@ -10,8 +10,8 @@ use super::{
 };
 use crate::dialect::framing::Wire;
 use crate::dialect::{
-    ClientError, Dialect, EditError, Failure, Finish, Identity, Inbound, NotPortable, Outbound,
-    Portable, Reader, Received, RequestEdits, RequestView, Turn, Undecodable, Writer,
+    ClientError, Dialect, EditError, Failure, Finish, Hint, Identity, Inbound, NotPortable,
+    Outbound, Portable, Reader, Received, RequestEdits, RequestView, Turn, Undecodable, Writer,
 };
 
 /// Media type of a stream.
@@ -76,6 +76,15 @@ impl Outbound for OllamaChat {
 
     fn of_portable(&self, portable: &Portable) -> Result<Vec<u8>, NotPortable> {
         portable::to_chat(portable)
+    }
+
+    fn lacks(&self) -> &'static [Hint] {
+        &[
+            Hint::EndUser,
+            Hint::StrictTools,
+            Hint::SchemaName,
+            Hint::OneCall,
+        ]
     }
 
     fn meaning(&self, reason: &str) -> Finish {

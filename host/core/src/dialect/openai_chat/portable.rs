@@ -3,7 +3,9 @@
 use serde_json::{Map, Value, json};
 
 use super::NAME;
-use crate::dialect::portable::{Format, NotPortable, Part, Portable, Said, Tool, ToolChoice};
+use crate::dialect::portable::{
+    Format, NotPortable, Part, Portable, Said, Tool, ToolChoice, result_text,
+};
 use crate::event::Role;
 
 /// Fields that change no answer of a model: cache keys, bookkeeping, how a stream is told.
@@ -406,7 +408,10 @@ fn write_turn(turn: &Said, messages: &mut Vec<Value>) {
             } => calls.push(json!({
                 "id": id, "type": "function", "function": { "name": name, "arguments": arguments }
             })),
-            Part::Result { id, text, .. } => {
+            Part::Result {
+                id, text, failed, ..
+            } => {
+                let text = result_text(text, *failed);
                 messages.push(json!({ "role": "tool", "tool_call_id": id, "content": text }));
             }
         }

@@ -7,7 +7,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::dialect::openai_responses::NAME;
-use crate::dialect::portable::{Format, Part, Said, ToolChoice};
+use crate::dialect::portable::{Format, Part, Said, ToolChoice, result_text};
 use crate::dialect::{NotPortable, Portable};
 use crate::event::Role;
 
@@ -182,10 +182,12 @@ fn items(turn: &Said, input: &mut Vec<Value>) -> Result<(), NotPortable> {
                     "type": "function_call", "call_id": id, "name": name, "arguments": arguments,
                 }));
             }
-            Part::Result { id, text, .. } => {
+            Part::Result {
+                id, text, failed, ..
+            } => {
                 flush(&mut content, input);
                 input.push(json!({
-                    "type": "function_call_output", "call_id": id, "output": text,
+                    "type": "function_call_output", "call_id": id, "output": result_text(text, *failed),
                 }));
             }
         }

@@ -30,6 +30,9 @@ const NOT_PARAMETERS: &[&str] = &[
     "tools",
 ];
 
+/// The least limit of output that OpenAI takes here, tokens.
+const LEAST_OUTPUT: u32 = 16;
+
 pub(super) fn edit(body: &[u8], edits: &RequestEdits) -> Result<Vec<u8>, EditError> {
     let source = utf8(body)?;
     let root = object("the request", source)?;
@@ -52,6 +55,8 @@ pub(super) fn edit(body: &[u8], edits: &RequestEdits) -> Result<Vec<u8>, EditErr
         set.push((name, value.clone()));
     }
     if let Some(most) = edits.max_output_tokens {
+        // OpenAI refuses less. What a budget has not is then overdrawn by less than this.
+        let most = most.max(LEAST_OUTPUT);
         let ordered = set.iter().find(|(name, _)| *name == OUTPUT_LIMIT);
         let stated = match ordered {
             Some((_, value)) => value.parse().ok(),

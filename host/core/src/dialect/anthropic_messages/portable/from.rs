@@ -8,7 +8,14 @@ use crate::event::Role;
 type Fields = Map<String, Value>;
 
 /// Fields that no model reads and that change no answer.
-const LEFT: &[&str] = &["cache_control", "diagnostics", "service_tier", "speed"];
+/// What is done with a long context is its vendor's affair: another one gets it whole.
+const LEFT: &[&str] = &[
+    "cache_control",
+    "context_management",
+    "diagnostics",
+    "service_tier",
+    "speed",
+];
 
 pub fn read(body: &[u8]) -> Result<Portable, NotPortable> {
     let root: Fields = serde_json::from_slice(body)
@@ -79,13 +86,8 @@ fn thinking(value: &Value, out: &mut Portable) -> Result<(), NotPortable> {
     match (fields.get("type").and_then(Value::as_str), &out.effort) {
         (Some("disabled"), _) => out.effort = Some("none".to_owned()),
         (Some("adaptive"), _) => {}
-        (Some("enabled"), Some(_)) => leave(&mut out.left, "thinking.budget_tokens"),
-        (Some("enabled"), None) => {
-            return Err(NotPortable::field(
-                "thinking.budget_tokens",
-                "other APIs take an effort: state `output_config.effort`",
-            ));
-        }
+        // Other APIs take an effort, which is no number of tokens: models think there as they do unasked.
+        (Some("enabled"), _) => leave(&mut out.left, "thinking.budget_tokens"),
         _ => return Err(unknown("thinking.type")),
     }
     Ok(())

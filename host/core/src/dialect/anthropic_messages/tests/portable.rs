@@ -111,16 +111,8 @@ fn what_others_do_not_have_is_refused_by_name() {
     };
     assert_eq!(with("container", json!("c")), "container");
     assert_eq!(with("mcp_servers", json!([])), "mcp_servers");
-    assert_eq!(with("context_management", json!({})), "context_management");
     assert_eq!(with("inference_geo", json!("us")), "inference_geo");
     assert_eq!(with("novelty", json!(1)), "novelty");
-    assert_eq!(
-        with(
-            "thinking",
-            json!({"type": "enabled", "budget_tokens": 2000})
-        ),
-        "thinking.budget_tokens"
-    );
     assert_eq!(
         with(
             "tools",

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use crate::dialect::ollama::portable::settings;
 use crate::dialect::ollama::shape::{CHAT, THINKING};
-use crate::dialect::portable::{Part, Said, Tool, ToolChoice};
+use crate::dialect::portable::{Part, Said, Tool, ToolChoice, result_text};
 use crate::dialect::{NotPortable, Portable};
 use crate::event::Role;
 
@@ -85,7 +85,7 @@ fn turn(index: usize, said: &Said, out: &mut Vec<Value>) -> Result<(), NotPortab
                     "role": "tool",
                     "tool_name": name,
                     "tool_call_id": id,
-                    "content": result(text, *failed),
+                    "content": result_text(text, *failed),
                 }));
             }
         }
@@ -98,15 +98,6 @@ fn turn(index: usize, said: &Said, out: &mut Vec<Value>) -> Result<(), NotPortab
         message.put(role, out);
     }
     Ok(())
-}
-
-/// A failure has no field of its own: it is said as tools say it.
-fn result(text: &str, failed: bool) -> String {
-    let says = text.trim_start().to_ascii_lowercase().starts_with("error");
-    match failed && !says {
-        true => format!("Error: {text}"),
-        false => text.to_owned(),
-    }
 }
 
 /// A message under way.

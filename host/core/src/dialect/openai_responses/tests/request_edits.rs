@@ -54,7 +54,7 @@ fn edits_leave_all_other_bytes_alone() {
     let out = String::from_utf8(out).unwrap();
     let expected = AGENT
         .replace("gpt-5", "other")
-        .replace("\"max_output_tokens\": 100", "\"max_output_tokens\": 7");
+        .replace("\"max_output_tokens\": 100", "\"max_output_tokens\": 16");
     assert!(out.contains("\"kept\": [1.0, 1e2]") && out.contains("\"temperature\":0.5"));
     assert_eq!(out.replace(",\"temperature\":0.5", ""), expected);
     for name in [
