@@ -7,6 +7,7 @@ mod guests;
 
 mod actions;
 mod aims;
+mod assembled;
 mod budgets;
 mod coverage;
 mod declared;

@@ -41,9 +41,15 @@ impl Exchange {
             Ok(()) => self.call.release.writer.body_of_stream(&frames),
             Err(error) => Err(Undecodable::at("the answer", error)),
         };
-        let reply = match body {
-            Ok(body) => Reply::Whole(body.into(), stated),
-            Err(error) => Reply::Error(upstream_failed(FailureKind::Upstream, error.to_string())),
+        let reply = match (body, &frames[..]) {
+            // What states a failure in a form of its own is a body as it is.
+            (Err(_), [only]) if stated.is_some() => {
+                Reply::Whole(only.data.clone().unwrap_or_default(), stated)
+            }
+            (Ok(body), _) => Reply::Whole(body.into(), stated),
+            (Err(error), _) => {
+                Reply::Error(upstream_failed(FailureKind::Upstream, error.to_string()))
+            }
         };
         Ending::Reply(reply)
     }

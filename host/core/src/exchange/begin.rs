@@ -95,7 +95,7 @@ impl Exchange {
         let mut vitals = Vitals::new(now, facts.session.vitals());
         vitals.around.machine = Arc::clone(&around.machine);
         vitals.around.tool = facts.session.state().newest_tool.clone();
-        let mut call = ModelCall {
+        let call = ModelCall {
             prompt: Prompt::new(model, around.prices.context_window(model), draft),
             release: Release::new(client.reader(), client.writer(identity)),
             legs: Legs::new(client, body, model),
@@ -106,20 +106,14 @@ impl Exchange {
                 patience: arrived.patience,
             },
             at_hand: AtHand::default(),
-            assembles: false,
+            assembles: arrived.may_assemble && !facts.view.streamed,
         };
         let hearing = Hearing::new(Arc::clone(&facts), around, vitals);
-        let may = arrived.may_assemble && !facts.view.streamed;
-        call.assembles = may && hearing.panel.plan.watches;
-        let leaving = Leaving {
-            assembly: call.assembles.then(Vec::new),
-            ..Leaving::default()
-        };
         let mut exchange = Exchange {
             hearing,
             facts,
             call,
-            leaving,
+            leaving: Leaving::default(),
             over: Over::No { last: now },
         };
         exchange.open(&told, now);
@@ -140,6 +134,9 @@ impl Exchange {
         // Answers that came while nobody listened are heard first.
         facts.session.mailbox.adopt(&hearing.waiting.bell);
         adopt(hearing, call, now);
+        // Who judges is known now.
+        call.assembles &= hearing.panel.plan.watches;
+        self.leaving.assembly = call.assembles.then(Vec::new);
         // Without a policy, a rule or a budget nobody acts by a count: estimates do until the provider states its own.
         if hearing.panel.is_empty() && facts.session.ledger.limits().is_unlimited() {
             call.prompt.counter = TokenCounter::rough();

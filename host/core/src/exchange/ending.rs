@@ -251,7 +251,9 @@ impl Exchange {
                 text,
                 refusal,
                 ending,
-            } if !self.streams() => {
+            } if !self.streams() || (assembles && ending == dialect::Ending::Refused) => {
+                // Its client has nothing, and gets nothing of what was blocked.
+                self.leaving.assembly = None;
                 let writer = &mut self.call.release.writer;
                 let body = writer.answer(&text, refusal, &ending, usage);
                 self.call.release.given = Some(text);

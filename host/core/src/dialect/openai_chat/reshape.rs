@@ -26,6 +26,11 @@ pub(super) fn stream(body: &[u8]) -> Result<Bytes, Undecodable> {
         write(&mut out, &Value::Object(root));
         return Ok(out.into());
     }
+    if !root.is_empty() && !root.contains_key("choices") {
+        // What states a failure without a field `error` is read as one in a frame too.
+        write(&mut out, &Value::Object(root));
+        return Ok(out.into());
+    }
     let Some(Value::Array(choices)) = root.remove("choices") else {
         return Err(undecodable("choices", "there is no list of them"));
     };
