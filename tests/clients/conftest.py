@@ -20,6 +20,31 @@ from stage import Stage, Stages  # noqa: E402
 
 CLIENTS: list[type[Sdk] | type[Agent]] = [*SDKS, *FRAMEWORKS]
 
+# Faults of Airlock that are known, and the tests that find them: they pass only as long as they fail.
+NAMED = "an assistant's message that comes back with a `name` is taken for another message"
+REFERENCES = "an `item_reference` to an item of an answer is not taken for that item"
+FAULTS = {
+    NAMED: {"test_a_denied_call_is_told_to_the_model_and_not_to_the_client": ["SemanticKernel", "AgentScopeChat"]},
+    REFERENCES: {
+        name: ["VercelResponses", "AssistantUI"]
+        for name in (
+            "test_a_conversation_is_one_session_and_another_is_another",
+            "test_a_denied_call_is_told_to_the_model_and_not_to_the_client",
+            "test_a_soft_block_is_its_text_or_the_exception_for_filtered_answers",
+            "test_a_used_up_budget_is_an_exception_that_nobody_repeats",
+            "test_two_conversations_at_once_are_two_sessions",
+        )
+    },
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
+    for item in items:
+        kind = getattr(item, "callspec", None) and item.callspec.params.get("kind")
+        for fault, tests in FAULTS.items():
+            if kind and kind.__name__ in tests.get(item.originalname, []):
+                item.add_marker(pytest.mark.xfail(strict=True, reason=fault))
+
 
 @pytest.fixture(scope="session", autouse=True)
 def binary() -> Path:

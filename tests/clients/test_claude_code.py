@@ -67,6 +67,7 @@ class ClaudeCode:
             metadata=self.metadata,
             thinking={"type": "enabled", "budget_tokens": 31999},
             context_management={"edits": [{"type": "clear_thinking_20251015", "keep": "all"}]},
+            extra_query={"beta": "true"},
         ) as stream:
             message = stream.get_final_message()
         self.messages.append({"role": "assistant", "content": [block.model_dump(exclude_unset=True) for block in message.content]})
@@ -119,6 +120,7 @@ def test_its_header_names_the_session(stage: Stage) -> None:
     assert (session["value"], session["source"]) == (code.id, "x-claude-code-session-id")
 
 
+@pytest.mark.xfail(strict=True, reason="instructions that change are another conversation to Airlock, this line too")
 def test_without_a_header_a_changing_billing_line_does_not_lose_the_conversation(stage: Stage) -> None:
     stage.play(says("first"), says("second"), says("third"))
     code = ClaudeCode(named=False)

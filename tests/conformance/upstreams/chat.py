@@ -101,7 +101,7 @@ class Chat:
         return {"error": {"message": message, "type": kind, "param": None, "code": None}}
 
     def _head(self, request: Received, kind: str) -> dict[str, Any]:
-        return {"id": "chatcmpl-fake", "object": kind, "created": 1700000000, "model": request.json["model"]}
+        return {"id": f"chatcmpl-{request.at}", "object": kind, "created": 1700000000, "model": request.json["model"]}
 
     def _finish(self, answer: Answer, choice: int) -> str:
         calls = answer.of(choice, Call)

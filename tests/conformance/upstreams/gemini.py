@@ -96,7 +96,7 @@ class Gemini:
 
     def _response(self, request: Received, candidates: list[dict[str, Any]]) -> dict[str, Any]:
         found = PATH.fullmatch(request.path)
-        return {"candidates": candidates, "modelVersion": found[2] if found else "", "responseId": "fake"}
+        return {"candidates": candidates, "modelVersion": found[2] if found else "", "responseId": f"response-{request.at}"}
 
 
 def written(part: Any) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from anthropic.types import ToolParam
 from anthropic.types import message_create_params as params
 
 from script import FILTER, LENGTH, STOP, TOOL, Answer, Call, Fail, Gate, Refuse, Say, Think, Wait
@@ -38,7 +39,7 @@ class Messages:
         need(body.get("messages"), "messages: at least one message is required")
         need(body["messages"][0]["role"] == "user", "messages: first message must use the \"user\" role")
         for tool in body.get("tools", []):
-            known(tool, ("name", "description", "input_schema", "type", "strict", "cache_control"), "tools")
+            known(tool, ToolParam.__annotations__, "tools")
             need(tool["input_schema"].get("type") == "object", "tools: input_schema.type: Field required")
         waiting: set[str] = set()
         for message in body["messages"]:
@@ -120,7 +121,7 @@ class Messages:
 
     def _message(self, request: Received, blocks: list[dict[str, Any]], reason: str | None) -> dict[str, Any]:
         return {
-            "id": "msg_fake",
+            "id": f"msg_{request.at}",
             "type": "message",
             "role": "assistant",
             "model": request.json["model"],

@@ -13,6 +13,7 @@ from upstreams.wire import data, known, need
 
 PARAMETERS = set(params.ResponseCreateParamsBase.__annotations__) | {"stream"}
 ROLES = {"user", "assistant", "system", "developer"}
+PREFIX = {Call: "fc", Think: "rs", Say: "msg", Refuse: "msg"}
 INCOMPLETE = {LENGTH: "max_output_tokens", FILTER: "content_filter"}
 
 
@@ -27,6 +28,10 @@ class Responses:
 
     def streamed(self, request: Received) -> bool:
         return request.json.get("stream") is True
+
+    def __init__(self) -> None:
+        # Items that it said, by their ids, and what each is called by when a tool is.
+        self.stored: dict[str, str | None] = {}
 
     def check(self, request: Received) -> None:
         body = request.json
@@ -55,6 +60,9 @@ class Responses:
                     answered.add(item["call_id"])
                 case "reasoning":
                     need("summary" in item, "a reasoning item has a summary")
+                case "item_reference":
+                    need(item["id"] in self.stored, f"item with id '{item['id']}' not found")
+                    calls |= {self.stored[item["id"]]} - {None}
                 case other:
                     need(False, f"invalid value '{other}' for input[].type")
         need(calls == answered, f"no tool output found for function call {sorted(calls - answered)}")
@@ -71,7 +79,7 @@ class Responses:
         yield event("response.in_progress", response=self._response(request, "in_progress", []))
         items: list[dict[str, Any]] = []
         for index, (kind, parts) in enumerate(groups(answer)):
-            item = self._item(index, kind, parts, begun=True)
+            item = self._item(request, index, kind, parts, begun=True)
             here = {"item_id": item["id"], "output_index": index}
             at = here | {"content_index": 0}
             yield event("response.output_item.added", output_index=index, item=item)
@@ -97,7 +105,7 @@ class Responses:
                         yield event("error", **failed, param=None)
                         yield event("response.failed", response=self._response(request, "failed", items) | {"error": failed})
                         return
-            item = self._item(index, kind, parts)
+            item = self._item(request, index, kind, parts)
             if kind in (Say, Refuse):
                 text = item["content"][0]
                 done = "output_text" if kind is Say else "refusal"
@@ -115,25 +123,28 @@ class Responses:
         yield event(f"response.{status}", response=self._finished(answer, request, items))
 
     def body(self, answer: Answer, request: Received) -> dict[str, Any]:
-        items = [self._item(index, kind, parts) for index, (kind, parts) in enumerate(groups(answer))]
+        items = [self._item(request, index, kind, parts) for index, (kind, parts) in enumerate(groups(answer))]
         return self._finished(answer, request, items)
 
     def error(self, status: int, message: str) -> dict[str, Any]:
         kind = "invalid_request_error" if status < 500 else "server_error"
         return {"error": {"message": message, "type": kind, "param": None, "code": None}}
 
-    def _item(self, index: int, kind: type, parts: list[Any], begun: bool = False) -> dict[str, Any]:
+    def _item(self, request: Received, index: int, kind: type, parts: list[Any], begun: bool = False) -> dict[str, Any]:
         """An item when it is done, or as it is announced: without what comes later."""
         text = "".join(part.text for part in parts if hasattr(part, "text"))
         done = "in_progress" if begun else "completed"
+        id = f"{PREFIX[kind]}_{request.at}_{index}"
+        if request.json.get("store", True):
+            self.stored[id] = parts[0].id if kind is Call else None
         if kind is Call:
             call = parts[0]
             arguments = "" if begun else call.arguments
-            return {"id": f"fc_{index}", "type": "function_call", "status": done, "call_id": call.id, "name": call.name, "arguments": arguments}
+            return {"id": id, "type": "function_call", "status": done, "call_id": call.id, "name": call.name, "arguments": arguments}
         if kind is Think:
-            return {"id": f"rs_{index}", "type": "reasoning", "summary": [] if begun else [{"type": "summary_text", "text": text}]}
+            return {"id": id, "type": "reasoning", "summary": [] if begun else [{"type": "summary_text", "text": text}]}
         said = [] if begun else [content(kind, text)]
-        return {"id": f"msg_{index}", "type": "message", "status": done, "role": "assistant", "content": said}
+        return {"id": id, "type": "message", "status": done, "role": "assistant", "content": said}
 
     def _finished(self, answer: Answer, request: Received, items: list[dict[str, Any]]) -> dict[str, Any]:
         reason = INCOMPLETE.get(answer.finish)
@@ -151,7 +162,7 @@ class Responses:
 
     def _response(self, request: Received, status: str, items: list[dict[str, Any]]) -> dict[str, Any]:
         return {
-            "id": "resp_fake",
+            "id": f"resp_{request.at}",
             "object": "response",
             "created_at": 1700000000,
             "status": status,
