@@ -60,6 +60,10 @@ def _same_json(told: str, read: str) -> bool:
         return False
 
 
+def _bare(text: str) -> str:
+    return "".join(text.split())
+
+
 def _unheard(plan: Plan, heard: list[dict[str, Any]]) -> list[str]:
     """What the upstream said and the canary never heard, up to the word at which it was cut off."""
     said: dict[tuple[str, int], str] = {}
@@ -75,6 +79,9 @@ def _unheard(plan: Plan, heard: list[dict[str, Any]]) -> list[str]:
     for (channel, choice), text in said.items():
         # A refusal without a place of its own is told as what it is to its client, an output.
         told = [_told(heard, where, choice, 2**63) for where in (channel, "output" if channel == "refusal" else channel)]
+        # Where an API has arguments as a value, their spelling is its own: of those that were cut, blanks do not count.
+        if channel == "tool-arguments" and any(_bare(one).startswith(_bare(text)) for one in told):
+            continue
         if not any(one.startswith(text) or _same_json(one, text) for one in told):
             missing.append(f"the upstream said {text!r} in {channel} {choice}, the canary heard {told[0]!r}")
     return missing

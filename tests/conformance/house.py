@@ -90,7 +90,9 @@ class House:
 
     def __init__(self, folder: Path, street: Street, *sections: str, gateway: str = ""):
         self.upstreams = street.upstreams
-        entries = [self._entries(name) for name, upstream in self.upstreams.items() if upstream.wire.dialect not in street.missing]
+        # The first route that fits counts: `to-ollama-*` is one for `to-ollama-generate-x` too.
+        names = sorted(self.upstreams, key=len, reverse=True)
+        entries = [self._entries(name) for name in names if self.upstreams[name].wire.dialect not in street.missing]
         self.airlock = Airlock(folder, None, *(sections or policies()), routes="\n".join(entries), gateway=gateway)
         self.host = f"http://127.0.0.1:{self.airlock.port}"
         self.feed = Feed(self.airlock)
