@@ -120,6 +120,7 @@ def test_its_header_names_the_session(stage: Stage) -> None:
     assert (session["value"], session["source"]) == (code.id, "x-claude-code-session-id")
 
 
+@pytest.mark.xfail(strict=True, reason="instructions that change are another conversation: what stands in them is told")
 def test_without_a_header_a_changing_billing_line_does_not_lose_the_conversation(stage: Stage) -> None:
     stage.play(says("first"), says("second"), says("third"))
     code = ClaudeCode(named=False)

@@ -246,10 +246,7 @@ impl MessageView {
             let line = line
                 .strip_suffix(b"\n")
                 .map_or(line, |line| line.strip_suffix(b"\r").unwrap_or(line));
-            // Claude Code states its build and a checksum of the request in a line of its instructions: other ones each time.
-            if !(self.role == Role::System && line.starts_with(BILLING)) {
-                hash.part(line);
-            }
+            hash.part(line);
             rest = after;
         }
         hash.part(b"calls");
@@ -274,9 +271,6 @@ impl MessageView {
         hash.digest()
     }
 }
-
-/// How a line begins that Claude Code adds to its instructions.
-const BILLING: &[u8] = b"x-anthropic-billing-header:";
 
 /// Of a role, as digests have it since the first version: saved conversations are held against them.
 fn word(role: Role) -> &'static str {

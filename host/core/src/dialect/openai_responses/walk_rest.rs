@@ -106,12 +106,15 @@ pub(super) fn rest<'a>(
 ) -> Result<(), Undecodable> {
     let picture = event.name.starts_with("response.image_generation_call.");
     let sound = event.name == "response.audio.delta";
+    // The tool is named where its item begins; here the name is said again.
+    let named = event.name == "response.function_call_arguments.done";
     let inert = |key: &str, value: Raw<'_>| {
         let opaque = || json::string(value).is_some_and(|text| inert::is_opaque(&text));
         match key {
             "partial_image_b64" => picture && opaque(),
             "size" | "quality" | "background" | "output_format" => picture && is_token(value),
             "delta" => sound && opaque(),
+            "name" => named && is_token(value),
             _ => NAMES.contains(&key) && is_token(value),
         }
     };
