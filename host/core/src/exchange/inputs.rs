@@ -35,7 +35,11 @@ impl Exchange {
             None => Incoming::new(streamed, self.call.legs.dialect.outbound().wire()),
             Some(upstream) => {
                 let (legs, facts) = (&self.call.legs, &self.facts);
-                let identity = self.call.release.writer.identity().clone();
+                let mut identity = self.call.release.writer.identity().clone();
+                // Items of a later leg have ids of their own: some are made of the answer's.
+                if legs.number() > 0 {
+                    identity.id = format!("{}-{}", identity.id, legs.number());
+                }
                 let (session, number) = (facts.session.id.short(), facts.number);
                 let seed = format!("call_{session}_{number}_{}_", legs.attempt);
                 let translation = Translation::new(upstream, facts.client, identity, seed);
