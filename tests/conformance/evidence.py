@@ -72,7 +72,7 @@ def _unheard(plan: Plan, heard: list[dict[str, Any]]) -> list[str]:
             place = (CHANNELS[type(part)], part.choice)
             said[place] = said.get(place, "") + text
             before, found, _ = said[place].partition(word(plan.cell.act))
-            if found and plan.cell.act != REPLACED:
+            if found and (plan.cell.act != REPLACED or plan.signed):
                 said[place] = before
                 break
     missing = []

@@ -75,6 +75,11 @@ def _answer(judge: Judge, act: str) -> None:
     if failed and act in (SEEN, REPLACED, HELD):
         _failed(judge, whole, "" if whole else said(plan))
         return
+    if act == REPLACED and plan.signed:
+        # What is signed is not edited: the answer ends.
+        judge.same("reasoning text", "" if whole else before, outcome.text(channel))
+        judge.raised((REFUSED if whole else IN_STREAM).get(plan.cell.dialect, ("APIError",)), "replacement")
+        return
     match act:
         case "seen" | "held" | "replaced":
             judge.no_error()

@@ -63,6 +63,11 @@ class Plan:
         return self.answers[-1]
 
     @property
+    def signed(self) -> bool:
+        """Whether the text in question is signed by its vendor, who refuses it when it comes back changed."""
+        return self.shows == REASONING and self.cell.dialect == self.upstream == "anthropic-messages"
+
+    @property
     def way(self) -> str:
         return "" if self.upstream == self.cell.dialect else f"to {self.upstream}, {self.shows}: "
 
